@@ -1,0 +1,9 @@
+//! The pure core of Synap: everything that decides, nothing that touches the world.
+//!
+//! Given an event and the time, an engine answers with actions. Nothing in this crate can reach a
+//! clock, a socket, a file, a thread or a source of randomness, so a simulator can run a whole
+//! cluster in one thread from one seed. Modules in reading order:
+
+pub mod id;
+pub mod limits;
+pub mod seq;

@@ -1,0 +1,27 @@
+//! Every bound of the system, with the asserts that tie neighbours together. A queue, ring, slab,
+//! string or loop that has no bound here has none at all, which is a bug.
+
+/// Partitions of the key space; fixed for ever, a data directory depends on it.
+pub const SHARDS: usize = 64;
+/// Slots of the Redis cluster key space, kept for cluster-aware clients.
+pub const SLOTS: usize = 16_384;
+/// Slots of one shard; shards are runs of slots.
+pub const SLOTS_PER_SHARD: usize = SLOTS / SHARDS;
+/// Cores of one process: a core without a shard would have nothing to do.
+pub const CORES_MAX: usize = SHARDS;
+
+/// Bytes of a key.
+pub const KEY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a string value; the bulk limit of the Redis protocol.
+pub const VALUE_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Arguments of one command, its name included; the multi-bulk limit of the Redis protocol.
+pub const ARGS_MAX: usize = 1024 * 1024;
+/// Bytes of one inline command or one protocol line.
+pub const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of one batch. A command that would exceed it is refused before anything is applied.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+const _: () = assert!(SHARDS * SLOTS_PER_SHARD == SLOTS, "shards are equal runs of slots");
+const _: () = assert!(SHARDS <= u8::MAX as usize, "a shard id is one byte in the batch header");
+const _: () = assert!(VALUE_BYTES_MAX * 2 <= BATCH_BYTES_MAX, "the largest value fits a batch");
