@@ -7,3 +7,12 @@
 pub mod id;
 pub mod limits;
 pub mod seq;
+
+pub mod key;
+pub mod rng;
+
+pub mod batch;
+pub mod shard;
+
+pub mod command;
+pub mod types;

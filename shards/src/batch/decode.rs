@@ -1,0 +1,222 @@
+//! Reading a batch. [`Batch::decode`] checks everything, so what it returns can be iterated without
+//! further errors; bytes that come from a disk or a peer enter only here.
+
+use std::fmt;
+
+use super::{
+    FLAG_CREATES, FLAG_DEADLINE, HEADER_BYTES, PART_BYTES, PartSpec, Record, TAG_CLEAR, TAG_DELETE,
+    TAG_EXPIRE, TAG_PATCH, TAG_PUT, take_varint, u48,
+};
+use crate::id::{Epoch, ShardId};
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, SHARDS, VALUE_BYTES_MAX};
+use crate::seq::Seq;
+
+/// Why bytes are not a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BatchError {
+    /// Fewer bytes than the header or the stated length.
+    Short {
+        /// Bytes that a whole batch needs.
+        expected: usize,
+        /// Bytes that are there.
+        found: usize,
+    },
+    /// The stated length cannot be.
+    Length(usize),
+    /// The checksum differs.
+    Checksum {
+        /// As stated.
+        expected: u32,
+        /// As computed.
+        found: u32,
+    },
+    /// No parts, too many, not ascending, or a shard that does not exist.
+    Parts,
+    /// A record that does not follow the format, at this offset in the batch.
+    Record(usize),
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short { expected, found } => {
+                write!(f, "batch needs {expected} bytes, found {found}")
+            }
+            Self::Length(found) => write!(f, "batch states an impossible length of {found} bytes"),
+            Self::Checksum { expected, found } => {
+                write!(f, "batch checksum is {found:#010x}, expected {expected:#010x}")
+            }
+            Self::Parts => f.write_str("batch names its shards wrongly"),
+            Self::Record(at) => write!(f, "batch has a malformed record at offset {at}"),
+        }
+    }
+}
+
+impl std::error::Error for BatchError {}
+
+/// A checked batch; slices of the bytes it was decoded from.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// Takes the first batch off `input` and checks it; also returns what follows.
+    pub fn decode(input: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
+        let Some(header) = input.first_chunk::<HEADER_BYTES>() else {
+            return Err(BatchError::Short { expected: HEADER_BYTES, found: input.len() });
+        };
+        let length = u32_at(header, 0) as usize;
+        if !(HEADER_BYTES + PART_BYTES..=BATCH_BYTES_MAX).contains(&length) {
+            return Err(BatchError::Length(length));
+        }
+        if input.len() < length {
+            return Err(BatchError::Short { expected: length, found: input.len() });
+        }
+        let (bytes, rest) = input.split_at(length);
+        let expected = u32_at(bytes, 4);
+        let found = crc32c::crc32c(&bytes[8..]);
+        if found != expected {
+            return Err(BatchError::Checksum { expected, found });
+        }
+        let batch = Self { bytes };
+        batch.check_parts()?;
+        batch.check_records()?;
+        Ok((batch, rest))
+    }
+
+    /// All its bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The epoch it was written in.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(u32_at(self.bytes, 8))
+    }
+
+    /// Unix milliseconds of the command.
+    pub fn time_ms(&self) -> u64 {
+        u48(self.bytes[12..18].try_into().expect("six bytes"))
+    }
+
+    fn part_count(&self) -> usize {
+        usize::from(self.bytes[18])
+    }
+
+    /// The shards it touches, ascending, with its Seq in each.
+    pub fn parts(&self) -> impl Iterator<Item = PartSpec> + 'a {
+        let end = HEADER_BYTES + self.part_count() * PART_BYTES;
+        self.bytes[HEADER_BYTES..end].as_chunks::<PART_BYTES>().0.iter().map(|part| {
+            let [shard, a, b, c, d, e, f] = *part;
+            PartSpec { shard: ShardId::new(shard.into()), seq: Seq::from_bytes([a, b, c, d, e, f]) }
+        })
+    }
+
+    /// Its records, each with the shard it concerns.
+    pub fn records(&self) -> Records<'a> {
+        let start = HEADER_BYTES + self.part_count() * PART_BYTES;
+        Records { rest: &self.bytes[start..] }
+    }
+
+    fn check_parts(&self) -> Result<(), BatchError> {
+        let count = self.part_count();
+        let fits = HEADER_BYTES + count * PART_BYTES <= self.bytes.len();
+        if !(1..=SHARDS).contains(&count) || !fits {
+            return Err(BatchError::Parts);
+        }
+        let mut least = 0;
+        for index in 0..count {
+            let shard = usize::from(self.bytes[HEADER_BYTES + index * PART_BYTES]);
+            if shard < least || shard >= SHARDS {
+                return Err(BatchError::Parts);
+            }
+            least = shard + 1;
+        }
+        Ok(())
+    }
+
+    fn check_records(&self) -> Result<(), BatchError> {
+        let mut records = self.records();
+        while !records.rest.is_empty() {
+            let at = self.bytes.len() - records.rest.len();
+            let known = |shard: ShardId| self.parts().any(|part| part.shard == shard);
+            match records.take_one() {
+                Some((shard, _)) if known(shard) => {}
+                Some(_) | None => return Err(BatchError::Record(at)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// Iterator over the records of a batch.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The next record, or nothing when the bytes do not follow the format.
+    fn take_one(&mut self) -> Option<(ShardId, Record<'a>)> {
+        let ([tag, flags, shard], rest) = self.rest.split_first_chunk::<3>()?;
+        let shard = ShardId::checked(*shard)?;
+        let mut rest = rest;
+        let key = take_bytes(&mut rest, KEY_BYTES_MAX)?;
+        let creates = flags & FLAG_CREATES != 0;
+        let deadline_ms = if flags & FLAG_DEADLINE == 0 {
+            None
+        } else {
+            let (bytes, after) = rest.split_first_chunk::<6>()?;
+            rest = after;
+            Some(u48(*bytes))
+        };
+        let record = match *tag {
+            TAG_PUT => Record::Put {
+                key,
+                value: take_bytes(&mut rest, VALUE_BYTES_MAX)?,
+                deadline_ms,
+                creates,
+            },
+            TAG_PATCH => {
+                let offset = take_varint(&mut rest)?;
+                let bytes = take_bytes(&mut rest, VALUE_BYTES_MAX)?;
+                if offset.checked_add(bytes.len())? > VALUE_BYTES_MAX {
+                    return None;
+                }
+                Record::Patch { key, offset, bytes, creates }
+            }
+            TAG_DELETE => Record::Delete { key },
+            TAG_EXPIRE => Record::Expire { key, deadline_ms },
+            TAG_CLEAR => Record::Clear,
+            _ => return None,
+        };
+        self.rest = rest;
+        Some((shard, record))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (ShardId, Record<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        Some(self.take_one().expect("the batch was checked when it was decoded or sealed"))
+    }
+}
+
+fn take_bytes<'a>(input: &mut &'a [u8], limit: usize) -> Option<&'a [u8]> {
+    let length = take_varint(input)?;
+    if length > limit || length > input.len() {
+        return None;
+    }
+    let (bytes, rest) = input.split_at(length);
+    *input = rest;
+    Some(bytes)
+}

@@ -1,0 +1,360 @@
+//! Arguments of a command, decoded once from the words a client sent, driven by [`ArgSpec`]s.
+//!
+//! Every surface brings its request into the form of Redis: the command's name and its words. So
+//! an option means the same thing everywhere. What the specs can check is checked here (arity,
+//! unknown and repeated options, exclusive choices, numbers); the command checks the rest.
+
+use smallvec::SmallVec;
+
+use super::error::CommandError;
+use super::spec::{ArgKind, ArgSpec, CommandSpec, least_arguments};
+
+/// The words of a request; slices of the connection's buffer. Most commands fit without a heap
+/// allocation.
+pub type Words<'a> = SmallVec<[&'a [u8]; 16]>;
+
+/// Index of an argument in [`CommandSpec::args`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arg(pub usize);
+
+/// Most arguments that one spec may declare (its top level); a test holds the table to it.
+pub const ARG_SPECS_MAX: usize = 10;
+
+/// One decoded argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Value<'a> {
+    #[default]
+    Absent,
+    Flag,
+    Bytes(&'a [u8]),
+    Integer(i64),
+    Float(f64),
+    /// Index of the alternative, and its value.
+    Choice(usize, Scalar<'a>),
+    /// Positions of raw words, half open.
+    Words(usize, usize),
+}
+
+/// The value of the alternative that was chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar<'a> {
+    /// The token alone.
+    None,
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// An integer.
+    Integer(i64),
+    /// A double.
+    Float(f64),
+}
+
+/// The decoded arguments of one request.
+#[derive(Debug)]
+pub struct Args<'a> {
+    words: &'a [&'a [u8]],
+    values: [Value<'a>; ARG_SPECS_MAX],
+}
+
+impl<'a> Args<'a> {
+    /// Decodes `words`, of which the first is the command's name (the first two of a subcommand).
+    pub fn parse(spec: &CommandSpec, words: &'a [&'a [u8]]) -> Result<Self, CommandError> {
+        let mut parser = Parser {
+            args: Self { words, values: [Value::Absent; ARG_SPECS_MAX] },
+            position: spec.words(),
+        };
+        if words.len() < spec.words() + least_arguments(spec.args) {
+            return Err(wrong_arity(spec));
+        }
+        parser.all(spec.args)?;
+        if parser.position < words.len() {
+            let closed = !spec.args.iter().any(|arg| arg.optional || arg.repeated);
+            return Err(if closed { wrong_arity(spec) } else { CommandError::Syntax });
+        }
+        Ok(parser.args)
+    }
+
+    /// The words as they came, the name included.
+    pub fn words(&self) -> &'a [&'a [u8]] {
+        self.words
+    }
+
+    /// A required byte string or key.
+    pub fn bytes(&self, arg: Arg) -> &'a [u8] {
+        self.opt_bytes(arg).expect("the spec declares this argument as required bytes")
+    }
+
+    /// An optional byte string, key or pattern.
+    pub fn opt_bytes(&self, arg: Arg) -> Option<&'a [u8]> {
+        match self.values[arg.0] {
+            Value::Bytes(bytes) => Some(bytes),
+            Value::Absent
+            | Value::Flag
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Choice(..)
+            | Value::Words(..) => None,
+        }
+    }
+
+    /// A required integer.
+    pub fn integer(&self, arg: Arg) -> i64 {
+        self.opt_integer(arg).expect("the spec declares this argument as a required integer")
+    }
+
+    /// An optional integer.
+    pub fn opt_integer(&self, arg: Arg) -> Option<i64> {
+        if let Value::Integer(number) = self.values[arg.0] { Some(number) } else { None }
+    }
+
+    /// A required double.
+    pub fn float(&self, arg: Arg) -> f64 {
+        match self.values[arg.0] {
+            Value::Float(number) => number,
+            _ => unreachable!("the spec declares this argument as a required double"),
+        }
+    }
+
+    /// Whether a flag was given.
+    pub fn flag(&self, arg: Arg) -> bool {
+        self.values[arg.0] == Value::Flag
+    }
+
+    /// Which alternative was chosen (its index among the choices), and its value.
+    pub fn choice(&self, arg: Arg) -> Option<(usize, Scalar<'a>)> {
+        if let Value::Choice(index, scalar) = self.values[arg.0] {
+            Some((index, scalar))
+        } else {
+            None
+        }
+    }
+
+    /// The words of a repeated argument or of a block; empty when absent.
+    pub fn rest(&self, arg: Arg) -> &'a [&'a [u8]] {
+        if let Value::Words(start, end) = self.values[arg.0] {
+            &self.words[start..end]
+        } else {
+            &[]
+        }
+    }
+}
+
+struct Parser<'a> {
+    args: Args<'a>,
+    position: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn all(&mut self, specs: &[ArgSpec]) -> Result<(), CommandError> {
+        let mut index = 0;
+        while index < specs.len() {
+            if is_option(&specs[index]) {
+                let end = index + specs[index..].iter().take_while(|spec| is_option(spec)).count();
+                self.options(specs, index, end)?;
+                index = end;
+            } else {
+                let reserved = least_arguments(&specs[index + 1..]);
+                self.positional(&specs[index], index, reserved)?;
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Optional arguments known by their tokens, in any order, each at most once.
+    fn options(&mut self, specs: &[ArgSpec], start: usize, end: usize) -> Result<(), CommandError> {
+        while let Some(word) = self.peek() {
+            let found =
+                (start..end).find_map(|index| Some((index, match_token(&specs[index], word)?)));
+            let Some((index, choice)) = found else { return Ok(()) };
+            if self.args.values[index] != Value::Absent {
+                return Err(CommandError::Syntax);
+            }
+            self.args.values[index] = self.option(&specs[index], choice)?;
+        }
+        Ok(())
+    }
+
+    /// One option whose token stands at the position; `choice` when it is one of several.
+    fn option(&mut self, spec: &ArgSpec, choice: Option<usize>) -> Result<Value<'a>, CommandError> {
+        self.position += 1;
+        if let (ArgKind::OneOf(choices), Some(index)) = (spec.kind, choice) {
+            let scalar = match choices[index].kind {
+                ArgKind::Flag => Scalar::None,
+                kind => self.scalar(kind)?,
+            };
+            return Ok(Value::Choice(index, scalar));
+        }
+        match spec.kind {
+            ArgKind::Flag => Ok(Value::Flag),
+            ArgKind::Block(parts) => self.block(parts),
+            kind => Ok(match self.scalar(kind)? {
+                Scalar::None => Value::Flag,
+                Scalar::Bytes(bytes) => Value::Bytes(bytes),
+                Scalar::Integer(number) => Value::Integer(number),
+                Scalar::Float(number) => Value::Float(number),
+            }),
+        }
+    }
+
+    fn block(&mut self, parts: &[ArgSpec]) -> Result<Value<'a>, CommandError> {
+        let start = self.position;
+        let end = start + least_arguments(parts);
+        if end > self.args.words.len() {
+            return Err(CommandError::Syntax);
+        }
+        self.position = end;
+        Ok(Value::Words(start, end))
+    }
+
+    /// An argument known by its position. `reserved` words belong to what follows it.
+    fn positional(
+        &mut self,
+        spec: &ArgSpec,
+        index: usize,
+        reserved: usize,
+    ) -> Result<(), CommandError> {
+        let left = self.args.words.len() - self.position;
+        if spec.repeated || matches!(spec.kind, ArgKind::Block(_)) {
+            let start = self.position;
+            self.position += left.saturating_sub(reserved);
+            if self.position > start {
+                self.args.values[index] = Value::Words(start, self.position);
+            }
+            return Ok(());
+        }
+        if spec.optional && left <= reserved {
+            return Ok(());
+        }
+        self.args.values[index] = match spec.kind {
+            ArgKind::OneOf(choices) => self.required_choice(choices)?,
+            ArgKind::Key | ArgKind::Bytes | ArgKind::Pattern => Value::Bytes(self.word()?),
+            ArgKind::Integer => Value::Integer(integer(self.word()?)?),
+            ArgKind::Float => Value::Float(float(self.word()?)?),
+            ArgKind::Flag | ArgKind::Block(_) => return Err(CommandError::Syntax),
+        };
+        Ok(())
+    }
+
+    fn required_choice(&mut self, choices: &[ArgSpec]) -> Result<Value<'a>, CommandError> {
+        let word = self.word()?;
+        let index = choices
+            .iter()
+            .position(|choice| word.eq_ignore_ascii_case(choice.token.as_bytes()))
+            .ok_or(CommandError::Syntax)?;
+        let scalar = match choices[index].kind {
+            ArgKind::Flag => Scalar::None,
+            kind => self.scalar(kind)?,
+        };
+        Ok(Value::Choice(index, scalar))
+    }
+
+    fn scalar(&mut self, kind: ArgKind) -> Result<Scalar<'a>, CommandError> {
+        let word = self.word()?;
+        Ok(match kind {
+            ArgKind::Integer => Scalar::Integer(integer(word)?),
+            ArgKind::Float => Scalar::Float(float(word)?),
+            ArgKind::Key
+            | ArgKind::Bytes
+            | ArgKind::Pattern
+            | ArgKind::Flag
+            | ArgKind::OneOf(_)
+            | ArgKind::Block(_) => Scalar::Bytes(word),
+        })
+    }
+
+    fn peek(&self) -> Option<&'a [u8]> {
+        self.args.words.get(self.position).copied()
+    }
+
+    fn word(&mut self) -> Result<&'a [u8], CommandError> {
+        let word = self.peek().ok_or(CommandError::Syntax)?;
+        self.position += 1;
+        Ok(word)
+    }
+}
+
+fn is_option(spec: &ArgSpec) -> bool {
+    let tokened = match spec.kind {
+        ArgKind::OneOf(choices) => choices.iter().all(|choice| !choice.token.is_empty()),
+        _ => !spec.token.is_empty(),
+    };
+    spec.optional && tokened
+}
+
+/// Whether `word` is the token of `spec`; of alternatives, which one.
+fn match_token(spec: &ArgSpec, word: &[u8]) -> Option<Option<usize>> {
+    if let ArgKind::OneOf(choices) = spec.kind {
+        let index =
+            choices.iter().position(|choice| word.eq_ignore_ascii_case(choice.token.as_bytes()))?;
+        return Some(Some(index));
+    }
+    word.eq_ignore_ascii_case(spec.token.as_bytes()).then_some(None)
+}
+
+/// The error for a wrong number of arguments.
+pub fn wrong_arity(spec: &CommandSpec) -> CommandError {
+    CommandError::WrongArity { command: spec.resp.to_ascii_lowercase().replace(' ', "|") }
+}
+
+/// A signed 64-bit integer in decimal, as Redis reads it: no blanks, no plus sign, no leading
+/// zeros, no `-0`.
+pub fn integer(word: &[u8]) -> Result<i64, CommandError> {
+    let (negative, digits) = match word {
+        [b'-', rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    let well_formed = match digits {
+        [b'0'] => !negative,
+        [b'1'..=b'9', rest @ ..] => rest.len() <= 18 && rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !well_formed {
+        return Err(CommandError::NotInteger);
+    }
+    // Built downwards, because the least integer has no positive counterpart.
+    let mut number: i64 = 0;
+    for digit in digits {
+        number = number
+            .checked_mul(10)
+            .and_then(|n| n.checked_sub(i64::from(digit - b'0')))
+            .ok_or(CommandError::NotInteger)?;
+    }
+    if negative { Ok(number) } else { number.checked_neg().ok_or(CommandError::NotInteger) }
+}
+
+/// A double in decimal; NaN is refused, infinities are numbers.
+pub fn float(word: &[u8]) -> Result<f64, CommandError> {
+    let text = std::str::from_utf8(word).map_err(|_| CommandError::NotFloat)?;
+    let number: f64 = text.parse().map_err(|_| CommandError::NotFloat)?;
+    if number.is_nan() { Err(CommandError::NotFloat) } else { Ok(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_read_as_redis_reads_them() {
+        for (text, number) in [
+            ("0", 0),
+            ("-1", -1),
+            ("42", 42),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
+            assert_eq!(integer(text.as_bytes()), Ok(number));
+        }
+        for text in ["", "-", "+1", " 1", "1 ", "01", "-0", "9223372036854775808", "1.0", "0x1"] {
+            assert_eq!(integer(text.as_bytes()), Err(CommandError::NotInteger), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn floats_refuse_nan_and_blanks() {
+        assert_eq!(float(b"1.5"), Ok(1.5));
+        assert_eq!(float(b"-inf"), Ok(f64::NEG_INFINITY));
+        for text in ["", "nan", " 1", "1 ", "one"] {
+            assert_eq!(float(text.as_bytes()), Err(CommandError::NotFloat), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a command can refuse with. The code is stable; the text is what Redis says wherever Redis
+//! has the same error, because client libraries match on it.
+
+use std::fmt;
+
+/// A refusal. Nothing was changed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CommandError {
+    /// No command of this name; the name as sent, cut to a readable length.
+    UnknownCommand {
+        /// Name as sent.
+        name: String,
+        /// The first arguments, quoted, as Redis shows them.
+        args: String,
+    },
+    /// A command of subcommands has no such one.
+    UnknownSubcommand {
+        /// The command.
+        container: &'static str,
+        /// Subcommand as sent, cut to a readable length.
+        name: String,
+    },
+    /// Too few or too many arguments.
+    WrongArity {
+        /// The command, lower case; subcommands as `client|list`.
+        command: String,
+    },
+    /// An option that does not exist, stands twice or excludes another.
+    Syntax,
+    /// Not an integer, or none that fits 64 bits.
+    NotInteger,
+    /// Not a number.
+    NotFloat,
+    /// The result would not fit a signed 64-bit integer.
+    Overflow,
+    /// The result would be NaN or infinite.
+    NanOrInfinity,
+    /// An expiry time that is not positive or lies beyond what can be stored.
+    InvalidExpire {
+        /// The command, lower case.
+        command: &'static str,
+    },
+    /// The key holds another type.
+    WrongType,
+    /// The key does not exist and has to.
+    NoSuchKey,
+    /// The key exists and must not (`RESTORE` without `REPLACE`).
+    BusyKey,
+    /// A string would grow beyond its limit, in bytes.
+    StringTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A key is longer than the limit, in bytes.
+    KeyTooLong {
+        /// The limit in bytes.
+        limit: usize,
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// Memory is at its limit and nothing may be evicted.
+    OutOfMemory,
+    /// Too much work waits for a shard; the command was not started.
+    Busy,
+    /// The slot is served by another core of this machine (shard-aware ports only).
+    Moved {
+        /// The slot.
+        slot: u16,
+        /// `host:port` of the port that serves it.
+        address: String,
+    },
+    /// The command is switched off by the named config key.
+    Disabled {
+        /// The config key that would enable it.
+        key: &'static str,
+    },
+    /// Credentials are missing or wrong, or the caller may not do this. Code and text as Redis's.
+    Denied {
+        /// `NOAUTH`, `WRONGPASS` or `NOPERM`.
+        code: &'static str,
+        /// The text.
+        message: &'static str,
+    },
+    /// Any other refusal with a fixed text; the first word is not the code.
+    Invalid(&'static str),
+    /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
+    Coded {
+        /// The code, upper case.
+        code: &'static str,
+        /// The text.
+        message: &'static str,
+    },
+    /// A refusal that quotes what was sent: `before`, the quoted text, `after`.
+    Quoted {
+        /// Text before the quotation.
+        before: &'static str,
+        /// What was sent, cut to a readable length.
+        found: String,
+        /// Text after the quotation.
+        after: &'static str,
+    },
+}
+
+/// Longest piece of a request that an error repeats, in bytes.
+pub const QUOTE_BYTES_MAX: usize = 128;
+
+/// `bytes` as text for an error message: cut, and made printable.
+pub fn quote(bytes: &[u8]) -> String {
+    let cut = &bytes[..bytes.len().min(QUOTE_BYTES_MAX)];
+    String::from_utf8_lossy(cut).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+impl CommandError {
+    /// The first word of the error on the Redis protocol.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WrongType => "WRONGTYPE",
+            Self::BusyKey => "BUSYKEY",
+            Self::OutOfMemory => "OOM",
+            Self::Busy => "BUSY",
+            Self::Moved { .. } => "MOVED",
+            Self::Denied { code, .. } | Self::Coded { code, .. } => code,
+            Self::UnknownCommand { .. }
+            | Self::UnknownSubcommand { .. }
+            | Self::WrongArity { .. }
+            | Self::Syntax
+            | Self::NotInteger
+            | Self::NotFloat
+            | Self::Overflow
+            | Self::NanOrInfinity
+            | Self::InvalidExpire { .. }
+            | Self::NoSuchKey
+            | Self::StringTooLong { .. }
+            | Self::KeyTooLong { .. }
+            | Self::Disabled { .. }
+            | Self::Invalid(_)
+            | Self::Quoted { .. } => "ERR",
+        }
+    }
+}
+
+/// The text after the code.
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownCommand { name, args } => {
+                write!(f, "unknown command '{name}', with args beginning with: {args}")
+            }
+            Self::UnknownSubcommand { container, name } => {
+                write!(f, "unknown subcommand '{name}'. Try {container} HELP.")
+            }
+            Self::WrongArity { command } => {
+                write!(f, "wrong number of arguments for '{command}' command")
+            }
+            Self::Syntax => f.write_str("syntax error"),
+            Self::NotInteger => f.write_str("value is not an integer or out of range"),
+            Self::NotFloat => f.write_str("value is not a valid float"),
+            Self::Overflow => f.write_str("increment or decrement would overflow"),
+            Self::NanOrInfinity => f.write_str("increment would produce NaN or Infinity"),
+            Self::InvalidExpire { command } => {
+                write!(f, "invalid expire time in '{command}' command")
+            }
+            Self::WrongType => {
+                f.write_str("Operation against a key holding the wrong kind of value")
+            }
+            Self::NoSuchKey => f.write_str("no such key"),
+            Self::BusyKey => f.write_str("Target key name already exists."),
+            Self::StringTooLong { limit } => {
+                write!(f, "string exceeds maximum allowed size ({limit} bytes)")
+            }
+            Self::KeyTooLong { limit, found } => {
+                write!(f, "key of {found} bytes exceeds the limit of {limit} bytes")
+            }
+            Self::OutOfMemory => f.write_str("command not allowed when used memory > 'maxmemory'."),
+            Self::Busy => f.write_str("too many commands wait for this shard, try again"),
+            Self::Moved { slot, address } => write!(f, "{slot} {address}"),
+            Self::Disabled { key } => write!(f, "this command is disabled, set {key} to true"),
+            Self::Denied { message, .. } | Self::Coded { message, .. } | Self::Invalid(message) => {
+                f.write_str(message)
+            }
+            Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}

@@ -1,0 +1,13 @@
+//! Commands: how one is declared ([`spec`]), how its arguments are decoded ([`args`]), what it can
+//! answer ([`reply`], [`error`]) and which exist ([`table`]).
+
+pub mod args;
+pub mod error;
+pub mod reply;
+pub mod spec;
+pub mod table;
+
+pub mod cluster;
+pub mod connection;
+pub mod key;
+pub mod server;

@@ -1,0 +1,85 @@
+//! What a command answers, independent of any protocol.
+
+use std::borrow::Cow;
+
+use super::error::CommandError;
+
+/// An answer. It may borrow from the shard it was read from for as long as nothing changes.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Reply<'a> {
+    /// Nothing there.
+    Nil,
+    /// Nothing there, where an array would be.
+    NilArray,
+    /// Done.
+    Ok,
+    /// A short fixed word (`PONG`, `string`).
+    Status(&'static str),
+    /// An integer.
+    Integer(i64),
+    /// A double.
+    Double(f64),
+    /// True or false; 1 or 0 where the protocol has no booleans.
+    Boolean(bool),
+    /// A byte string.
+    Bytes(Cow<'a, [u8]>),
+    /// Text for people; a byte string where the protocol has no verbatim text.
+    Text(String),
+    /// Several replies in order.
+    Array(Vec<Reply<'a>>),
+    /// Names and values; flattened where the protocol has no maps.
+    Map(Vec<(Reply<'a>, Reply<'a>)>),
+    /// Several replies without order; an array where the protocol has no sets.
+    Set(Vec<Reply<'a>>),
+    /// A refusal.
+    Error(CommandError),
+}
+
+impl<'a> Reply<'a> {
+    /// A byte string that borrows.
+    pub fn borrowed(bytes: &'a [u8]) -> Self {
+        Self::Bytes(Cow::Borrowed(bytes))
+    }
+
+    /// A byte string of its own.
+    pub fn owned(bytes: Vec<u8>) -> Self {
+        Self::Bytes(Cow::Owned(bytes))
+    }
+
+    /// A byte string from text.
+    pub fn string(text: impl Into<String>) -> Self {
+        Self::Bytes(Cow::Owned(text.into().into_bytes()))
+    }
+
+    /// A count. Panics above the signed range, which no count in memory reaches.
+    pub fn count(count: usize) -> Self {
+        Self::Integer(i64::try_from(count).expect("a count of things in memory fits 63 bits"))
+    }
+
+    /// The same answer, borrowing from nothing.
+    pub fn into_owned(self) -> Reply<'static> {
+        match self {
+            Self::Nil => Reply::Nil,
+            Self::NilArray => Reply::NilArray,
+            Self::Ok => Reply::Ok,
+            Self::Status(word) => Reply::Status(word),
+            Self::Integer(number) => Reply::Integer(number),
+            Self::Double(number) => Reply::Double(number),
+            Self::Boolean(truth) => Reply::Boolean(truth),
+            Self::Bytes(bytes) => Reply::Bytes(Cow::Owned(bytes.into_owned())),
+            Self::Text(text) => Reply::Text(text),
+            Self::Array(items) => Reply::Array(items.into_iter().map(Self::into_owned).collect()),
+            Self::Map(pairs) => Reply::Map(
+                pairs.into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect(),
+            ),
+            Self::Set(items) => Reply::Set(items.into_iter().map(Self::into_owned).collect()),
+            Self::Error(error) => Reply::Error(error),
+        }
+    }
+}
+
+impl From<CommandError> for Reply<'_> {
+    fn from(error: CommandError) -> Self {
+        Self::Error(error)
+    }
+}

@@ -1,0 +1,440 @@
+//! The declaration of a command. One const value per command; every surface (RESP, HTTP, OpenAPI,
+//! `COMMAND DOCS`, access rules, the reference) derives what it needs from it.
+//!
+//! A declaration may name a surface, it never imports one. Arity, key positions in `COMMAND INFO`,
+//! usage lines and JSON inputs are derived, never declared a second time.
+
+use super::args::Args;
+use super::error::CommandError;
+use super::reply::Reply;
+use crate::shard::plan::{Plan, View};
+
+/// Everything there is to know about one command.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// Stable identifier, `family.verb`: `kv.set`, `client.list`.
+    pub id: &'static str,
+    /// Name on the Redis protocol, upper case; a subcommand has a space: `CLIENT LIST`.
+    pub resp: &'static str,
+    /// The group this command belongs to.
+    pub family: Family,
+    /// What the caller needs to be allowed to do.
+    pub access: Access,
+    /// Where its keys stand among its arguments.
+    pub keys: Keys,
+    /// How the command behaves when its keys live in several shards.
+    pub atomicity: Atomicity,
+    /// The arguments in order, after the command's name.
+    pub args: &'static [ArgSpec],
+    /// The shape of the answer.
+    pub reply: ReplySpec,
+    /// Routes on which this command is served over HTTP.
+    pub http: &'static [HttpRoute],
+    /// Properties that surfaces and the engine look at.
+    pub flags: Flags,
+    /// Version of this product that introduced it.
+    pub since: &'static str,
+    /// One line, no full stop.
+    pub summary: &'static str,
+    /// Time complexity in the usual notation.
+    pub complexity: &'static str,
+    /// What carries it out.
+    pub run: Run,
+}
+
+/// What carries a command out, and where.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// Reads shards; may borrow its answer from them.
+    Read(for<'s> fn(&View<'s>, &Args<'_>) -> Result<Reply<'s>, CommandError>),
+    /// Decides on changes and records them; they are applied after it returned.
+    Write(fn(&mut Plan<'_>, &Args<'_>) -> Result<Reply<'static>, CommandError>),
+    /// Concerns the connection or this core; the session carries it out under its id.
+    Session,
+    /// Concerns every core (its clients, its statistics); each core answers, the replies are
+    /// folded as [`Fold`] says.
+    EveryCore(Fold),
+}
+
+/// How the answers of several cores or shards become one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fold {
+    /// Integers are added.
+    Sum,
+    /// Arrays are joined.
+    Concat,
+    /// Texts are joined.
+    Text,
+    /// Any answer serves; they are all the same.
+    First,
+    /// One of the answers that are not nil, chosen at random with equal weight.
+    AnyNonNil,
+}
+
+/// Groups of commands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Family {
+    /// Strings.
+    Kv,
+    /// Bit operations on strings.
+    Bitmap,
+    /// Commands for keys of any type.
+    Key,
+    /// The connection itself.
+    Connection,
+    /// The server and its administration.
+    Server,
+    /// The slots and cores as a cluster-aware client sees them.
+    Cluster,
+}
+
+impl Family {
+    /// The group's name in `COMMAND DOCS` and the reference.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kv => "string",
+            Self::Bitmap => "bitmap",
+            Self::Key => "generic",
+            Self::Connection => "connection",
+            Self::Server => "server",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+/// What a caller has to be allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Anyone who may connect.
+    Open,
+    /// Reads data.
+    Read,
+    /// Changes data.
+    Write,
+    /// Administers the server.
+    Admin,
+}
+
+/// Where the keys stand; positions count from the command's name, which is 0 (a subcommand's name
+/// counts as part of it).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keys {
+    /// The command has none.
+    None,
+    /// From `first` to `last` in steps of `step`; a negative `last` counts from the end.
+    Range {
+        /// Position of the first key.
+        first: usize,
+        /// Position of the last key; -1 is the last argument.
+        last: isize,
+        /// Distance of neighbouring keys.
+        step: usize,
+    },
+    /// Every shard takes part; the answers are folded.
+    AllShards(Fold),
+    /// One shard after the other, walked by the cursor in the first argument (`SCAN`).
+    Cursor,
+}
+
+impl Keys {
+    /// One key, right behind the name.
+    pub const ONE: Self = Self::Range { first: 1, last: 1, step: 1 };
+    /// The first two arguments.
+    pub const TWO: Self = Self::Range { first: 1, last: 2, step: 1 };
+    /// Every argument.
+    pub const ALL: Self = Self::Range { first: 1, last: -1, step: 1 };
+    /// Every other argument (`MSET`).
+    pub const PAIRS: Self = Self::Range { first: 1, last: -1, step: 2 };
+}
+
+/// What holds when the keys of one command live in several shards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Atomicity {
+    /// One key: atomic by nature.
+    Single,
+    /// Each key is atomic; the command is run once per key and the replies folded.
+    PerKey(PerKey),
+    /// All or nothing, isolated, over every key.
+    Whole,
+}
+
+/// How the replies of a command that runs once per key become one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PerKey {
+    /// Integers are added (`DEL`, `EXISTS`).
+    Sum,
+    /// One array, in the order of the keys (`MGET`).
+    Array,
+}
+
+/// One argument, or a group of arguments that go together.
+#[derive(Clone, Copy, Debug)]
+pub struct ArgSpec {
+    /// Name in documentation and JSON, lower case.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: ArgKind,
+    /// The word before the value (`EX`), or the whole argument of a [`ArgKind::Flag`]; empty when
+    /// the argument is known by its position.
+    pub token: &'static str,
+    /// May be left out.
+    pub optional: bool,
+    /// May stand more than once, at least once unless optional.
+    pub repeated: bool,
+    /// One line for people.
+    pub doc: &'static str,
+}
+
+/// What an argument holds.
+#[derive(Clone, Copy, Debug)]
+pub enum ArgKind {
+    /// A key.
+    Key,
+    /// Any bytes.
+    Bytes,
+    /// A signed 64-bit integer in decimal.
+    Integer,
+    /// A finite or infinite double in decimal.
+    Float,
+    /// A glob pattern.
+    Pattern,
+    /// The token alone; there is no value.
+    Flag,
+    /// Exactly one of these.
+    OneOf(&'static [ArgSpec]),
+    /// These in order; handed to the command as raw arguments.
+    Block(&'static [ArgSpec]),
+}
+
+impl ArgSpec {
+    const fn new(name: &'static str, kind: ArgKind, doc: &'static str) -> Self {
+        Self { name, kind, token: "", optional: false, repeated: false, doc }
+    }
+
+    /// A key.
+    pub const fn key(name: &'static str, doc: &'static str) -> Self {
+        Self::new(name, ArgKind::Key, doc)
+    }
+
+    /// Any bytes.
+    pub const fn bytes(name: &'static str, doc: &'static str) -> Self {
+        Self::new(name, ArgKind::Bytes, doc)
+    }
+
+    /// A signed 64-bit integer.
+    pub const fn integer(name: &'static str, doc: &'static str) -> Self {
+        Self::new(name, ArgKind::Integer, doc)
+    }
+
+    /// A double.
+    pub const fn float(name: &'static str, doc: &'static str) -> Self {
+        Self::new(name, ArgKind::Float, doc)
+    }
+
+    /// A glob pattern.
+    pub const fn pattern(name: &'static str, doc: &'static str) -> Self {
+        Self::new(name, ArgKind::Pattern, doc)
+    }
+
+    /// A word that is there or not.
+    pub const fn flag(name: &'static str, token: &'static str, doc: &'static str) -> Self {
+        Self { token, optional: true, ..Self::new(name, ArgKind::Flag, doc) }
+    }
+
+    /// One of several alternatives.
+    pub const fn one_of(name: &'static str, choices: &'static [Self], doc: &'static str) -> Self {
+        Self::new(name, ArgKind::OneOf(choices), doc)
+    }
+
+    /// Several arguments in order.
+    pub const fn block(name: &'static str, parts: &'static [Self], doc: &'static str) -> Self {
+        Self::new(name, ArgKind::Block(parts), doc)
+    }
+
+    /// The same, introduced by a word.
+    #[must_use]
+    pub const fn with_token(self, token: &'static str) -> Self {
+        Self { token, ..self }
+    }
+
+    /// The same, optional.
+    #[must_use]
+    pub const fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    /// The same, one or more times.
+    #[must_use]
+    pub const fn repeated(self) -> Self {
+        Self { repeated: true, ..self }
+    }
+}
+
+/// The shape of an answer, for OpenAPI, the reference and the check of every command's reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReplySpec {
+    /// `OK`.
+    Ok,
+    /// `OK`, or nil when a condition did not hold.
+    OkOrNil,
+    /// An integer.
+    Integer,
+    /// An integer, or nil.
+    IntegerOrNil,
+    /// A byte string.
+    Bytes,
+    /// A byte string, or nil.
+    BytesOrNil,
+    /// A double as a byte string.
+    Double,
+    /// An array.
+    Array,
+    /// A map.
+    Map,
+    /// Text for people.
+    Text,
+    /// Depends on the options; the summary says how.
+    Any,
+}
+
+/// Methods of HTTP routes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Acts.
+    Post,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// The word on the request line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// A route on which a command is served. `{name}` in the path fills the argument of that name; the
+/// other inputs come from the query or the JSON body under the names of the arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpRoute {
+    /// The method.
+    pub method: Method,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// How the reply becomes the JSON body.
+    pub json: JsonReply,
+}
+
+impl HttpRoute {
+    /// A route that reads.
+    pub const fn get(path: &'static str, json: JsonReply) -> Self {
+        Self { method: Method::Get, path, json }
+    }
+
+    /// A route that acts.
+    pub const fn post(path: &'static str, json: JsonReply) -> Self {
+        Self { method: Method::Post, path, json }
+    }
+
+    /// A route that removes.
+    pub const fn delete(path: &'static str, json: JsonReply) -> Self {
+        Self { method: Method::Delete, path, json }
+    }
+}
+
+/// The JSON body made of a reply.
+#[derive(Clone, Copy, Debug)]
+pub enum JsonReply {
+    /// The reply alone: a bare JSON value.
+    Bare,
+    /// An object with the reply under this name.
+    Field(&'static str),
+    /// An object with the reply, read as true or false, under this name.
+    Flag(&'static str),
+    /// An object made of the reply (see the variant's name in the HTTP surface); for shapes that
+    /// clients rely on and that no rule yields.
+    Shape(&'static str),
+}
+
+/// Properties of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// None of the below.
+    pub const NONE: Self = Self(0);
+    /// Refused when memory is short.
+    pub const DENY_OOM: Self = Self(1);
+    /// Takes about constant time.
+    pub const FAST: Self = Self(2);
+    /// May be sent before the data is loaded and without authentication.
+    pub const NO_AUTH: Self = Self(4);
+    /// Not for scripts.
+    pub const NO_SCRIPT: Self = Self(8);
+    /// The answer may differ for the same data.
+    pub const RANDOM: Self = Self(16);
+    /// Not shown in the slow log (its arguments may be secret).
+    pub const SKIP_SLOWLOG: Self = Self(32);
+    /// Needs `kv_store.allow_flush_commands`.
+    pub const FLUSH: Self = Self(64);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether every flag of `other` is set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl CommandSpec {
+    /// The word that selects the command, without a subcommand.
+    pub fn container(&self) -> &'static str {
+        self.resp.split(' ').next().unwrap_or(self.resp)
+    }
+
+    /// The subcommand's word, if it is one.
+    pub fn subcommand(&self) -> Option<&'static str> {
+        self.resp.split_once(' ').map(|(_, sub)| sub)
+    }
+
+    /// Number of words in the name.
+    pub fn words(&self) -> usize {
+        1 + usize::from(self.subcommand().is_some())
+    }
+
+    /// Arity as Redis states it: the exact number of arguments with the name's words, or minus
+    /// the least number.
+    pub fn arity(&self) -> i64 {
+        let least = self.words() + least_arguments(self.args);
+        let open = self.args.iter().any(|arg| arg.optional || arg.repeated);
+        let least = i64::try_from(least).expect("tables of arguments are short");
+        if open { -least } else { least }
+    }
+}
+
+/// The least number of arguments that satisfies `specs`.
+pub fn least_arguments(specs: &[ArgSpec]) -> usize {
+    specs.iter().filter(|spec| !spec.optional).map(least_of).sum()
+}
+
+fn least_of(spec: &ArgSpec) -> usize {
+    let token = usize::from(!spec.token.is_empty());
+    match spec.kind {
+        ArgKind::Flag => 1,
+        ArgKind::OneOf(choices) => choices.iter().map(least_of).min().unwrap_or(0),
+        ArgKind::Block(parts) => token + least_arguments(parts),
+        ArgKind::Key | ArgKind::Bytes | ArgKind::Integer | ArgKind::Float | ArgKind::Pattern => {
+            token + 1
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Which commands exist. Lookups are built from the families' slices when first used.
+
+use std::sync::LazyLock;
+
+use super::error::{CommandError, quote};
+use super::spec::CommandSpec;
+use super::{cluster, connection, key, server};
+use crate::types::string;
+
+/// Every family, in the order of the reference.
+pub const FAMILIES: &[&[&CommandSpec]] = &[
+    string::COMMANDS,
+    string::BITMAP_COMMANDS,
+    key::COMMANDS,
+    connection::COMMANDS,
+    server::COMMANDS,
+    cluster::COMMANDS,
+];
+
+/// Longest name of a command, in bytes; longer words are not looked up.
+pub const NAME_BYTES_MAX: usize = 24;
+
+/// Every command.
+pub fn commands() -> impl Iterator<Item = &'static CommandSpec> {
+    FAMILIES.iter().flat_map(|family| family.iter().copied())
+}
+
+/// The command that `words` begin with. Words of a subcommand are looked up together.
+pub fn lookup(words: &[&[u8]]) -> Result<&'static CommandSpec, CommandError> {
+    let name = words.first().copied().unwrap_or_default();
+    match TABLE.get(name) {
+        Some(Entry::Command(spec)) => Ok(spec),
+        Some(Entry::Container(name, subcommands)) => {
+            let Some(word) = words.get(1) else {
+                return Err(CommandError::WrongArity { command: name.to_ascii_lowercase() });
+            };
+            let found = subcommands.iter().find(|spec| {
+                spec.subcommand().is_some_and(|sub| word.eq_ignore_ascii_case(sub.as_bytes()))
+            });
+            found.copied().ok_or_else(|| CommandError::UnknownSubcommand {
+                container: name,
+                name: quote(word),
+            })
+        }
+        None => Err(unknown(words)),
+    }
+}
+
+/// The command of this name, subcommands as `CLIENT|LIST` or `CLIENT LIST`, in any case.
+pub fn by_name(name: &[u8]) -> Option<&'static CommandSpec> {
+    let words: Vec<&[u8]> = name.splitn(2, |byte| *byte == b'|' || *byte == b' ').collect();
+    lookup(&words).ok()
+}
+
+/// The subcommands of a container, or nothing when there is no container of this name.
+pub fn subcommands(name: &[u8]) -> Option<&'static [&'static CommandSpec]> {
+    match TABLE.get(name) {
+        Some(Entry::Container(_, subcommands)) => Some(subcommands),
+        Some(Entry::Command(_)) | None => None,
+    }
+}
+
+fn unknown(words: &[&[u8]]) -> CommandError {
+    let name = quote(words.first().copied().unwrap_or_default());
+    let mut args = String::new();
+    for word in words.iter().skip(1) {
+        if args.len() > super::error::QUOTE_BYTES_MAX {
+            break;
+        }
+        args.push('\'');
+        args.push_str(&quote(word));
+        args.push_str("' ");
+    }
+    CommandError::UnknownCommand { name, args }
+}
+
+enum Entry {
+    Command(&'static CommandSpec),
+    Container(&'static str, Vec<&'static CommandSpec>),
+}
+
+/// An open-addressed table over upper-case names; a power of two well above the number of names.
+struct Table {
+    slots: Vec<Option<(&'static str, Entry)>>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
+
+const SLOTS: usize = 1024;
+
+fn hash(name: &[u8]) -> usize {
+    // FNV-1a over upper-case letters; names are short and few.
+    name.iter().fold(0x811c_9dc5_usize, |hash, byte| {
+        (hash ^ usize::from(byte.to_ascii_uppercase())).wrapping_mul(0x0100_0193)
+    })
+}
+
+impl Table {
+    fn build() -> Self {
+        let mut table = Self { slots: (0..SLOTS).map(|_| None).collect() };
+        for spec in commands() {
+            table.add(spec);
+        }
+        table
+    }
+
+    fn add(&mut self, spec: &'static CommandSpec) {
+        let name = spec.container();
+        let at = self.place(name.as_bytes());
+        let slot = self.slots[at].get_or_insert_with(|| match spec.subcommand() {
+            None => (name, Entry::Command(spec)),
+            Some(_) => (name, Entry::Container(name, Vec::new())),
+        });
+        if let (_, Entry::Container(_, subcommands)) = slot {
+            subcommands.push(spec);
+        }
+    }
+
+    /// The slot that holds `name`, or the free one where it belongs.
+    fn place(&self, name: &[u8]) -> usize {
+        let mut at = hash(name) % SLOTS;
+        while let Some((taken, _)) = &self.slots[at] {
+            if taken.as_bytes().eq_ignore_ascii_case(name) {
+                break;
+            }
+            at = (at + 1) % SLOTS;
+        }
+        at
+    }
+
+    fn get(&'static self, name: &[u8]) -> Option<&'static Entry> {
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        self.slots[self.place(name)].as_ref().map(|(_, entry)| entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::ARG_SPECS_MAX;
+    use super::super::spec::{Access, Keys};
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ids_and_names_are_unique_and_well_formed() {
+        let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+        for spec in commands() {
+            assert!(ids.insert(spec.id), "{} stands twice", spec.id);
+            assert!(names.insert(spec.resp), "{} stands twice", spec.resp);
+            assert!(spec.resp.len() <= NAME_BYTES_MAX, "{} is too long", spec.resp);
+            assert!(spec.args.len() <= ARG_SPECS_MAX, "{} declares too many", spec.resp);
+            assert!(!spec.summary.is_empty() && !spec.summary.ends_with('.'), "{}", spec.resp);
+        }
+        assert!(names.len() * 2 < SLOTS, "the lookup table is too full");
+    }
+
+    #[test]
+    fn every_command_is_found_by_its_name() {
+        for spec in commands() {
+            let lower = spec.resp.to_ascii_lowercase();
+            let words: Vec<&[u8]> = lower.split(' ').map(str::as_bytes).collect();
+            assert_eq!(lookup(&words).expect("it is in the table").id, spec.id);
+        }
+        assert!(matches!(lookup(&[b"NOPE", b"x"]), Err(CommandError::UnknownCommand { .. })));
+    }
+
+    #[test]
+    fn routes_are_unique_and_name_arguments() {
+        let mut routes = BTreeSet::new();
+        for spec in commands() {
+            for route in spec.http {
+                assert!(routes.insert((route.method, route.path)), "{} stands twice", route.path);
+                for part in route.path.split('/') {
+                    if let Some(name) = part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+                        assert!(spec.args.iter().any(|arg| arg.name == name), "{}", route.path);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn writes_declare_keys() {
+        for spec in commands().filter(|spec| spec.access == Access::Write) {
+            assert_ne!(spec.keys, Keys::None, "{}", spec.resp);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! From a key to the shard that holds it, and from a shard to the core that owns it.
+//!
+//! The slot is Redis Cluster's: CRC16 (XMODEM) of the key, or of the part between the first `{`
+//! and the next `}` if that is not empty, modulo 16384 (Redis Cluster specification, "Key
+//! distribution model"). A shard is a run of 256 slots, so a cluster-aware client that knows the
+//! slots knows the shards.
+
+use crate::id::{CoreId, ShardId};
+use crate::limits::{CORES_MAX, SHARDS, SLOTS, SLOTS_PER_SHARD};
+
+/// Tables for taking eight bytes at a time ("slicing by 8"): `TABLES[n][b]` is the CRC of byte `b`
+/// followed by `n` zero bytes.
+static TABLES: [[u16; 256]; 8] = tables();
+
+const fn tables() -> [[u16; 256]; 8] {
+    let mut tables = [[0u16; 256]; 8];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        tables[0][byte] = crc;
+        byte += 1;
+    }
+    let mut slice = 1;
+    while slice < 8 {
+        let mut byte = 0;
+        while byte < 256 {
+            let crc = tables[slice - 1][byte];
+            tables[slice][byte] = (crc << 8) ^ tables[0][(crc >> 8) as usize];
+            byte += 1;
+        }
+        slice += 1;
+    }
+    tables
+}
+
+/// CRC16/XMODEM: polynomial 0x1021, initial value 0, not reflected.
+pub fn crc16(bytes: &[u8]) -> u16 {
+    let mut crc: u16 = 0;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for chunk in chunks {
+        let [high, low] = crc.to_be_bytes();
+        crc = TABLES[7][usize::from(chunk[0] ^ high)]
+            ^ TABLES[6][usize::from(chunk[1] ^ low)]
+            ^ TABLES[5][usize::from(chunk[2])]
+            ^ TABLES[4][usize::from(chunk[3])]
+            ^ TABLES[3][usize::from(chunk[4])]
+            ^ TABLES[2][usize::from(chunk[5])]
+            ^ TABLES[1][usize::from(chunk[6])]
+            ^ TABLES[0][usize::from(chunk[7])];
+    }
+    for byte in rest {
+        crc = (crc << 8) ^ TABLES[0][usize::from((crc >> 8) as u8 ^ byte)];
+    }
+    crc
+}
+
+/// The part of the key that decides its slot.
+fn hash_tag(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };
+    let inner = &key[open + 1..];
+    match inner.iter().position(|byte| *byte == b'}') {
+        None | Some(0) => key,
+        Some(close) => &inner[..close],
+    }
+}
+
+/// The slot of a key, below [`SLOTS`].
+pub fn slot_of(key: &[u8]) -> u16 {
+    crc16(hash_tag(key)) % (SLOTS as u16)
+}
+
+/// The shard that holds a key.
+pub fn shard_of(key: &[u8]) -> ShardId {
+    ShardId::new(usize::from(slot_of(key)) / SLOTS_PER_SHARD)
+}
+
+/// Which core owns which shard; fixed for the life of the process. Cores own contiguous runs of
+/// shards, so that each is one range of slots to cluster-aware clients.
+#[derive(Clone, Debug)]
+pub struct ShardMap {
+    cores: usize,
+    owners: [CoreId; SHARDS],
+}
+
+impl ShardMap {
+    /// Lays the shards over `cores` cores, at most one shard more on one than on another.
+    pub fn new(cores: usize) -> Self {
+        assert!((1..=CORES_MAX).contains(&cores), "{cores} cores are not in 1..={CORES_MAX}");
+        let owners = std::array::from_fn(|shard| CoreId::new(shard * cores / SHARDS));
+        Self { cores, owners }
+    }
+
+    /// Number of cores.
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+
+    /// The core that owns a shard.
+    pub fn owner(&self, shard: ShardId) -> CoreId {
+        self.owners[shard.index()]
+    }
+
+    /// The shards that a core owns, ascending.
+    pub fn owned_by(&self, core: CoreId) -> impl Iterator<Item = ShardId> + '_ {
+        ShardId::all().filter(move |shard| self.owner(*shard) == core)
+    }
+
+    /// First and last slot of a core, both inclusive.
+    pub fn slots_of(&self, core: CoreId) -> (u16, u16) {
+        let first = self.owned_by(core).next().expect("every core owns a shard").index();
+        let count = self.owned_by(core).count();
+        let start = first * SLOTS_PER_SHARD;
+        (start as u16, (start + count * SLOTS_PER_SHARD - 1) as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_cluster_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(slot_of(b"foo"), 12182);
+        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"{user1000}.followers"));
+        assert_eq!(slot_of(b"foo{}{bar}"), crc16(b"foo{}{bar}") % 16384);
+        assert_eq!(slot_of(b"foo{{bar}}zap"), crc16(b"{bar") % 16384);
+        assert_eq!(slot_of(b""), 0);
+    }
+
+    #[test]
+    fn slicing_equals_byte_by_byte() {
+        let bytes: Vec<u8> = (0..100u8).map(|n| n.wrapping_mul(37)).collect();
+        for end in 0..bytes.len() {
+            let slow = bytes[..end].iter().fold(0u16, |crc, byte| {
+                (crc << 8) ^ TABLES[0][usize::from((crc >> 8) as u8 ^ byte)]
+            });
+            assert_eq!(crc16(&bytes[..end]), slow);
+        }
+    }
+
+    #[test]
+    fn every_core_owns_one_range() {
+        for cores in 1..=SHARDS {
+            let map = ShardMap::new(cores);
+            let mut next = 0;
+            for core in (0..cores).map(CoreId::new) {
+                let (first, last) = map.slots_of(core);
+                assert_eq!(usize::from(first), next);
+                next = usize::from(last) + 1;
+            }
+            assert_eq!(next, SLOTS);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Layout of an entry: header, key and value in one run of bytes.
+//!
+//! ```text
+//! kind      u8    low 4 bits: type of the value (0 string); 16: has a deadline;
+//!                 32: the value's length is a u32, not a varint
+//! stamp     u48   Seq of the last batch that changed the entry
+//! access    u24   when or how often it was used, as the eviction policy needs it
+//! deadline  u48   Unix milliseconds, only when the kind says so
+//! key       length as varint, then the value's length, then the key's bytes
+//! value     bytes
+//! ```
+//!
+//! A 20-byte key with a 100-byte value takes 12 bytes of header: 132, in a cell of 136.
+
+use crate::seq::Seq;
+
+use super::slab::CELL_BYTES_MAX;
+
+const DEADLINE: u8 = 16;
+const WIDE: u8 = 32;
+const KIND_MASK: u8 = 15;
+const FIXED_BYTES: usize = 10;
+const ACCESS_AT: usize = 7;
+const DEADLINE_BYTES: usize = 6;
+const WIDE_BYTES: usize = 4;
+
+/// What type of value an entry holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ValueType {
+    /// A byte string.
+    String,
+}
+
+impl ValueType {
+    /// The name that `TYPE` answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+        }
+    }
+}
+
+/// A decoded view of an entry's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    kind: u8,
+    key_at: usize,
+    key_bytes: usize,
+    value_bytes: usize,
+}
+
+/// What an entry is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) stamp: Seq,
+    pub(crate) access: u32,
+    pub(crate) deadline_ms: Option<u64>,
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
+
+impl Parts<'_> {
+    /// Bytes the entry takes.
+    pub(crate) fn bytes(&self) -> usize {
+        entry_bytes(self.key.len(), self.value.len(), self.deadline_ms.is_some())
+    }
+
+    /// Writes the entry to the front of `out`, which is long enough.
+    pub(crate) fn write(&self, out: &mut [u8]) {
+        let mut at = write_header(self, self.value.len(), out);
+        out[at..at + self.key.len()].copy_from_slice(self.key);
+        at += self.key.len();
+        out[at..at + self.value.len()].copy_from_slice(self.value);
+    }
+}
+
+/// Bytes of an entry with such a key and value.
+pub(crate) fn entry_bytes(key_bytes: usize, value_bytes: usize, deadline: bool) -> usize {
+    let deadline = if deadline { DEADLINE_BYTES } else { 0 };
+    let key = FIXED_BYTES + deadline + varint_bytes(key_bytes) + key_bytes + value_bytes;
+    let narrow = key + varint_bytes(value_bytes);
+    // Above the cell limit the length is fixed in width, so that a value can grow in place.
+    if narrow > CELL_BYTES_MAX { key + WIDE_BYTES } else { narrow }
+}
+
+fn write_header(parts: &Parts<'_>, value_bytes: usize, out: &mut [u8]) -> usize {
+    let wide =
+        entry_bytes(parts.key.len(), value_bytes, parts.deadline_ms.is_some()) > CELL_BYTES_MAX;
+    out[0] = if parts.deadline_ms.is_some() { DEADLINE } else { 0 } | if wide { WIDE } else { 0 };
+    out[1..7].copy_from_slice(&parts.stamp.to_bytes());
+    set_access(out, parts.access);
+    let mut at = FIXED_BYTES;
+    if let Some(deadline) = parts.deadline_ms {
+        out[at..at + DEADLINE_BYTES].copy_from_slice(&deadline.to_le_bytes()[..DEADLINE_BYTES]);
+        at += DEADLINE_BYTES;
+    }
+    at += write_varint(parts.key.len(), &mut out[at..]);
+    if wide {
+        out[at..at + WIDE_BYTES].copy_from_slice(&(value_bytes as u32).to_le_bytes());
+        at + WIDE_BYTES
+    } else {
+        at + write_varint(value_bytes, &mut out[at..])
+    }
+}
+
+impl Layout {
+    /// Reads the header at the front of `bytes`.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        let kind = bytes[0];
+        let mut at = FIXED_BYTES + if kind & DEADLINE == 0 { 0 } else { DEADLINE_BYTES };
+        let key_bytes = read_varint(bytes, &mut at);
+        let value_bytes = if kind & WIDE == 0 {
+            read_varint(bytes, &mut at)
+        } else {
+            let wide = &bytes[at..at + WIDE_BYTES];
+            at += WIDE_BYTES;
+            u32::from_le_bytes([wide[0], wide[1], wide[2], wide[3]]) as usize
+        };
+        Self { kind, key_at: at, key_bytes, value_bytes }
+    }
+
+    pub(crate) fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.key_at..self.key_at + self.key_bytes]
+    }
+
+    fn value_at(&self) -> usize {
+        self.key_at + self.key_bytes
+    }
+
+    pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.value_at()..self.value_at() + self.value_bytes]
+    }
+
+    pub(crate) fn value_mut<'a>(&self, bytes: &'a mut [u8]) -> &'a mut [u8] {
+        &mut bytes[self.value_at()..self.value_at() + self.value_bytes]
+    }
+
+    pub(crate) fn value_type(&self) -> ValueType {
+        assert_eq!(self.kind & KIND_MASK, 0, "strings are the only type that is ever written");
+        ValueType::String
+    }
+}
+
+/// Makes the value of a large entry `value_bytes` long, with zeros where it grew.
+pub(crate) fn resize_large(memory: &mut Vec<u8>, layout: &Layout, value_bytes: usize) {
+    assert!(memory[0] & WIDE != 0, "large entries state their length in fixed width");
+    let at = layout.key_at - WIDE_BYTES;
+    memory[at..layout.key_at].copy_from_slice(&(value_bytes as u32).to_le_bytes());
+    memory.resize(layout.value_at() + value_bytes, 0);
+}
+
+pub(crate) fn stamp(bytes: &[u8]) -> Seq {
+    Seq::from_bytes([bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6]])
+}
+
+pub(crate) fn set_stamp(bytes: &mut [u8], stamp: Seq) {
+    bytes[1..7].copy_from_slice(&stamp.to_bytes());
+}
+
+pub(crate) fn access(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[ACCESS_AT], bytes[ACCESS_AT + 1], bytes[ACCESS_AT + 2], 0])
+}
+
+/// Only the low 24 bits are kept.
+pub(crate) fn set_access(bytes: &mut [u8], access: u32) {
+    bytes[ACCESS_AT..FIXED_BYTES].copy_from_slice(&access.to_le_bytes()[..3]);
+}
+
+pub(crate) fn deadline_ms(bytes: &[u8]) -> Option<u64> {
+    if bytes[0] & DEADLINE == 0 {
+        return None;
+    }
+    let d = &bytes[FIXED_BYTES..FIXED_BYTES + DEADLINE_BYTES];
+    Some(u64::from_le_bytes([d[0], d[1], d[2], d[3], d[4], d[5], 0, 0]))
+}
+
+/// Overwrites the deadline of an entry that has one.
+pub(crate) fn set_deadline(bytes: &mut [u8], deadline_ms: u64) {
+    assert!(bytes[0] & DEADLINE != 0, "an entry without a deadline has no room for one");
+    bytes[FIXED_BYTES..FIXED_BYTES + DEADLINE_BYTES]
+        .copy_from_slice(&deadline_ms.to_le_bytes()[..DEADLINE_BYTES]);
+}
+
+fn varint_bytes(number: usize) -> usize {
+    match number {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        0x20_0000..0x1000_0000 => 4,
+        _ => 5,
+    }
+}
+
+fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
+    let mut at = 0;
+    while number >= 0x80 {
+        out[at] = number as u8 | 0x80;
+        number >>= 7;
+        at += 1;
+    }
+    out[at] = number as u8;
+    at + 1
+}
+
+fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
+    let mut number = 0;
+    let mut shift = 0;
+    loop {
+        let byte = bytes[*at];
+        *at += 1;
+        number |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return number;
+        }
+        shift += 7;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for key_bytes in [0usize, 1, 20, 127, 128, 300, 70_000] {
+            for value_bytes in [0usize, 1, 100, 127, 128, 999, 1024, 20_000] {
+                for deadline_ms in [None, Some(1_800_000_000_123)] {
+                    let key = vec![b'k'; key_bytes];
+                    let value = vec![b'v'; value_bytes];
+                    let parts = Parts {
+                        stamp: Seq::new(77),
+                        access: 0x0012_3456,
+                        deadline_ms,
+                        key: &key,
+                        value: &value,
+                    };
+                    let mut bytes = vec![0; parts.bytes()];
+                    parts.write(&mut bytes);
+                    let layout = Layout::read(&bytes);
+                    assert_eq!(layout.key(&bytes), key);
+                    assert_eq!(layout.value(&bytes), value);
+                    assert_eq!(stamp(&bytes), Seq::new(77));
+                    assert_eq!(access(&bytes), 0x0012_3456);
+                    assert_eq!(super::deadline_ms(&bytes), deadline_ms);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_common_entry_fits_its_cell() {
+        assert_eq!(entry_bytes(20, 100, false), 132);
+    }
+}

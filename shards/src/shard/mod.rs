@@ -1,0 +1,474 @@
+//! One of the 64 partitions of the key space: its entries, and the only code that changes them.
+//!
+//! A shard is changed by [`Shard::apply`] and nothing else: live commands, recovery and, on a
+//! follower, replication all bring it the same batches. Reading goes through [`plan::View`].
+
+pub(crate) mod entry;
+pub mod evict;
+mod index;
+pub mod plan;
+mod slab;
+
+use ahash::RandomState;
+
+pub use entry::ValueType;
+
+use crate::batch::{Batch, Record};
+use crate::id::ShardId;
+use crate::limits::SHARDS;
+use crate::seq::Seq;
+use entry::{Layout, Parts};
+use evict::AccessMode;
+use index::{BUCKETS, Index, Slot};
+use slab::{Handle, Slab};
+
+/// The shards that are on this core now, by number: its own that are at home, and those it has
+/// borrowed.
+pub type ShardTable = [Option<Box<Shard>>; SHARDS];
+
+/// A partition of the key space.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    seq: Seq,
+    /// Highest Seq that is acknowledged by the rule in force, without holes.
+    stable: Seq,
+    /// Seq of the last batch that removed a key: what a miss depends on.
+    removed: Seq,
+    index: Index,
+    slab: Slab,
+    hasher: RandomState,
+    access_mode: AccessMode,
+    /// Bucket at which the expiry sweep goes on.
+    sweep_at: usize,
+}
+
+/// An entry of a shard, for reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'s> {
+    bytes: &'s [u8],
+    layout: Layout,
+    memory_bytes: usize,
+}
+
+impl<'s> Entry<'s> {
+    /// Its key.
+    pub fn key(&self) -> &'s [u8] {
+        self.layout.key(self.bytes)
+    }
+
+    /// The bytes of a string.
+    pub fn value(&self) -> &'s [u8] {
+        self.layout.value(self.bytes)
+    }
+
+    /// The type of its value.
+    pub fn value_type(&self) -> ValueType {
+        self.layout.value_type()
+    }
+
+    /// When it expires, Unix milliseconds.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        entry::deadline_ms(self.bytes)
+    }
+
+    /// Seq of the last batch that changed it: its version.
+    pub fn stamp(&self) -> Seq {
+        entry::stamp(self.bytes)
+    }
+
+    /// Whether its deadline has passed.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.deadline_ms().is_some_and(|deadline| deadline <= now_ms)
+    }
+
+    /// The 24 bits that say when or how often it was used; [`evict`] interprets them.
+    pub fn access(&self) -> u32 {
+        entry::access(self.bytes)
+    }
+
+    /// Bytes of memory it takes, its share of the index left out.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+}
+
+/// Whether records come from a command of now or from a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    Live,
+    Replay,
+}
+
+impl Shard {
+    /// An empty shard. `seed` keys the hash of its index.
+    pub fn new(id: ShardId, seed: u64, access_mode: AccessMode) -> Self {
+        let spread = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self {
+            id,
+            seq: Seq::ZERO,
+            stable: Seq::ZERO,
+            removed: Seq::ZERO,
+            index: Index::new(),
+            slab: Slab::new(),
+            hasher: RandomState::with_seeds(seed, spread, !seed, spread.rotate_left(32)),
+            access_mode,
+            sweep_at: 0,
+        }
+    }
+
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Seq of the last batch applied.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Highest stable Seq.
+    pub fn stable(&self) -> Seq {
+        self.stable
+    }
+
+    /// Declares everything up to `seq` stable.
+    pub fn set_stable(&mut self, seq: Seq) {
+        assert!(seq <= self.seq, "shard {:?}: {seq:?} is not applied yet", self.id);
+        self.stable = self.stable.max(seq);
+    }
+
+    /// Number of keys, expired ones that still stand included.
+    pub fn key_count(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Number of keys with a deadline.
+    pub fn volatile_count(&self) -> usize {
+        self.index.volatile()
+    }
+
+    /// Bytes of its live entries and its index.
+    pub fn live_bytes(&self) -> usize {
+        self.slab.live_bytes() + self.index.held_bytes()
+    }
+
+    /// Bytes it has taken from the allocator.
+    pub fn held_bytes(&self) -> usize {
+        self.slab.held_bytes() + self.index.held_bytes()
+    }
+
+    /// How uses of entries are noted from now on.
+    pub fn set_access_mode(&mut self, mode: AccessMode) {
+        self.access_mode = mode;
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    fn hash_of(&self, handle: Handle) -> u64 {
+        let bytes = self.slab.bytes(handle);
+        self.hash(Layout::read(bytes).key(bytes))
+    }
+
+    fn find(&self, key: &[u8]) -> Option<Slot> {
+        self.index.find(self.hash(key), |handle| {
+            let bytes = self.slab.bytes(handle);
+            Layout::read(bytes).key(bytes) == key
+        })
+    }
+
+    /// Brings the memory that a lookup of `key` will read into the cache, so that the misses of
+    /// the requests of a pipeline overlap. Returns something that depends on those reads.
+    pub fn warm(&self, key: &[u8]) -> u8 {
+        self.index.warm(self.hash(key)).map_or(0, |handle| self.slab.bytes(handle)[0])
+    }
+
+    fn entry(&self, handle: Handle) -> Entry<'_> {
+        let bytes = self.slab.bytes(handle);
+        let memory_bytes = self.slab.cell_bytes(handle);
+        Entry { bytes, layout: Layout::read(bytes), memory_bytes }
+    }
+
+    /// The entry of a key, also when it has expired.
+    pub fn get(&self, key: &[u8]) -> Option<Entry<'_>> {
+        self.find(key).map(|slot| self.entry(self.index.handle(slot)))
+    }
+
+    /// Notes that a key was used, as the eviction policy wants it.
+    pub fn touch(&mut self, key: &[u8], now_ms: u64, draw: u64) {
+        let Some(slot) = self.find(key) else { return };
+        let handle = self.index.handle(slot);
+        let bytes = self.slab.bytes_mut(handle);
+        let before = entry::access(bytes);
+        let after = self.access_mode.used(before, now_ms, draw);
+        if after != before {
+            entry::set_access(bytes, after);
+        }
+    }
+
+    /// Overwrites the 24 access bits of a key (`RESTORE` with `IDLETIME` or `FREQ`). They are a hint
+    /// for eviction, not data, and are not logged.
+    pub fn set_access(&mut self, key: &[u8], access: u32) {
+        if let Some(slot) = self.find(key) {
+            let handle = self.index.handle(slot);
+            entry::set_access(self.slab.bytes_mut(handle), access);
+        }
+    }
+
+    /// Applies what a batch says about this shard. The batch must be the next one of the shard.
+    pub fn apply(&mut self, batch: &Batch<'_>) {
+        self.apply_as(batch, Origin::Live);
+    }
+
+    /// Applies a batch from a log: records that the shard holds already are skipped, so that a
+    /// snapshot may overlap the log.
+    pub fn replay(&mut self, batch: &Batch<'_>) {
+        self.apply_as(batch, Origin::Replay);
+        self.stable = self.seq;
+    }
+
+    fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin) {
+        let part = batch.parts().find(|part| part.shard == self.id);
+        let seq = part.expect("a batch is applied to the shards it names").seq;
+        assert_eq!(seq, self.seq.next(), "shard {:?} continues", self.id);
+        let mine = || batch.records().filter(|(shard, _)| *shard == self.id).map(|(_, r)| r);
+        let only = mine().nth(1).is_none();
+        let time_ms = batch.time_ms();
+        let id = self.id;
+        for (_, record) in batch.records().filter(|(shard, _)| *shard == id) {
+            self.apply_record(&record, seq, only, time_ms, origin);
+        }
+        if !only {
+            // Stamps are set when the batch ends, so that replay can tell a key that holds the
+            // whole batch from one that holds its first half.
+            for (_, record) in batch.records().filter(|(shard, _)| *shard == id) {
+                if let Some(slot) = self.find(record.key()) {
+                    let handle = self.index.handle(slot);
+                    entry::set_stamp(self.slab.bytes_mut(handle), seq);
+                }
+            }
+        }
+        self.seq = seq;
+    }
+
+    fn apply_record(
+        &mut self,
+        record: &Record<'_>,
+        seq: Seq,
+        only: bool,
+        time_ms: u64,
+        origin: Origin,
+    ) {
+        if let Record::Clear = record {
+            self.clear(seq);
+            return;
+        }
+        let slot = self.find(record.key());
+        let old = slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
+        match origin {
+            Origin::Live => assert!(
+                !record.creates() || slot.is_none(),
+                "a live record creates its key exactly when it is absent"
+            ),
+            Origin::Replay if old.is_some_and(|stamp| stamp >= seq) => return,
+            Origin::Replay => {}
+        }
+        if slot.is_none() && !record.creates() {
+            assert!(origin == Origin::Replay, "a live record finds the key that it changes");
+            return;
+        }
+        let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
+        match *record {
+            Record::Put { key, value, deadline_ms, .. } => {
+                let access = self.access_after(slot, time_ms);
+                self.put(slot, &Parts { stamp, access, deadline_ms, key, value });
+            }
+            Record::Patch { key, offset, bytes, .. } => {
+                self.patch(slot, key, offset, bytes, stamp, time_ms);
+            }
+            Record::Expire { deadline_ms, .. } => {
+                let slot = slot.expect("checked above: this record does not create");
+                self.expire(slot, deadline_ms, stamp);
+            }
+            Record::Delete { .. } => {
+                let slot = slot.expect("checked above: this record does not create");
+                self.remove(slot, seq);
+            }
+            Record::Clear => unreachable!("handled above"),
+        }
+    }
+
+    fn access_after(&self, slot: Option<Slot>, time_ms: u64) -> u32 {
+        match slot {
+            None => self.access_mode.fresh(time_ms),
+            Some(slot) => {
+                let before = entry::access(self.slab.bytes(self.index.handle(slot)));
+                self.access_mode.rewritten(before, time_ms)
+            }
+        }
+    }
+
+    /// Stores an entry, over the one in `slot` if there is one.
+    fn put(&mut self, slot: Option<Slot>, parts: &Parts<'_>) {
+        let volatile = parts.deadline_ms.is_some();
+        let Some(slot) = slot else {
+            let handle = self.store(parts);
+            let hash = self.hash(parts.key);
+            let (slab, hasher) = (&self.slab, &self.hasher);
+            self.index.insert(hash, handle, volatile, |handle| {
+                let bytes = slab.bytes(handle);
+                hasher.hash_one(Layout::read(bytes).key(bytes))
+            });
+            return;
+        };
+        let old = self.index.handle(slot);
+        if self.slab.fits(old, parts.bytes()) {
+            parts.write(self.slab.bytes_mut(old));
+        } else {
+            let new = self.store(parts);
+            self.index.replace(slot, new);
+            self.slab.release(old);
+        }
+        self.index.set_volatile(slot, volatile);
+    }
+
+    fn store(&mut self, parts: &Parts<'_>) -> Handle {
+        let bytes = parts.bytes();
+        let handle = self.slab.allocate(bytes);
+        self.slab.edit_large(handle, |memory| memory.resize(bytes, 0));
+        parts.write(self.slab.bytes_mut(handle));
+        handle
+    }
+
+    fn patch(
+        &mut self,
+        slot: Option<Slot>,
+        key: &[u8],
+        offset: usize,
+        bytes: &[u8],
+        stamp: Seq,
+        time_ms: u64,
+    ) {
+        let access = self.access_after(slot, time_ms);
+        let end = offset + bytes.len();
+        if let Some(slot) = slot
+            && self.patch_in_place(slot, offset, bytes)
+        {
+            let handle = self.index.handle(slot);
+            let memory = self.slab.bytes_mut(handle);
+            entry::set_stamp(memory, stamp);
+            entry::set_access(memory, access);
+            return;
+        }
+        let old = slot.map(|slot| self.entry(self.index.handle(slot)));
+        let mut value = old.map_or_else(Vec::new, |old| old.value().to_vec());
+        let deadline_ms = old.and_then(|old| old.deadline_ms());
+        if value.len() < end {
+            value.resize(end, 0);
+        }
+        value[offset..end].copy_from_slice(bytes);
+        self.put(slot, &Parts { stamp, access, deadline_ms, key, value: &value });
+    }
+
+    /// Changes bytes of a string where it stands: always when its length stays, and when it grows
+    /// if it is an allocation of its own.
+    fn patch_in_place(&mut self, slot: Slot, offset: usize, bytes: &[u8]) -> bool {
+        let handle = self.index.handle(slot);
+        let memory = self.slab.bytes(handle);
+        let layout = Layout::read(memory);
+        let length = layout.value(memory).len();
+        let end = offset + bytes.len();
+        if end > length && !self.slab.edit_large(handle, |m| entry::resize_large(m, &layout, end)) {
+            return false;
+        }
+        let memory = self.slab.bytes_mut(handle);
+        let layout = Layout::read(memory);
+        layout.value_mut(memory)[offset..end].copy_from_slice(bytes);
+        true
+    }
+
+    fn expire(&mut self, slot: Slot, deadline_ms: Option<u64>, stamp: Seq) {
+        let handle = self.index.handle(slot);
+        let memory = self.slab.bytes_mut(handle);
+        if let (Some(_), Some(deadline)) = (entry::deadline_ms(memory), deadline_ms) {
+            entry::set_deadline(memory, deadline);
+            entry::set_stamp(memory, stamp);
+            return;
+        }
+        let old = self.entry(handle);
+        let access = old.access();
+        let (key, value) = (old.key().to_vec(), old.value().to_vec());
+        let parts = Parts { stamp, access, deadline_ms, key: &key, value: &value };
+        self.put(Some(slot), &parts);
+    }
+
+    fn remove(&mut self, slot: Slot, seq: Seq) {
+        let handle = self.index.handle(slot);
+        self.index.remove(slot);
+        self.slab.release(handle);
+        self.removed = seq;
+    }
+
+    fn clear(&mut self, seq: Seq) {
+        self.index = Index::new();
+        self.slab = Slab::new();
+        self.sweep_at = 0;
+        self.removed = seq;
+    }
+
+    /// Calls `visit` with each entry of one step of a walk over the shard, and returns where the
+    /// next step begins, or nothing at the end. A walk starts at zero. Every key that is there from
+    /// the first step to the last is visited at least once, whatever changes meanwhile.
+    pub fn walk(&self, position: u64, mut visit: impl FnMut(Entry<'_>)) -> Option<u64> {
+        // The top bits of a position are a prefix of hashes, the lowest five a bucket.
+        let bucket = position as usize % BUCKETS;
+        let prefix = position - bucket as u64;
+        let after = self.index.walk_bucket(
+            prefix,
+            bucket,
+            |handle| self.hash_of(handle),
+            |handle| visit(self.entry(handle)),
+        );
+        if bucket + 1 < BUCKETS { Some(position + 1) } else { after }
+    }
+
+    /// An entry drawn at random with about equal weight, from those with a deadline if
+    /// `volatile_only`. Nothing when there is none, or when `tries` draws hit free slots only.
+    pub fn sample(
+        &self,
+        rng: &mut crate::rng::Rng,
+        volatile_only: bool,
+        tries: usize,
+    ) -> Option<Entry<'_>> {
+        let wanted = if volatile_only { self.volatile_count() } else { self.key_count() };
+        if wanted == 0 {
+            return None;
+        }
+        (0..tries)
+            .find_map(|_| self.index.nth(rng.below(self.index.slot_count()), volatile_only))
+            .map(|handle| self.entry(handle))
+    }
+
+    /// Looks at the entries with a deadline in the next `buckets` buckets, calls `expired` with the
+    /// key of each whose deadline has passed, and returns how many it looked at.
+    pub fn sweep(&mut self, buckets: usize, now_ms: u64, mut expired: impl FnMut(&[u8])) -> usize {
+        let count = self.index.bucket_count();
+        let mut seen = 0;
+        for _ in 0..buckets.min(count) {
+            self.sweep_at = (self.sweep_at + 1) % count;
+            for handle in self.index.volatile_in(self.sweep_at) {
+                seen += 1;
+                let entry = self.entry(handle);
+                if entry.is_expired(now_ms) {
+                    expired(entry.key());
+                }
+            }
+        }
+        seen
+    }
+}
+
+#[cfg(test)]
+mod tests;

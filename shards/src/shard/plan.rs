@@ -1,0 +1,243 @@
+//! What a command works with: a [`View`] of the shards to read, and on top of it a [`Plan`] to
+//! record what shall change. Neither can change anything; records are applied after the command
+//! has returned without an error.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use super::evict::{AccessMode, EvictionPolicy};
+use super::{Entry, Shard, ShardTable};
+use crate::batch::{Record, push_record};
+use crate::command::error::CommandError;
+use crate::id::ShardId;
+use crate::key::shard_of;
+use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
+/// One reading of the clocks, taken at the start of a turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Now {
+    /// Wall clock, Unix milliseconds.
+    pub unix_ms: u64,
+    /// Monotonic clock, nanoseconds since some start.
+    pub monotonic_ns: u64,
+}
+
+/// Counters of lookups, kept by the engine and bumped through a view.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Lookups that found a live key.
+    pub hits: Cell<u64>,
+    /// Lookups that did not.
+    pub misses: Cell<u64>,
+}
+
+/// Read access to the shards that a command may see.
+#[derive(Debug)]
+pub struct View<'s> {
+    shards: &'s ShardTable,
+    now: Now,
+    tally: &'s Tally,
+    policy: EvictionPolicy,
+    mode: AccessMode,
+    draw: u64,
+    focus: Option<ShardId>,
+    /// Shards in which it saw something that is not stable yet.
+    unstable: Cell<u64>,
+}
+
+impl<'s> View<'s> {
+    /// A view of `shards`. With a `focus`, every key looked up is known to live there. `draw` are
+    /// 64 random bits for the command's own use.
+    pub fn new(
+        shards: &'s ShardTable,
+        now: Now,
+        tally: &'s Tally,
+        settings: (EvictionPolicy, AccessMode),
+        draw: u64,
+        focus: Option<ShardId>,
+    ) -> Self {
+        let (policy, mode) = settings;
+        Self { shards, now, tally, policy, mode, draw, focus, unstable: Cell::new(0) }
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// 64 random bits, the same at every call.
+    pub fn draw(&self) -> u64 {
+        self.draw
+    }
+
+    /// The eviction policy in force.
+    pub fn eviction_policy(&self) -> EvictionPolicy {
+        self.policy
+    }
+
+    /// What the access bits of entries mean.
+    pub fn access_mode(&self) -> AccessMode {
+        self.mode
+    }
+
+    /// Bit set, by shard, of where something was seen that is not stable yet.
+    pub fn unstable(&self) -> u64 {
+        self.unstable.get()
+    }
+
+    fn shard_id(&self, key: &[u8]) -> ShardId {
+        self.focus.unwrap_or_else(|| shard_of(key))
+    }
+
+    /// A shard that is here. Panics for one that is not: the router brought the command to where
+    /// its keys are.
+    pub fn shard(&self, id: ShardId) -> &'s Shard {
+        self.shards[id.index()].as_deref().expect("a command runs where its shards are")
+    }
+
+    /// The shards that are here, for commands about all of them.
+    pub fn shards(&self) -> impl Iterator<Item = &'s Shard> {
+        self.shards.iter().filter_map(Option::as_deref)
+    }
+
+    fn raw(&self, key: &[u8]) -> Option<Entry<'s>> {
+        let shard = self.shard(self.shard_id(key));
+        let entry = shard.get(key);
+        let depends_on = entry.map_or(shard.removed, |entry| entry.stamp());
+        if depends_on > shard.stable {
+            self.unstable.set(self.unstable.get() | 1 << shard.id.index());
+        }
+        entry
+    }
+
+    /// The live entry of a key, without counting the lookup.
+    pub fn peek(&self, key: &[u8]) -> Option<Entry<'s>> {
+        self.raw(key).filter(|entry| !entry.is_expired(self.now.unix_ms))
+    }
+
+    /// The live entry of a key; counted as a hit or a miss.
+    pub fn get(&self, key: &[u8]) -> Option<Entry<'s>> {
+        let found = self.peek(key);
+        let counter = if found.is_some() { &self.tally.hits } else { &self.tally.misses };
+        counter.set(counter.get() + 1);
+        found
+    }
+}
+
+/// A view, and a place for the records of one command.
+#[derive(Debug)]
+pub struct Plan<'s> {
+    view: View<'s>,
+    records: &'s mut Vec<u8>,
+    touched: u64,
+    access: Option<(ShardId, Vec<u8>, u32)>,
+}
+
+impl<'s> Deref for Plan<'s> {
+    type Target = View<'s>;
+
+    fn deref(&self) -> &View<'s> {
+        &self.view
+    }
+}
+
+impl<'s> Plan<'s> {
+    /// A plan that writes its records to the end of `records`.
+    pub fn new(view: View<'s>, records: &'s mut Vec<u8>) -> Self {
+        Self { view, records, touched: 0, access: None }
+    }
+
+    /// Bit set, by shard, of what the records touch.
+    pub fn touched(&self) -> u64 {
+        self.touched
+    }
+
+    /// Access bits to be set after the records are applied, if the command asked for that.
+    pub fn take_access(&mut self) -> Option<(ShardId, Vec<u8>, u32)> {
+        self.access.take()
+    }
+
+    fn push(&mut self, shard: ShardId, record: &Record<'_>) {
+        self.touched |= 1 << shard.index();
+        push_record(self.records, shard, record);
+    }
+
+    /// Checks what every write checks of its key.
+    fn check_key(key: &[u8]) -> Result<(), CommandError> {
+        if key.len() > KEY_BYTES_MAX {
+            return Err(CommandError::KeyTooLong { limit: KEY_BYTES_MAX, found: key.len() });
+        }
+        Ok(())
+    }
+
+    /// Whether a record about `key` creates it. An expired entry that still stands is deleted by a
+    /// record of its own first.
+    fn creates(&mut self, key: &[u8]) -> bool {
+        let Some(entry) = self.view.raw(key) else { return true };
+        if !entry.is_expired(self.view.now.unix_ms) {
+            return false;
+        }
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Delete { key });
+        true
+    }
+
+    /// Records that `key` is now the string `value`, with this deadline (Unix milliseconds) or
+    /// none. A command records at most one change per
+    /// key: what it recorded is not yet visible to its own lookups.
+    pub fn put(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        deadline_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        Self::check_key(key)?;
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
+        }
+        let creates = self.creates(key);
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Put { key, value, deadline_ms, creates });
+        Ok(())
+    }
+
+    /// Records that the bytes of the string `key` from `offset` on are now `bytes`; a shorter or
+    /// absent string is extended with zeros. Its deadline stays.
+    pub fn patch(&mut self, key: &[u8], offset: usize, bytes: &[u8]) -> Result<(), CommandError> {
+        Self::check_key(key)?;
+        if offset.saturating_add(bytes.len()) > VALUE_BYTES_MAX {
+            return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
+        }
+        let creates = self.creates(key);
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Patch { key, offset, bytes, creates });
+        Ok(())
+    }
+
+    /// Records that a live key is gone; false, and no record, when there was none. An expired entry
+    /// that still stands is deleted as well, and still counts as absent.
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        let Some(entry) = self.view.raw(key) else { return false };
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Delete { key });
+        !entry.is_expired(self.view.now.unix_ms)
+    }
+
+    /// Records a new deadline (Unix milliseconds) for a live key, or that it has none. The caller
+    /// has seen the key.
+    pub fn expire(&mut self, key: &[u8], deadline_ms: Option<u64>) {
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Expire { key, deadline_ms });
+    }
+
+    /// Records that every key of a shard is gone.
+    pub fn clear(&mut self, shard: ShardId) {
+        self.push(shard, &Record::Clear);
+    }
+
+    /// Asks for the access bits of a key to be set once the records are applied. They are a hint
+    /// for eviction and not part of the batch.
+    pub fn set_access(&mut self, key: &[u8], access: u32) {
+        self.access = Some((self.view.shard_id(key), key.to_vec(), access));
+    }
+}
