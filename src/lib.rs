@@ -1,1 +1,8 @@
-//! Placeholder.
+//! The Synap server: what joins the pure core to the world. In reading order:
+
+pub mod metrics;
+pub mod settings;
+pub mod shared;
+
+pub mod protocol;
+pub mod session;

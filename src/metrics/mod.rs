@@ -1,0 +1,168 @@
+//! Counters and gauges. Each core writes its own set, with plain stores and no contention; whoever
+//! wants to know (a scrape, `INFO`) reads and adds them up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use synap_shards::command::table;
+
+/// A number that one core writes and any thread may read.
+#[derive(Debug, Default)]
+pub struct Cell(AtomicU64);
+
+impl Cell {
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Adds to it. Only the core that owns it may: there is no read-modify-write cycle here.
+    pub fn add(&self, more: u64) {
+        self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Upper bounds of the latency buckets in nanoseconds; a last one without bound follows.
+pub const LATENCY_BOUNDS_NS: [u64; 11] = [
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    50_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+    10_000_000_000,
+];
+
+/// How one command fared on one core.
+#[derive(Debug, Default)]
+pub struct CommandStat {
+    /// Calls that were carried out.
+    pub calls: Cell,
+    /// Nanoseconds spent on them.
+    pub nanoseconds: Cell,
+    /// Calls refused before they were started.
+    pub rejected: Cell,
+    /// Calls that ended in an error.
+    pub failed: Cell,
+    /// Calls by latency, see [`LATENCY_BOUNDS_NS`].
+    pub buckets: [Cell; LATENCY_BOUNDS_NS.len() + 1],
+}
+
+impl CommandStat {
+    /// Notes a call that was carried out.
+    pub fn record(&self, nanoseconds: u64, failed: bool) {
+        self.calls.add(1);
+        self.nanoseconds.add(nanoseconds);
+        self.failed.add(u64::from(failed));
+        let bucket = LATENCY_BOUNDS_NS.iter().position(|bound| nanoseconds <= *bound);
+        self.buckets[bucket.unwrap_or(LATENCY_BOUNDS_NS.len())].add(1);
+    }
+}
+
+/// What one core counts. Gauges are refreshed about ten times a second.
+#[derive(Debug)]
+pub struct CoreMetrics {
+    /// By [`table::CommandId`].
+    pub commands: Vec<CommandStat>,
+    /// Connections accepted.
+    pub connections_received: Cell,
+    /// Connections refused because there were too many.
+    pub connections_refused: Cell,
+    /// Connections closed because they did not read their replies, or sent an endless request.
+    pub connections_dropped: Cell,
+    /// Connections now, HTTP.
+    pub http_connections: Cell,
+    /// Connections now, RESP.
+    pub resp_connections: Cell,
+    /// Bytes read from sockets.
+    pub bytes_received: Cell,
+    /// Bytes written to sockets.
+    pub bytes_sent: Cell,
+    /// Requests that broke their protocol.
+    pub protocol_errors: Cell,
+    /// Lookups that found a key.
+    pub keyspace_hits: Cell,
+    /// Lookups that did not.
+    pub keyspace_misses: Cell,
+    /// Keys removed because their deadline passed.
+    pub expired_keys: Cell,
+    /// Keys removed because memory was short.
+    pub evicted_keys: Cell,
+    /// Keys now.
+    pub keys: Cell,
+    /// Keys with a deadline now.
+    pub volatile_keys: Cell,
+    /// Sum of the remaining lifetimes of sampled keys with a deadline, in milliseconds, and their
+    /// number: for the average in `INFO`.
+    pub sampled_ttl_ms: Cell,
+    /// See [`CoreMetrics::sampled_ttl_ms`].
+    pub sampled_ttl_keys: Cell,
+    /// Bytes of live data.
+    pub live_bytes: Cell,
+    /// Bytes taken from the allocator for data.
+    pub held_bytes: Cell,
+    /// Turns of the core's loop.
+    pub turns: Cell,
+    /// Turns that took longer than 10 ms.
+    pub slow_turns: Cell,
+    /// Requests sent to other cores.
+    pub forwarded: Cell,
+    /// Shards lent to other cores.
+    pub loans: Cell,
+    /// Batches appended to the log.
+    pub wal_appends: Cell,
+    /// Bytes appended to the log.
+    pub wal_bytes: Cell,
+    /// Log writes completed.
+    pub wal_commits: Cell,
+    /// Log syncs completed.
+    pub wal_fsyncs: Cell,
+    /// Nanoseconds spent in log syncs.
+    pub wal_fsync_nanoseconds: Cell,
+    /// Bytes of the log's segments now.
+    pub wal_size_bytes: Cell,
+}
+
+impl Default for CoreMetrics {
+    fn default() -> Self {
+        Self {
+            commands: (0..table::count()).map(|_| CommandStat::default()).collect(),
+            connections_received: Cell::default(),
+            connections_refused: Cell::default(),
+            connections_dropped: Cell::default(),
+            http_connections: Cell::default(),
+            resp_connections: Cell::default(),
+            bytes_received: Cell::default(),
+            bytes_sent: Cell::default(),
+            protocol_errors: Cell::default(),
+            keyspace_hits: Cell::default(),
+            keyspace_misses: Cell::default(),
+            expired_keys: Cell::default(),
+            evicted_keys: Cell::default(),
+            keys: Cell::default(),
+            volatile_keys: Cell::default(),
+            sampled_ttl_ms: Cell::default(),
+            sampled_ttl_keys: Cell::default(),
+            live_bytes: Cell::default(),
+            held_bytes: Cell::default(),
+            turns: Cell::default(),
+            slow_turns: Cell::default(),
+            forwarded: Cell::default(),
+            loans: Cell::default(),
+            wal_appends: Cell::default(),
+            wal_bytes: Cell::default(),
+            wal_commits: Cell::default(),
+            wal_fsyncs: Cell::default(),
+            wal_fsync_nanoseconds: Cell::default(),
+            wal_size_bytes: Cell::default(),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The protocols. Each turns bytes into words of commands and replies into bytes; none touches a
+//! socket, a shard or the clock.

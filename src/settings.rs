@@ -1,0 +1,55 @@
+//! What can change while the server runs. Every core has its own copy; `CONFIG SET` and a reload
+//! bring the new values to each core as a message, so reading them needs no lock.
+
+use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
+
+/// The changeable settings of one core.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bytes of data that the whole process may hold; zero is no limit.
+    pub max_memory_bytes: usize,
+    /// Which keys give way at the limit.
+    pub eviction_policy: EvictionPolicy,
+    /// Keys looked at for each eviction, 1..=64.
+    pub eviction_sample_size: usize,
+    /// How rarely the frequency counter grows, for the frequency policies.
+    pub lfu_log_factor: u32,
+    /// Minutes after which an unused frequency counter loses one.
+    pub lfu_decay_minutes: u32,
+    /// Milliseconds between two rounds of active expiry.
+    pub expiry_interval_ms: u64,
+    /// Whether `FLUSHDB` and `FLUSHALL` are allowed.
+    pub allow_flush_commands: bool,
+    /// Bytes of a string value that a client may store.
+    pub max_value_bytes: usize,
+    /// Microseconds from which on a command is noted in the slow log; negative is never.
+    pub slowlog_threshold_us: i64,
+    /// Entries that the slow log of one core keeps.
+    pub slowlog_max_entries: usize,
+    /// Milliseconds from which on an event is noted by the latency monitor; zero is never.
+    pub latency_threshold_ms: u64,
+    /// Seconds of silence after which a connection is closed; zero is never.
+    pub idle_timeout_secs: u64,
+    /// Connections of the whole process.
+    pub max_connections: usize,
+    /// Bytes of replies that may wait for one connection before it is closed.
+    pub output_buffer_bytes_max: usize,
+    /// Bytes of one request that may wait for its end before the connection is closed.
+    pub query_buffer_bytes_max: usize,
+    /// Bytes of an HTTP request body.
+    pub http_body_bytes_max: usize,
+}
+
+impl Settings {
+    /// How the access bits of entries are kept under the policy in force.
+    pub fn access_mode(&self) -> AccessMode {
+        if self.eviction_policy.counts_uses() {
+            AccessMode::Frequency {
+                log_factor: self.lfu_log_factor,
+                decay_minutes: self.lfu_decay_minutes,
+            }
+        } else {
+            AccessMode::Recency
+        }
+    }
+}

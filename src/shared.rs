@@ -1,0 +1,39 @@
+//! What all cores may look at: facts that never change after start-up, and counters that each core
+//! writes for itself. No locks.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use synap_shards::key::ShardMap;
+
+use crate::metrics::CoreMetrics;
+
+/// Facts about this process, and everyone's counters.
+#[derive(Debug)]
+pub struct Shared {
+    /// Unix milliseconds at which the process started.
+    pub started_unix_ms: u64,
+    /// 40 hexadecimal digits that name this run.
+    pub run_id: String,
+    /// The configuration file in use, absolute; empty when there is none.
+    pub config_file: String,
+    /// Where the data is kept.
+    pub data_directory: PathBuf,
+    /// Where HTTP is served.
+    pub http_address: SocketAddr,
+    /// Where RESP is served, if it is.
+    pub resp_address: Option<SocketAddr>,
+    /// First shard-aware port, if they are on: core `i` listens on this plus `i`.
+    pub shard_port_base: Option<u16>,
+    /// Which core owns which shard.
+    pub shard_map: ShardMap,
+    /// Whether writes are logged.
+    pub persistence: bool,
+    /// The word of `persistence.wal.fsync_mode`.
+    pub fsync_mode: &'static str,
+    /// Set once the process is shutting down.
+    pub stopping: AtomicBool,
+    /// One set of counters per core, written by that core only.
+    pub metrics: Vec<CoreMetrics>,
+}
