@@ -4,6 +4,8 @@
 //! clock, a socket, a file, a thread or a source of randomness, so a simulator can run a whole
 //! cluster in one thread from one seed. Modules in reading order:
 
+#![allow(clippy::vec_box, reason = "shards change hands as one pointer, they are never copied")]
+
 pub mod id;
 pub mod limits;
 pub mod seq;
@@ -16,3 +18,6 @@ pub mod shard;
 
 pub mod command;
 pub mod types;
+
+pub mod engine;
+pub mod recovery;

@@ -25,3 +25,14 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
 const _: () = assert!(SHARDS * SLOTS_PER_SHARD == SLOTS, "shards are equal runs of slots");
 const _: () = assert!(SHARDS <= u8::MAX as usize, "a shard id is one byte in the batch header");
 const _: () = assert!(VALUE_BYTES_MAX * 2 <= BATCH_BYTES_MAX, "the largest value fits a batch");
+
+/// Requests that one core may have unanswered at another before it stops reading its sockets.
+pub const CREDITS_PER_CORE: usize = 4096;
+/// Commands that may wait for a shard that is lent out; more are refused with BUSY.
+pub const WAITING_MAX: usize = 16_384;
+/// Expired entries that one tick removes at most, so that expiry never stalls a core.
+pub const EXPIRY_KEYS_PER_TICK: usize = 1_000;
+/// Entries that one tick of expiry looks at, at most.
+pub const EXPIRY_LOOKS_PER_TICK: usize = 2_000;
+/// Entries that one command may evict to make room for itself.
+pub const EVICTIONS_PER_COMMAND: usize = 64;

@@ -85,6 +85,12 @@ impl<'a> Batch<'a> {
         Ok((batch, rest))
     }
 
+    /// A batch that this process has just sealed.
+    pub(crate) fn sealed(bytes: &'a [u8]) -> Self {
+        debug_assert!(Self::decode(bytes).is_ok_and(|(_, rest)| rest.is_empty()));
+        Self { bytes }
+    }
+
     /// All its bytes.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes

@@ -26,11 +26,11 @@ pub enum Reply<'a> {
     /// Text for people; a byte string where the protocol has no verbatim text.
     Text(String),
     /// Several replies in order.
-    Array(Vec<Reply<'a>>),
+    Array(Vec<Self>),
     /// Names and values; flattened where the protocol has no maps.
-    Map(Vec<(Reply<'a>, Reply<'a>)>),
+    Map(Vec<(Self, Self)>),
     /// Several replies without order; an array where the protocol has no sets.
-    Set(Vec<Reply<'a>>),
+    Set(Vec<Self>),
     /// A refusal.
     Error(CommandError),
 }

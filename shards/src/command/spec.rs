@@ -383,6 +383,8 @@ impl Flags {
     pub const SKIP_SLOWLOG: Self = Self(32);
     /// Needs `kv_store.allow_flush_commands`.
     pub const FLUSH: Self = Self(64);
+    /// Looking at a key this way does not count as using it.
+    pub const NO_TOUCH: Self = Self(128);
 
     /// Both sets together.
     #[must_use]
@@ -410,6 +412,22 @@ impl CommandSpec {
     /// Number of words in the name.
     pub fn words(&self) -> usize {
         1 + usize::from(self.subcommand().is_some())
+    }
+
+    /// Positions of the keys among `words` words of a request, the name included.
+    pub fn key_positions(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+        let shift = self.words() - 1;
+        let (start, end, step) = match self.keys {
+            Keys::None | Keys::AllShards(_) | Keys::Cursor => (0, 0, 1),
+            Keys::Range { first, last, step } => {
+                let end = match usize::try_from(last) {
+                    Ok(last) => last + shift + 1,
+                    Err(_) => (words + 1).saturating_sub(last.unsigned_abs()),
+                };
+                (first + shift, end.min(words), step)
+            }
+        };
+        (start..end).step_by(step)
     }
 
     /// Arity as Redis states it: the exact number of arguments with the name's words, or minus

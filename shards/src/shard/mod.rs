@@ -93,6 +93,10 @@ impl<'s> Entry<'s> {
     }
 }
 
+/// Where an entry stands, for a lookup that is used more than once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located(Handle);
+
 /// Whether records come from a command of now or from a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Origin {
@@ -196,10 +200,18 @@ impl Shard {
         self.find(key).map(|slot| self.entry(self.index.handle(slot)))
     }
 
-    /// Notes that a key was used, as the eviction policy wants it.
-    pub fn touch(&mut self, key: &[u8], now_ms: u64, draw: u64) {
-        let Some(slot) = self.find(key) else { return };
-        let handle = self.index.handle(slot);
+    /// Where the entry of a key stands; good until the shard changes.
+    pub(crate) fn locate(&self, key: &[u8]) -> Option<Located> {
+        self.find(key).map(|slot| Located(self.index.handle(slot)))
+    }
+
+    pub(crate) fn entry_at(&self, located: Located) -> Entry<'_> {
+        self.entry(located.0)
+    }
+
+    /// Notes that an entry was used, as the eviction policy wants it.
+    pub(crate) fn touch(&mut self, located: Located, now_ms: u64, draw: u64) {
+        let handle = located.0;
         let bytes = self.slab.bytes_mut(handle);
         let before = entry::access(bytes);
         let after = self.access_mode.used(before, now_ms, draw);
@@ -449,6 +461,20 @@ impl Shard {
         (0..tries)
             .find_map(|_| self.index.nth(rng.below(self.index.slot_count()), volatile_only))
             .map(|handle| self.entry(handle))
+    }
+
+    /// Some entry with a deadline, from the first bucket that has one among `buckets` buckets from
+    /// bucket `start` on.
+    pub fn any_volatile(&self, start: usize, buckets: usize) -> Option<Entry<'_>> {
+        let count = self.index.bucket_count();
+        (0..buckets.min(count))
+            .find_map(|step| self.index.volatile_in((start + step) % count).next())
+            .map(|handle| self.entry(handle))
+    }
+
+    /// Number of buckets of the index, for spreading sweeps.
+    pub fn bucket_count(&self) -> usize {
+        self.index.bucket_count()
     }
 
     /// Looks at the entries with a deadline in the next `buckets` buckets, calls `expired` with the

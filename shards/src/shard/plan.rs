@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::ops::Deref;
 
 use super::evict::{AccessMode, EvictionPolicy};
-use super::{Entry, Shard, ShardTable};
+use super::{Entry, Located, Shard, ShardTable};
 use crate::batch::{Record, push_record};
 use crate::command::error::CommandError;
 use crate::id::ShardId;
@@ -31,6 +31,21 @@ pub struct Tally {
     pub misses: Cell<u64>,
 }
 
+/// A key that was looked up before the command runs, because that is where its one key lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Focus {
+    shard: ShardId,
+    /// Address and length of the key: the slice itself, not its content.
+    key: (usize, usize),
+    located: Option<Located>,
+}
+
+impl Focus {
+    pub(crate) fn new(shard: ShardId, key: &[u8], located: Option<Located>) -> Self {
+        Self { shard, key: (key.as_ptr().addr(), key.len()), located }
+    }
+}
+
 /// Read access to the shards that a command may see.
 #[derive(Debug)]
 pub struct View<'s> {
@@ -40,21 +55,20 @@ pub struct View<'s> {
     policy: EvictionPolicy,
     mode: AccessMode,
     draw: u64,
-    focus: Option<ShardId>,
+    focus: Option<Focus>,
     /// Shards in which it saw something that is not stable yet.
     unstable: Cell<u64>,
 }
 
 impl<'s> View<'s> {
-    /// A view of `shards`. With a `focus`, every key looked up is known to live there. `draw` are
-    /// 64 random bits for the command's own use.
-    pub fn new(
+    /// A view of `shards`. `draw` are 64 random bits for the command's own use.
+    pub(crate) fn new(
         shards: &'s ShardTable,
         now: Now,
         tally: &'s Tally,
         settings: (EvictionPolicy, AccessMode),
         draw: u64,
-        focus: Option<ShardId>,
+        focus: Option<Focus>,
     ) -> Self {
         let (policy, mode) = settings;
         Self { shards, now, tally, policy, mode, draw, focus, unstable: Cell::new(0) }
@@ -86,7 +100,12 @@ impl<'s> View<'s> {
     }
 
     fn shard_id(&self, key: &[u8]) -> ShardId {
-        self.focus.unwrap_or_else(|| shard_of(key))
+        self.focus_on(key).map_or_else(|| shard_of(key), |focus| focus.shard)
+    }
+
+    /// The focus, if `key` is the very slice it was made for.
+    fn focus_on(&self, key: &[u8]) -> Option<Focus> {
+        self.focus.filter(|focus| focus.key == (key.as_ptr().addr(), key.len()))
     }
 
     /// A shard that is here. Panics for one that is not: the router brought the command to where
@@ -101,8 +120,16 @@ impl<'s> View<'s> {
     }
 
     fn raw(&self, key: &[u8]) -> Option<Entry<'s>> {
-        let shard = self.shard(self.shard_id(key));
-        let entry = shard.get(key);
+        let (shard, entry) = match self.focus_on(key) {
+            Some(focus) => {
+                let shard = self.shard(focus.shard);
+                (shard, focus.located.map(|at| shard.entry_at(at)))
+            }
+            None => {
+                let shard = self.shard(shard_of(key));
+                (shard, shard.get(key))
+            }
+        };
         let depends_on = entry.map_or(shard.removed, |entry| entry.stamp());
         if depends_on > shard.stable {
             self.unstable.set(self.unstable.get() | 1 << shard.id.index());

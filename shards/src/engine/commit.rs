@@ -1,0 +1,177 @@
+//! From records to replies: sealing and applying a batch, and keeping replies back until what they
+//! depend on is stable.
+//!
+//! A core's log orders what this core writes, so waiting for "everything appended so far" is right
+//! for a write, and right (at most one group commit too careful) for a read of something unstable.
+//! Shards that took part in a transaction of several cores may depend on another core's log as
+//! well; such shards are gated until that core says that it is stable.
+
+use super::event::{Acknowledge, Outbound};
+use super::parcel::Envelope;
+use super::{Appended, Engine, ReplyTo, shards_in};
+use crate::batch::{Batch, PartSpec, seal};
+use crate::command::reply::Reply;
+use crate::id::ShardId;
+use crate::seq::Seq;
+use crate::shard::plan::Now;
+use smallvec::SmallVec;
+
+/// What a reply waits for. The default is nothing.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    /// Bytes of this core's log that have to be durable.
+    log_end: u64,
+    /// Shards that have to be stable up to a Seq, where another core's log has a say.
+    gates: SmallVec<[(ShardId, Seq); 1]>,
+}
+
+impl Needs {
+    /// Waits for what both wait for.
+    pub(super) fn join(&mut self, other: Self) {
+        self.log_end = self.log_end.max(other.log_end);
+        self.gates.extend(other.gates);
+    }
+}
+
+/// A reply that waits.
+#[derive(Debug)]
+pub(super) struct Held {
+    needs: Needs,
+    reply_to: ReplyTo,
+    reply: Reply<'static>,
+}
+
+impl Engine {
+    /// Seals the records of the command that just ran into a batch, applies it, and says what a
+    /// reply to it waits for. `unstable` are shards in which the command saw something unstable.
+    pub(super) fn commit(&mut self, now: Now, touched: u64, unstable: u64) -> Needs {
+        self.seal_and_apply(now, touched);
+        if self.settings.acknowledge == Acknowledge::OnAppend {
+            return Needs::default();
+        }
+        for shard in shards_in(touched) {
+            let seq = self.seq_of(shard);
+            self.appended.push_back(Appended { log_end: self.log_end, shard, seq });
+        }
+        self.needs_of(touched | unstable)
+    }
+
+    /// Seals and applies without taking note of what has to become durable.
+    pub(super) fn seal_and_apply(&mut self, now: Now, touched: u64) {
+        let parts: SmallVec<[PartSpec; 2]> = shards_in(touched)
+            .map(|shard| PartSpec { shard, seq: self.seq_of(shard).next() })
+            .collect();
+        let start = self.log.len();
+        seal(&mut self.log, &parts, &self.records, self.settings.epoch, now.unix_ms);
+        self.log_end += (self.log.len() - start) as u64;
+        self.stats.batches += 1;
+        let batch = Batch::sealed(&self.log[start..]);
+        for part in &parts {
+            let shard = self.shards[part.shard.index()].as_deref_mut();
+            let shard = shard.expect("a command writes to shards that are here");
+            self.used_bytes -= shard.live_bytes();
+            shard.apply(&batch);
+            self.used_bytes += shard.live_bytes();
+            if self.settings.acknowledge == Acknowledge::OnAppend {
+                shard.set_stable(part.seq);
+            }
+        }
+    }
+
+    pub(super) fn seq_of(&self, shard: ShardId) -> Seq {
+        self.shards[shard.index()].as_deref().expect("the shard is here").seq()
+    }
+
+    /// What a reply waits for that depends on the present content of these shards.
+    pub(super) fn needs_of(&self, shards: u64) -> Needs {
+        if shards == 0 {
+            return Needs::default();
+        }
+        let gates = shards_in(shards & self.gates.mask()).map(|shard| (shard, self.seq_of(shard)));
+        Needs { log_end: self.log_end, gates: gates.collect() }
+    }
+
+    fn is_met(&self, needs: &Needs) -> bool {
+        needs.log_end <= self.durable
+            && needs.gates.iter().all(|(shard, seq)| self.gates.stable(*shard) >= *seq)
+    }
+
+    /// Lets a reply out when what it waits for has happened, or keeps it until then.
+    pub(super) fn answer_when(
+        &mut self,
+        needs: Needs,
+        reply_to: ReplyTo,
+        reply: Reply<'static>,
+        out: &mut dyn Outbound,
+    ) {
+        if self.is_met(&needs) {
+            self.answer(reply_to, reply, out);
+        } else {
+            let held = Held { needs, reply_to, reply };
+            let queue_ends = self.held.back().map_or(0, |last| last.needs.log_end);
+            assert!(held.needs.log_end >= queue_ends, "what replies wait for only grows");
+            self.held.push_back(held);
+        }
+    }
+
+    /// Lets a reply out.
+    pub(super) fn answer(&mut self, reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
+        match reply_to {
+            ReplyTo::Client { conn, ticket } => out.reply(conn, ticket, reply),
+            ReplyTo::Core { core, gather } if core == self.core => {
+                self.gathers.fill(gather, core, reply, &mut self.rng, out);
+            }
+            ReplyTo::Core { core, gather } => {
+                let parcel = &mut self.peers[core.index()].completions;
+                let reply = parcel.pack_reply(reply);
+                parcel.envelopes.push(Envelope::Done { gather, reply });
+            }
+        }
+    }
+
+    /// The log has everything up to `offset` on disk.
+    pub(super) fn became_durable(&mut self, offset: u64, out: &mut dyn Outbound) {
+        assert!(offset <= self.log_end, "no more is durable than was appended");
+        self.durable = self.durable.max(offset);
+        while let Some(appended) = self.appended.front().copied() {
+            if appended.log_end > self.durable {
+                break;
+            }
+            self.appended.pop_front();
+            self.part_is_durable(appended.shard, appended.seq, out);
+        }
+        while let Some(held) = self.held.front() {
+            if held.needs.log_end > self.durable {
+                break;
+            }
+            let held = self.held.pop_front().expect("it was just looked at");
+            if self.is_met(&held.needs) {
+                self.answer(held.reply_to, held.reply, out);
+            } else {
+                self.gated.push(held);
+            }
+        }
+        self.settle_transactions(out);
+    }
+
+    /// Lets replies out whose gates have opened.
+    pub(super) fn release_gated(&mut self, out: &mut dyn Outbound) {
+        let (open, shut): (Vec<Held>, Vec<Held>) =
+            std::mem::take(&mut self.gated).into_iter().partition(|held| self.is_met(&held.needs));
+        self.gated = shut;
+        for held in open {
+            self.answer(held.reply_to, held.reply, out);
+        }
+    }
+
+    /// Records the deletion of `keys`, which stand in `shard`, as one batch.
+    pub(super) fn delete_keys(&mut self, now: Now, shard: ShardId, keys: &[Vec<u8>]) {
+        self.records.clear();
+        for key in keys {
+            let record = crate::batch::Record::Delete { key };
+            crate::batch::push_record(&mut self.records, shard, &record);
+        }
+        // Nobody waits for it; what later replies depend on is noted by the commit.
+        let _needs = self.commit(now, 1 << shard.index(), 0);
+    }
+}

@@ -1,0 +1,119 @@
+//! The vocabulary of the engine's boundary: what it is told and what it asks of the outside.
+
+use super::parcel::Parcel;
+use crate::command::args::Args;
+use crate::command::reply::Reply;
+use crate::command::table::CommandId;
+use crate::id::{ConnId, CoreId, Epoch, Ticket};
+use crate::shard::evict::{AccessMode, EvictionPolicy};
+
+/// What an engine is told. Each call of [`super::Engine::step`] takes one.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A client's command whose arguments were decoded. Not for [`Run::Session`] commands.
+    ///
+    /// [`Run::Session`]: crate::command::spec::Run::Session
+    Request {
+        /// The connection it came on.
+        conn: ConnId,
+        /// Its position among the connection's requests.
+        ticket: Ticket,
+        /// Process-wide number of the client, for commands about clients.
+        caller: u64,
+        /// Its lookups shall not count as uses of the keys (`CLIENT NO-TOUCH`).
+        quiet: bool,
+        /// Which command.
+        command: CommandId,
+        /// Its arguments.
+        args: &'a Args<'a>,
+    },
+    /// What another core sent.
+    Parcel {
+        /// The core that sent it.
+        from: CoreId,
+        /// What it sent.
+        parcel: Parcel,
+    },
+    /// The log is durable up to this many bytes since the engine's start.
+    Durable(u64),
+    /// Time for upkeep: expiry, and eviction where the limit was lowered.
+    Tick,
+}
+
+/// Whether the connection that a request came on may go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// The next request of the connection may be handed in.
+    Continue,
+    /// Only after the reply to this one, or their effects could change places.
+    Barrier,
+}
+
+/// What an engine asks for while it handles an event.
+///
+/// Ordering duty of whoever implements it: at the end of a turn the log ([`super::Engine::take_log`])
+/// is appended first, parcels ([`super::Engine::take_parcel`]) are sent next, and replies leave last.
+/// A reply that has to wait for the disk is not handed out before [`Event::Durable`].
+pub trait Outbound {
+    /// A reply to a request of this core's client. Replies of one connection may come out of order.
+    fn reply(&mut self, conn: ConnId, ticket: Ticket, reply: Reply<'_>);
+
+    /// Carries out a command that concerns each core ([`Run::EveryCore`]) on this one.
+    ///
+    /// [`Run::EveryCore`]: crate::command::spec::Run::EveryCore
+    fn run_on_core(&mut self, command: CommandId, args: &Args<'_>, caller: u64) -> Reply<'static>;
+}
+
+/// When a batch counts as acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acknowledge {
+    /// When it is appended to the log.
+    OnAppend,
+    /// When the log has it on disk.
+    OnDisk,
+}
+
+/// What an engine is configured with; the eviction part can change while it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineSettings {
+    /// The epoch it writes in.
+    pub epoch: Epoch,
+    /// When replies to writes leave.
+    pub acknowledge: Acknowledge,
+    /// Limits and eviction.
+    pub memory: MemorySettings,
+}
+
+/// Memory limit and eviction of one core.
+#[derive(Clone, Copy, Debug)]
+pub struct MemorySettings {
+    /// Bytes of live data that this core's shards may hold; zero is no limit.
+    pub limit_bytes: usize,
+    /// Which keys give way.
+    pub policy: EvictionPolicy,
+    /// Keys looked at for each eviction.
+    pub sample_size: usize,
+    /// How uses are noted.
+    pub mode: AccessMode,
+}
+
+/// Counters of one engine since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Lookups that found a live key.
+    pub hits: u64,
+    /// Lookups that did not.
+    pub misses: u64,
+    /// Keys removed because their deadline passed.
+    pub expired: u64,
+    /// Keys removed because memory was short.
+    pub evicted: u64,
+    /// Requests sent to other cores.
+    pub forwarded: u64,
+    /// Shards lent to other cores.
+    pub lent: u64,
+    /// Batches written.
+    pub batches: u64,
+    /// Requests refused because too many waited for a shard.
+    pub busy: u64,
+}

@@ -1,0 +1,178 @@
+//! Requests whose parts run on several cores, and how their replies become one.
+
+use super::ReplyTo;
+use super::event::Outbound;
+use super::run::sum;
+use crate::command::reply::Reply;
+use crate::command::spec::{Fold, PerKey};
+use crate::id::CoreId;
+use crate::rng::Rng;
+
+/// What a scattered request still waits for.
+#[derive(Debug)]
+pub(super) enum Gather {
+    /// One reply, passed on as it comes.
+    Single { reply_to: ReplyTo },
+    /// One reply per core, each with one item per key of that core.
+    PerKey {
+        reply_to: ReplyTo,
+        fold: PerKey,
+        /// Positions of the keys, by core; empty for cores that have answered or have no key.
+        positions: Vec<Vec<usize>>,
+        replies: Vec<Reply<'static>>,
+        missing: usize,
+    },
+    /// One reply per core.
+    All { reply_to: ReplyTo, fold: Fold, replies: Vec<Reply<'static>>, missing: usize },
+}
+
+impl Gather {
+    pub(super) fn per_key(
+        reply_to: ReplyTo,
+        fold: PerKey,
+        keys: usize,
+        by_core: Vec<Vec<usize>>,
+    ) -> Self {
+        let missing = by_core.iter().filter(|keys| !keys.is_empty()).count();
+        let replies = match fold {
+            PerKey::Array => vec![Reply::Nil; keys],
+            PerKey::Sum => Vec::new(),
+        };
+        Self::PerKey { reply_to, fold, positions: by_core, replies, missing }
+    }
+
+    pub(super) fn all(reply_to: ReplyTo, fold: Fold, cores: usize) -> Self {
+        Self::All { reply_to, fold, replies: Vec::with_capacity(cores), missing: cores }
+    }
+
+    /// Which keys go to which core.
+    pub(super) fn parts(&self) -> Vec<(CoreId, Vec<usize>)> {
+        let Self::PerKey { positions, .. } = self else { return Vec::new() };
+        let parts = positions.iter().enumerate().filter(|(_, keys)| !keys.is_empty());
+        parts.map(|(core, keys)| (CoreId::new(core), keys.clone())).collect()
+    }
+}
+
+/// The scattered requests of one core, by number.
+#[derive(Debug, Default)]
+pub(super) struct Gathers {
+    slots: Vec<Option<Gather>>,
+    free: Vec<u32>,
+}
+
+impl Gathers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
+    pub(super) fn open(&mut self, gather: Gather) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        });
+        self.slots[slot as usize] = Some(gather);
+        slot
+    }
+
+    fn close(&mut self, slot: u32) -> Gather {
+        self.free.push(slot);
+        self.slots[slot as usize].take().expect("a gather is closed once")
+    }
+
+    /// A part's reply has come. The last one completes the request.
+    pub(super) fn fill(
+        &mut self,
+        slot: u32,
+        from: CoreId,
+        reply: Reply<'_>,
+        rng: &mut Rng,
+        out: &mut dyn Outbound,
+    ) {
+        let gather = self.slots[slot as usize].as_mut().expect("its replies are outstanding");
+        let done = match gather {
+            Gather::Single { reply_to } => {
+                let reply_to = *reply_to;
+                self.close(slot);
+                return to_client(reply_to, reply, out);
+            }
+            Gather::PerKey { fold, positions, replies, missing, .. } => {
+                let keys = std::mem::take(&mut positions[from.index()]);
+                match (fold, reply.into_owned()) {
+                    (PerKey::Array, Reply::Array(items)) if items.len() == keys.len() => {
+                        for (at, item) in keys.into_iter().zip(items) {
+                            replies[at] = item;
+                        }
+                    }
+                    // An error of one core stands for each of its keys.
+                    (PerKey::Array, other) => {
+                        keys.into_iter().for_each(|at| replies[at] = other.clone());
+                    }
+                    (PerKey::Sum, other) => replies.push(other),
+                }
+                *missing -= 1;
+                *missing == 0
+            }
+            Gather::All { replies, missing, .. } => {
+                replies.push(reply.into_owned());
+                *missing -= 1;
+                *missing == 0
+            }
+        };
+        if done {
+            let (reply_to, reply) = complete(self.close(slot), rng);
+            to_client(reply_to, reply, out);
+        }
+    }
+}
+
+fn to_client(reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
+    let ReplyTo::Client { conn, ticket } = reply_to else {
+        unreachable!("only clients' requests are scattered")
+    };
+    out.reply(conn, ticket, reply);
+}
+
+fn complete(gather: Gather, rng: &mut Rng) -> (ReplyTo, Reply<'static>) {
+    match gather {
+        Gather::Single { .. } => unreachable!("it completes with its only reply"),
+        Gather::PerKey { reply_to, fold: PerKey::Array, replies, .. } => {
+            (reply_to, Reply::Array(replies))
+        }
+        Gather::PerKey { reply_to, fold: PerKey::Sum, replies, .. } => (reply_to, sum(replies)),
+        Gather::All { reply_to, fold, replies, .. } => (reply_to, fold_all(fold, replies, rng)),
+    }
+}
+
+fn fold_all(fold: Fold, mut replies: Vec<Reply<'static>>, rng: &mut Rng) -> Reply<'static> {
+    if let Some(at) = replies.iter().position(|reply| matches!(reply, Reply::Error(_))) {
+        return replies.swap_remove(at);
+    }
+    match fold {
+        Fold::Sum => sum(replies),
+        Fold::First => replies.swap_remove(0),
+        Fold::AnyNonNil => {
+            replies.retain(|reply| *reply != Reply::Nil);
+            if replies.is_empty() {
+                return Reply::Nil;
+            }
+            replies.swap_remove(rng.below(replies.len()))
+        }
+        Fold::Concat => {
+            let mut all = Vec::new();
+            for reply in replies {
+                match reply {
+                    Reply::Array(items) => all.extend(items),
+                    other => all.push(other),
+                }
+            }
+            Reply::Array(all)
+        }
+        Fold::Text => {
+            let texts = replies.into_iter().map(|reply| match reply {
+                Reply::Text(text) => text,
+                other => unreachable!("texts are joined, not {other:?}"),
+            });
+            Reply::Text(texts.collect())
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Transactions over the shards of several cores: the shards come here, the command runs as if the
+//! machine had one core, one batch in one log records it, the shards go home.
+//!
+//! Borrowing is ordered: owners ascending, all shards of one owner granted together and first come
+//! first served, the next owner asked only after the grant. The transaction's own core takes its
+//! turn in that order. So nobody waits in a circle. Nothing waits for a disk while it holds a
+//! borrowed shard.
+//!
+//! Stability, only where replies wait for the disk: the batch lies in the log of the borrower, what
+//! the lent shards held before lies in the logs of their owners. The batch is stable when both are.
+//! Until then its shards are *gated* at their owners: later batches of them are logged meanwhile,
+//! their replies wait.
+
+use std::collections::VecDeque;
+
+use super::event::{Acknowledge, Outbound};
+use super::parcel::{Envelope, OwnedWords};
+use super::route::Request;
+use super::run::Job;
+use super::{Engine, ReplyTo, Waiting, shards_in};
+use crate::command::args::Args;
+use crate::command::reply::Reply;
+use crate::command::spec::Run;
+use crate::command::table::CommandId;
+use crate::id::{CoreId, ShardId};
+use crate::limits::SHARDS;
+use crate::seq::Seq;
+use crate::shard::Shard;
+use crate::shard::plan::{Now, View};
+
+/// A transaction of this core that is gathering shards, or waits to become stable.
+#[derive(Debug)]
+enum Loan {
+    Gathering(Gathering),
+    /// Ran. Its reply leaves, and its shards open, when everything below has come true.
+    Settling(Settling),
+}
+
+#[derive(Debug)]
+struct Gathering {
+    reply_to: ReplyTo,
+    caller: u64,
+    quiet: bool,
+    command: CommandId,
+    words: OwnedWords,
+    wanted: u64,
+    held: Vec<Box<Shard>>,
+    /// Shards whose content at the time of lending is not stable yet.
+    unsettled: u64,
+}
+
+#[derive(Debug)]
+struct Settling {
+    log_end: u64,
+    /// Shards whose earlier content is not stable yet and matters.
+    unsettled: u64,
+    /// Shards that the batch changed, with its Seq there.
+    parts: Vec<(ShardId, Seq)>,
+    reply_to: ReplyTo,
+    reply: Reply<'static>,
+}
+
+/// The transactions of one core, by number.
+#[derive(Debug, Default)]
+pub(super) struct Loans {
+    slots: Vec<Option<Loan>>,
+    free: Vec<u32>,
+}
+
+impl Loans {
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
+    fn open(&mut self, loan: Loan) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        });
+        self.slots[slot as usize] = Some(loan);
+        slot
+    }
+
+    fn gathering(&mut self, loan: u32) -> &mut Gathering {
+        match self.slots[loan as usize].as_mut() {
+            Some(Loan::Gathering(gathering)) => gathering,
+            other => unreachable!("loan {loan} is gathering shards, not {other:?}"),
+        }
+    }
+
+    fn close(&mut self, loan: u32) -> Loan {
+        self.free.push(loan);
+        self.slots[loan as usize].take().expect("a loan is closed once")
+    }
+}
+
+/// What a core knows about the stability of its own shards where other logs have a say.
+#[derive(Debug)]
+pub(super) struct Gates {
+    shards: Box<[Gate; SHARDS]>,
+    /// Shards with a pending transaction, a bit each.
+    mask: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Gate {
+    /// Seqs of transactions that are not stable yet, ascending.
+    pending: VecDeque<Seq>,
+    /// Durable in this core's own log.
+    durable: Seq,
+    stable: Seq,
+    /// Who wants to know when a Seq is stable.
+    watchers: Vec<(Seq, CoreId, u32)>,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        let shards = vec![Gate::default(); SHARDS].into_boxed_slice();
+        Self { shards: shards.try_into().expect("one gate per shard"), mask: 0 }
+    }
+}
+
+impl Gates {
+    pub(super) fn mask(&self) -> u64 {
+        self.mask
+    }
+
+    pub(super) fn stable(&self, shard: ShardId) -> Seq {
+        self.shards[shard.index()].stable
+    }
+
+    fn shut(&mut self, shard: ShardId, seq: Seq) {
+        let gate = &mut self.shards[shard.index()];
+        assert!(gate.pending.back().is_none_or(|last| *last < seq), "transactions ascend");
+        gate.pending.push_back(seq);
+        self.mask |= 1 << shard.index();
+    }
+}
+
+impl Gate {
+    /// Recomputes what is stable: what is durable here or settled elsewhere, below the first
+    /// transaction that is still pending.
+    fn advance(&mut self, settled: Seq) {
+        let known = settled.max(self.durable);
+        let stable = match self.pending.front() {
+            Some(first) => known.min(Seq::new(first.get() - 1)),
+            None => known,
+        };
+        self.stable = self.stable.max(stable);
+    }
+}
+
+impl Engine {
+    /// Starts gathering the shards of a transaction.
+    pub(super) fn begin_loan(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        wanted: u64,
+        out: &mut dyn Outbound,
+    ) {
+        let Request { reply_to, caller, quiet, command, args } = request;
+        let words = OwnedWords::new(args.words());
+        let held = Vec::new();
+        let gathering =
+            Gathering { reply_to, caller, quiet, command, words, wanted, held, unsettled: 0 };
+        let loan = self.loans.open(Loan::Gathering(gathering));
+        self.ask_next(now, loan, out);
+    }
+
+    /// Asks the next owner, or runs the transaction when every shard is here.
+    fn ask_next(&mut self, now: Now, loan: u32, out: &mut dyn Outbound) {
+        let gathering = self.loans.gathering(loan);
+        let here = gathering.held.iter().fold(0u64, |mask, shard| mask | 1 << shard.id().index());
+        let missing = gathering.wanted & !here;
+        let Some(first) = shards_in(missing).next() else {
+            self.run_loan(now, loan, out);
+            return;
+        };
+        let owner = self.map.owner(first);
+        let theirs = shards_in(missing)
+            .filter(|shard| self.map.owner(*shard) == owner)
+            .fold(0, |mask, shard| mask | 1 << shard.index());
+        if owner != self.core {
+            let peer = &mut self.peers[owner.index()];
+            peer.requests.envelopes.push(Envelope::Borrow { loan, shards: theirs });
+            peer.outstanding += 1;
+        } else if theirs & self.unavailable() == 0 {
+            self.take_own(now, loan, theirs, out);
+        } else {
+            self.waiting.push_back(Waiting { shards: theirs, job: Job::Take { loan } });
+        }
+    }
+
+    /// Another core asks for shards of this one.
+    pub(super) fn asked_to_lend(&mut self, to: CoreId, loan: u32, shards: u64) {
+        if shards & self.unavailable() == 0 {
+            self.lend(to, loan, shards);
+        } else {
+            self.waiting.push_back(Waiting { shards, job: Job::Lend { to, loan } });
+        }
+    }
+
+    pub(super) fn lend(&mut self, to: CoreId, loan: u32, mask: u64) {
+        let (shards, unsettled) = self.hand_over(to, loan, mask);
+        self.stats.lent += shards.len() as u64;
+        let envelope = Envelope::Lent { loan, shards, unsettled };
+        self.peers[to.index()].completions.envelopes.push(envelope);
+    }
+
+    pub(super) fn take_own(&mut self, now: Now, loan: u32, mask: u64, out: &mut dyn Outbound) {
+        let (shards, unsettled) = self.hand_over(self.core, loan, mask);
+        self.received(now, loan, shards, unsettled, out);
+    }
+
+    /// Takes shards out of the table, and promises to tell when their content is stable where it
+    /// is not yet.
+    fn hand_over(&mut self, to: CoreId, loan: u32, mask: u64) -> (Vec<Box<Shard>>, u64) {
+        self.away |= mask;
+        let mut unsettled = 0;
+        let mut shards = Vec::new();
+        for id in shards_in(mask) {
+            let shard = self.shards[id.index()].take().expect("only shards at home are lent");
+            self.used_bytes -= shard.live_bytes();
+            if shard.stable() < shard.seq() {
+                unsettled |= 1 << id.index();
+                self.gates.shards[id.index()].watchers.push((shard.seq(), to, loan));
+            }
+            shards.push(shard);
+        }
+        (shards, unsettled)
+    }
+
+    /// Shards that were asked for have come.
+    pub(super) fn lent(
+        &mut self,
+        now: Now,
+        loan: u32,
+        shards: Vec<Box<Shard>>,
+        unsettled: u64,
+        out: &mut dyn Outbound,
+    ) {
+        self.received(now, loan, shards, unsettled, out);
+    }
+
+    fn received(
+        &mut self,
+        now: Now,
+        loan: u32,
+        shards: Vec<Box<Shard>>,
+        unsettled: u64,
+        out: &mut dyn Outbound,
+    ) {
+        let gathering = self.loans.gathering(loan);
+        gathering.held.extend(shards);
+        gathering.unsettled |= unsettled;
+        self.ask_next(now, loan, out);
+    }
+
+    /// Runs a transaction whose shards are all here, and sends them home.
+    fn run_loan(&mut self, now: Now, loan: u32, out: &mut dyn Outbound) {
+        let gathering = self.loans.gathering(loan);
+        let wanted = gathering.wanted;
+        let unsettled = gathering.unsettled;
+        let (reply_to, caller, quiet) = (gathering.reply_to, gathering.caller, gathering.quiet);
+        let command = gathering.command;
+        let words = std::mem::replace(&mut gathering.words, OwnedWords::new(&[]));
+        for shard in std::mem::take(&mut gathering.held) {
+            self.used_bytes += shard.live_bytes();
+            let at = shard.id().index();
+            assert!(self.shards[at].replace(shard).is_none(), "a borrowed shard has a free place");
+        }
+        let words = words.get();
+        let args = Args::parse(command.spec(), &words)
+            .expect("the words were decoded before the shards were asked for");
+        let request = Request { reply_to, caller, quiet, command, args: &args };
+        let before: Vec<Seq> = shards_in(wanted).map(|shard| self.seq_of(shard)).collect();
+        let (reply, unstable) = self.run_borrowed(now, request);
+        let parts: Vec<(ShardId, Seq)> = shards_in(wanted)
+            .zip(before)
+            .map(|(shard, before)| (shard, before, self.seq_of(shard)))
+            .filter(|(_, before, after)| after > before)
+            .map(|(shard, _, after)| (shard, after))
+            .collect();
+        let touched = parts.iter().fold(0u64, |mask, (shard, _)| mask | 1 << shard.index());
+        let unsettled = unsettled & (touched | unstable);
+        let settled_at_once = self.settings.acknowledge == Acknowledge::OnAppend;
+        if settled_at_once {
+            self.loans.close(loan);
+            self.answer(reply_to, reply, out);
+        } else {
+            let log_end = self.log_end;
+            let settling = Settling { log_end, unsettled, parts: parts.clone(), reply_to, reply };
+            self.loans.slots[loan as usize] = Some(Loan::Settling(settling));
+        }
+        self.send_home(wanted, if settled_at_once { 0 } else { touched });
+        self.settle_transactions(out);
+        self.run_waiting(now, out);
+    }
+
+    /// Runs the command over the shards in the table; the second value marks shards in which it
+    /// saw something unstable.
+    fn run_borrowed(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
+        if let Run::Read(read) = request.command.spec().run {
+            let memory = self.settings.memory;
+            let settings = (memory.policy, memory.mode);
+            let view = View::new(&self.shards, now, &self.tally, settings, 0, None);
+            let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
+            return (reply, view.unstable());
+        }
+        self.run_whole(now, request)
+    }
+
+    /// Returns the shards of a mask to their owners, this core among them. `pending` marks those
+    /// whose new content is not stable yet.
+    fn send_home(&mut self, mask: u64, pending: u64) {
+        let own = self.owned_mask();
+        for id in shards_in(mask & own & pending) {
+            let seq = self.seq_of(id);
+            self.gates.shut(id, seq);
+        }
+        self.away &= !(mask & own);
+        for owner in (0..self.map.cores()).map(CoreId::new).filter(|core| *core != self.core) {
+            let theirs: Vec<ShardId> =
+                shards_in(mask).filter(|shard| self.map.owner(*shard) == owner).collect();
+            if theirs.is_empty() {
+                continue;
+            }
+            let mut shards = Vec::with_capacity(theirs.len());
+            for id in theirs {
+                let shard = self.shards[id.index()].take().expect("it was borrowed until now");
+                self.used_bytes -= shard.live_bytes();
+                shards.push(shard);
+            }
+            let envelope = Envelope::Return { shards, pending };
+            self.peers[owner.index()].completions.envelopes.push(envelope);
+        }
+    }
+
+    /// Shards of this core have come home.
+    pub(super) fn returned(
+        &mut self,
+        now: Now,
+        shards: Vec<Box<Shard>>,
+        pending: u64,
+        out: &mut dyn Outbound,
+    ) {
+        for mut shard in shards {
+            let id = shard.id();
+            if pending & (1 << id.index()) != 0 {
+                self.gates.shut(id, shard.seq());
+            } else if self.settings.acknowledge == Acknowledge::OnDisk {
+                // What became stable while it was away.
+                let stable = self.gates.stable(id).min(shard.seq());
+                shard.set_stable(stable);
+            }
+            self.used_bytes += shard.live_bytes();
+            self.away &= !(1 << id.index());
+            self.shards[id.index()] = Some(shard);
+        }
+        self.run_waiting(now, out);
+    }
+
+    /// A batch of this core's own log is durable in one of its own shards.
+    pub(super) fn part_is_durable(&mut self, shard: ShardId, seq: Seq, out: &mut dyn Outbound) {
+        let gate = &mut self.gates.shards[shard.index()];
+        gate.durable = gate.durable.max(seq);
+        gate.advance(Seq::ZERO);
+        self.tell_watchers(shard, out);
+    }
+
+    /// The transaction that took this Seq of a shard of this core is stable.
+    pub(super) fn became_stable(&mut self, shard: ShardId, seq: Seq, out: &mut dyn Outbound) {
+        let gate = &mut self.gates.shards[shard.index()];
+        assert_eq!(gate.pending.pop_front(), Some(seq), "transactions of a shard settle in order");
+        gate.advance(seq);
+        if gate.pending.is_empty() {
+            self.gates.mask &= !(1 << shard.index());
+        }
+        self.tell_watchers(shard, out);
+        self.release_gated(out);
+    }
+
+    fn tell_watchers(&mut self, shard: ShardId, out: &mut dyn Outbound) {
+        let stable = self.gates.stable(shard);
+        if let Some(home) = self.shards[shard.index()].as_deref_mut()
+            && self.map.owner(shard) == self.core
+        {
+            home.set_stable(stable.min(home.seq()));
+        }
+        let gate = &mut self.gates.shards[shard.index()];
+        let (met, unmet): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut gate.watchers).into_iter().partition(|(seq, ..)| *seq <= stable);
+        gate.watchers = unmet;
+        for (_, core, loan) in met {
+            if core == self.core {
+                self.settled(loan, shard, out);
+            } else {
+                let envelope = Envelope::Settled { loan, shard };
+                self.peers[core.index()].completions.envelopes.push(envelope);
+            }
+        }
+    }
+
+    /// What a shard held when it was lent to a transaction of this core is stable now.
+    pub(super) fn settled(&mut self, loan: u32, shard: ShardId, out: &mut dyn Outbound) {
+        let bit = 1u64 << shard.index();
+        match self.loans.slots.get_mut(loan as usize).and_then(Option::as_mut) {
+            Some(Loan::Gathering(gathering)) => gathering.unsettled &= !bit,
+            Some(Loan::Settling(settling)) => settling.unsettled &= !bit,
+            // It read nothing unstable and wrote nothing there, so it did not wait.
+            None => {}
+        }
+        self.settle_transactions(out);
+    }
+
+    /// Completes transactions that have run and are stable now.
+    pub(super) fn settle_transactions(&mut self, out: &mut dyn Outbound) {
+        let durable = self.durable;
+        while let Some(loan) = self.loans.slots.iter().position(|slot| {
+            matches!(slot, Some(Loan::Settling(settling))
+                if settling.unsettled == 0 && settling.log_end <= durable)
+        }) {
+            let Loan::Settling(settling) = self.loans.close(loan as u32) else {
+                unreachable!("the search found one that settles")
+            };
+            self.answer(settling.reply_to, settling.reply, out);
+            for (shard, seq) in settling.parts {
+                let owner = self.map.owner(shard);
+                if owner == self.core {
+                    self.became_stable(shard, seq, out);
+                } else {
+                    let envelope = Envelope::Stable { shard, seq };
+                    self.peers[owner.index()].completions.envelopes.push(envelope);
+                }
+            }
+        }
+    }
+}

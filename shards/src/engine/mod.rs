@@ -1,0 +1,280 @@
+//! The engine: everything one core decides. It is told events and the time, runs commands on its
+//! shards, writes batches, and keeps replies back until what they depend on is stable.
+//!
+//! Kinds of methods: [`Engine::step`] takes an event in; `take_*` hand over what a turn produced;
+//! the rest looks. Call order per turn: `step` for every event, then [`Engine::take_log`] and append
+//! it, then [`Engine::take_parcel`] per peer and lane and send it, then let replies out.
+//!
+//! It holds shards of its own and, for the length of one transaction, borrowed ones. Work that
+//! cannot run because a shard is away waits in order behind the loan.
+
+mod commit;
+pub mod event;
+mod gather;
+mod loan;
+pub mod parcel;
+mod route;
+mod run;
+mod upkeep;
+
+use std::collections::VecDeque;
+
+use crate::id::{ConnId, CoreId, ShardId, Ticket};
+use crate::key::ShardMap;
+use crate::limits::{CREDITS_PER_CORE, SHARDS};
+use crate::rng::Rng;
+use crate::seq::Seq;
+use crate::shard::plan::{Now, Tally};
+use crate::shard::{Shard, ShardTable};
+use commit::Held;
+use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound};
+use gather::Gathers;
+use loan::Loans;
+use parcel::Parcel;
+use route::Request;
+use run::Job;
+
+/// The two lanes of a pair of cores. Completions are never held back by requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    /// Work for the other core.
+    Requests,
+    /// Answers to its requests, and shards going home.
+    Completions,
+}
+
+/// Who waits for the reply of a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ReplyTo {
+    Client { conn: ConnId, ticket: Ticket },
+    Core { core: CoreId, gather: u32 },
+}
+
+/// What is to be sent to one peer at the end of the turn.
+#[derive(Debug, Default)]
+struct Outgoing {
+    requests: Parcel,
+    completions: Parcel,
+    /// Requests sent and not yet answered.
+    outstanding: usize,
+}
+
+/// A batch that is appended and not yet known to be durable.
+#[derive(Clone, Copy, Debug)]
+struct Appended {
+    log_end: u64,
+    shard: ShardId,
+    seq: Seq,
+}
+
+/// The state machine of one core.
+#[derive(Debug)]
+pub struct Engine {
+    core: CoreId,
+    map: ShardMap,
+    settings: EngineSettings,
+    shards: ShardTable,
+    /// Shards of this core that are lent out or taken by a transaction, a bit each.
+    away: u64,
+    waiting: VecDeque<Waiting>,
+    rng: Rng,
+    tally: Tally,
+    stats: EngineStats,
+    /// Records of the command that runs now.
+    records: Vec<u8>,
+    /// Batches of this turn, not yet taken.
+    log: Vec<u8>,
+    log_end: u64,
+    durable: u64,
+    appended: VecDeque<Appended>,
+    held: VecDeque<Held>,
+    /// Replies that wait for a transaction of another core to become stable.
+    gated: Vec<Held>,
+    gates: loan::Gates,
+    peers: Vec<Outgoing>,
+    gathers: Gathers,
+    loans: Loans,
+    used_bytes: usize,
+    upkeep: upkeep::Upkeep,
+}
+
+/// Work that waits for shards to come home.
+#[derive(Debug)]
+struct Waiting {
+    shards: u64,
+    job: Job,
+}
+
+impl Engine {
+    /// An engine for `core` that owns `shards`, which are those that `map` gives it. `seed` drives
+    /// sampling.
+    pub fn new(
+        core: CoreId,
+        map: ShardMap,
+        shards: Vec<Box<Shard>>,
+        settings: EngineSettings,
+        seed: u64,
+    ) -> Self {
+        let mut table: ShardTable = std::array::from_fn(|_| None);
+        let mut used_bytes = 0;
+        for shard in shards {
+            assert_eq!(map.owner(shard.id()), core, "a core is given the shards it owns");
+            used_bytes += shard.live_bytes();
+            let at = shard.id().index();
+            table[at] = Some(shard);
+        }
+        let owned = map.owned_by(core).count();
+        assert_eq!(table.iter().flatten().count(), owned, "a core is given all its shards");
+        let peers = (0..map.cores()).map(|_| Outgoing::default()).collect();
+        let mut engine = Self {
+            core,
+            map,
+            settings,
+            shards: table,
+            away: 0,
+            waiting: VecDeque::new(),
+            rng: Rng::new(seed),
+            tally: Tally::default(),
+            stats: EngineStats::default(),
+            records: Vec::new(),
+            log: Vec::new(),
+            log_end: 0,
+            durable: 0,
+            appended: VecDeque::new(),
+            held: VecDeque::new(),
+            gated: Vec::new(),
+            gates: loan::Gates::default(),
+            peers,
+            gathers: Gathers::default(),
+            loans: Loans::default(),
+            used_bytes,
+            upkeep: upkeep::Upkeep::default(),
+        };
+        engine.set_memory(settings.memory);
+        engine
+    }
+
+    /// Handles one event. Only a request says anything but [`Flow::Continue`].
+    pub fn step(&mut self, now: Now, event: Event<'_>, out: &mut dyn Outbound) -> Flow {
+        match event {
+            Event::Request { conn, ticket, caller, quiet, command, args } => {
+                let reply_to = ReplyTo::Client { conn, ticket };
+                self.request(now, Request { reply_to, caller, quiet, command, args }, out)
+            }
+            Event::Parcel { from, parcel } => {
+                self.parcel(now, from, parcel, out);
+                Flow::Continue
+            }
+            Event::Durable(offset) => {
+                self.became_durable(offset, out);
+                Flow::Continue
+            }
+            Event::Tick => {
+                self.keep_up(now);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// Batches appended since the last call, in order; the caller logs them.
+    pub fn take_log(&mut self, into: &mut Vec<u8>) {
+        assert!(into.is_empty(), "the caller has logged what it took before");
+        std::mem::swap(&mut self.log, into);
+    }
+
+    /// What is to be sent to a peer on a lane, if anything.
+    pub fn take_parcel(&mut self, to: CoreId, lane: Lane) -> Option<Parcel> {
+        let peer = &mut self.peers[to.index()];
+        let parcel = match lane {
+            Lane::Requests => &mut peer.requests,
+            Lane::Completions => &mut peer.completions,
+        };
+        (!parcel.is_empty()).then(|| std::mem::take(parcel))
+    }
+
+    /// Gives a parcel back that could not be sent because the ring is full; it is offered again.
+    pub fn untake_parcel(&mut self, to: CoreId, lane: Lane, parcel: Parcel) {
+        let peer = &mut self.peers[to.index()];
+        let place = match lane {
+            Lane::Requests => &mut peer.requests,
+            Lane::Completions => &mut peer.completions,
+        };
+        assert!(place.is_empty(), "a parcel is given back before more is produced");
+        *place = parcel;
+    }
+
+    /// Whether no further request may be handed in until parcels came in, because a peer has too
+    /// much unanswered work of this core already.
+    pub fn is_congested(&self) -> bool {
+        self.peers.iter().any(|peer| peer.outstanding >= CREDITS_PER_CORE)
+    }
+
+    /// Whether there is upkeep left to do before the next regular tick.
+    pub fn wants_tick(&self) -> bool {
+        self.upkeep.wants_more()
+    }
+
+    /// Whether nothing waits: no reply held back, no request unanswered, no shard away.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_empty()
+            && self.gated.is_empty()
+            && self.gathers.is_empty()
+            && self.loans.is_empty()
+            && self.waiting.is_empty()
+            && self.away == 0
+    }
+
+    /// Bytes appended to the log since the start.
+    pub fn log_end(&self) -> u64 {
+        self.log_end
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> EngineStats {
+        EngineStats { hits: self.tally.hits.get(), misses: self.tally.misses.get(), ..self.stats }
+    }
+
+    /// Sets the counters of lookups, expiry and eviction back (`CONFIG RESETSTAT`).
+    pub fn reset_stats(&mut self) {
+        self.stats = EngineStats::default();
+        self.tally = Tally::default();
+    }
+
+    /// The shards that are at home.
+    pub fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().filter_map(Option::as_deref)
+    }
+
+    /// Ends the engine and hands its shards over.
+    pub fn into_shards(self) -> Vec<Box<Shard>> {
+        assert_eq!(self.away, 0, "every shard is at home");
+        self.shards.into_iter().flatten().collect()
+    }
+
+    /// Changes limit and eviction.
+    pub fn set_memory(&mut self, memory: MemorySettings) {
+        self.settings.memory = memory;
+        for shard in self.shards.iter_mut().flatten() {
+            shard.set_access_mode(memory.mode);
+        }
+    }
+
+    /// Reads the memory that a lookup of `key` will need, so that the cache misses of a pipeline
+    /// overlap. Returns something that depends on those reads.
+    pub fn warm(&self, key: &[u8]) -> u8 {
+        let shard = crate::key::shard_of(key);
+        self.shards[shard.index()].as_deref().map_or(0, |shard| shard.warm(key))
+    }
+
+    fn owned_mask(&self) -> u64 {
+        self.map.owned_by(self.core).fold(0, |mask, shard| mask | 1 << shard.index())
+    }
+}
+
+/// The shards of a mask, ascending.
+pub(crate) fn shards_in(mask: u64) -> impl Iterator<Item = ShardId> {
+    (0..SHARDS).filter(move |index| mask & (1 << index) != 0).map(ShardId::new)
+}
+
+#[cfg(test)]
+mod tests;

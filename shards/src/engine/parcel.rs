@@ -1,0 +1,147 @@
+//! What travels between cores: one parcel per turn, pair of cores and lane, with everything the turn
+//! produced for that peer. Words and byte strings lie in one buffer per parcel, so forwarding a
+//! command allocates nothing of its own.
+
+use std::borrow::Cow;
+
+use crate::command::args::Words;
+use crate::command::reply::Reply;
+use crate::command::table::CommandId;
+use crate::id::ShardId;
+use crate::seq::Seq;
+use crate::shard::Shard;
+
+/// Envelopes and the bytes they refer to.
+#[derive(Debug, Default)]
+pub struct Parcel {
+    pub(crate) envelopes: Vec<Envelope>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A range of a parcel's bytes.
+pub(crate) type Span = (u32, u32);
+
+/// How a command runs on the core it is sent to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Manner {
+    /// Once, as it is; its keys are in one shard.
+    Single,
+    /// Once per key.
+    PerKey,
+    /// Once, over all shards of the core.
+    AllShards,
+    /// By the outside, for the core itself.
+    OnCore,
+}
+
+/// A message from core to core.
+#[derive(Debug)]
+pub(crate) enum Envelope {
+    /// Run this command and answer with `Done`.
+    Execute {
+        gather: u32,
+        command: CommandId,
+        words: Span,
+        caller: u64,
+        quiet: bool,
+        manner: Manner,
+    },
+    /// The answer to `Execute`, stable under the rule in force.
+    Done { gather: u32, reply: Packed },
+    /// Lend these shards (a bit each) to the sender's transaction.
+    Borrow { loan: u32, shards: u64 },
+    /// The shards asked for. `unsettled` marks those whose last batch is not stable yet; the owner
+    /// says `Settled` when it is.
+    Lent { loan: u32, shards: Vec<Box<Shard>>, unsettled: u64 },
+    /// The shards go home. `pending` marks those whose new last batch is not stable yet; the
+    /// borrower says `Stable` when it is.
+    Return { shards: Vec<Box<Shard>>, pending: u64 },
+    /// To the borrower: what the shard held when it was lent is stable now.
+    Settled { loan: u32, shard: ShardId },
+    /// To the owner: the batch of the transaction is stable, up to this Seq of the shard.
+    Stable { shard: ShardId, seq: Seq },
+}
+
+/// A reply as it travels; plain byte strings lie in the parcel's buffer.
+#[derive(Debug)]
+pub(crate) enum Packed {
+    Bytes(Span),
+    Other(Reply<'static>),
+}
+
+impl Parcel {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.envelopes.is_empty()
+    }
+
+    /// Number of envelopes.
+    pub fn len(&self) -> usize {
+        self.envelopes.len()
+    }
+
+    fn span_from(&self, start: usize) -> Span {
+        let end = u32::try_from(self.bytes.len()).expect("credits bound the bytes of a parcel");
+        (start as u32, end)
+    }
+
+    pub(crate) fn slice(&self, span: Span) -> &[u8] {
+        &self.bytes[span.0 as usize..span.1 as usize]
+    }
+
+    /// Adds words, each with its length before it.
+    pub(crate) fn pack_words<'w>(&mut self, words: impl Iterator<Item = &'w [u8]>) -> Span {
+        let start = self.bytes.len();
+        for word in words {
+            self.bytes.extend_from_slice(&(word.len() as u32).to_le_bytes());
+            self.bytes.extend_from_slice(word);
+        }
+        self.span_from(start)
+    }
+
+    pub(crate) fn words(&self, span: Span) -> Words<'_> {
+        unpack_words(self.slice(span))
+    }
+
+    pub(crate) fn pack_reply(&mut self, reply: Reply<'_>) -> Packed {
+        if let Reply::Bytes(bytes) = &reply {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(bytes);
+            return Packed::Bytes(self.span_from(start));
+        }
+        Packed::Other(reply.into_owned())
+    }
+
+    pub(crate) fn unpack_reply(&self, packed: Packed) -> Reply<'_> {
+        match packed {
+            Packed::Bytes(span) => Reply::Bytes(Cow::Borrowed(self.slice(span))),
+            Packed::Other(reply) => reply,
+        }
+    }
+}
+
+fn unpack_words(mut bytes: &[u8]) -> Words<'_> {
+    let mut words = Words::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+        let (word, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        words.push(word);
+        bytes = rest;
+    }
+    words
+}
+
+/// Words that belong to themselves, for commands that have to wait.
+#[derive(Debug)]
+pub(crate) struct OwnedWords(Vec<u8>);
+
+impl OwnedWords {
+    pub(crate) fn new(words: &[&[u8]]) -> Self {
+        let mut parcel = Parcel::default();
+        parcel.pack_words(words.iter().copied());
+        Self(parcel.bytes)
+    }
+
+    pub(crate) fn get(&self) -> Words<'_> {
+        unpack_words(&self.0)
+    }
+}

@@ -1,0 +1,206 @@
+//! Where a request runs: here, on the core that owns its key, on several cores key by key, on all
+//! of them, or here with shards borrowed from others.
+
+use super::event::{Flow, Outbound};
+use super::gather::Gather;
+use super::parcel::{Envelope, Manner};
+use super::{Engine, ReplyTo};
+use crate::command::args::{Args, Words};
+use crate::command::error::CommandError;
+use crate::command::key::cursor_shard;
+use crate::command::reply::Reply;
+use crate::command::spec::{Atomicity, Fold, Keys, PerKey, Run};
+use crate::command::table::CommandId;
+use crate::id::{CoreId, ShardId};
+use crate::key::shard_of;
+use crate::shard::plan::Now;
+
+/// A request on its way through the engine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) reply_to: ReplyTo,
+    pub(super) caller: u64,
+    /// Its lookups do not count as uses of the keys.
+    pub(super) quiet: bool,
+    pub(super) command: CommandId,
+    pub(super) args: &'a Args<'a>,
+}
+
+impl Engine {
+    pub(super) fn request(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        out: &mut dyn Outbound,
+    ) -> Flow {
+        let spec = request.command.spec();
+        if let Run::EveryCore(fold) = spec.run {
+            return self.scatter(now, request, fold, Manner::OnCore, out);
+        }
+        match (spec.keys, spec.atomicity) {
+            (Keys::None, _) => {
+                self.start(now, request, Manner::Single, 0, out);
+                Flow::Continue
+            }
+            (Keys::AllShards(fold), _) => self.scatter(now, request, fold, Manner::AllShards, out),
+            (Keys::Cursor, _) => match cursor_shard(request.args.words()[1]) {
+                Ok(shard) => self.single(now, request, shard, out),
+                Err(error) => self.refuse(request, error, out),
+            },
+            (Keys::Range { .. }, Atomicity::Single) => {
+                let shard = shard_of(only_key(request));
+                self.single(now, request, shard, out)
+            }
+            (Keys::Range { .. }, Atomicity::PerKey(fold)) => self.per_key(now, request, fold, out),
+            (Keys::Range { .. }, Atomicity::Whole) => self.whole(now, request, out),
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        request: Request<'_>,
+        error: CommandError,
+        out: &mut dyn Outbound,
+    ) -> Flow {
+        self.answer(request.reply_to, Reply::Error(error), out);
+        Flow::Continue
+    }
+
+    /// A command of one shard: here or, as it is, on the shard's core.
+    fn single(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        shard: ShardId,
+        out: &mut dyn Outbound,
+    ) -> Flow {
+        let owner = self.map.owner(shard);
+        if owner == self.core {
+            self.start(now, request, Manner::Single, 1 << shard.index(), out);
+        } else {
+            let gather = self.gathers.open(Gather::Single { reply_to: request.reply_to });
+            let words = request.args.words().iter().copied();
+            self.execute_on(owner, gather, request, words, Manner::Single);
+        }
+        Flow::Continue
+    }
+
+    /// A command that is atomic per key: grouped by core, one envelope per core.
+    fn per_key(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        fold: PerKey,
+        out: &mut dyn Outbound,
+    ) -> Flow {
+        let keys = keys_of(request);
+        let mut shards = 0u64;
+        let mut by_core = vec![Vec::new(); self.map.cores()];
+        for (position, key) in keys.iter().enumerate() {
+            let shard = shard_of(key);
+            let owner = self.map.owner(shard);
+            if owner == self.core {
+                shards |= 1 << shard.index();
+            }
+            by_core[owner.index()].push(position);
+        }
+        if by_core[self.core.index()].len() == keys.len() {
+            self.start(now, request, Manner::PerKey, shards, out);
+            return Flow::Continue;
+        }
+        let name = request.args.words()[0];
+        let gather = Gather::per_key(request.reply_to, fold, keys.len(), by_core);
+        let parts: Vec<(CoreId, Vec<usize>)> = gather.parts();
+        let gather = self.gathers.open(gather);
+        for (core, positions) in parts {
+            let words = std::iter::once(name).chain(positions.iter().map(|at| keys[*at]));
+            if core == self.core {
+                let words: Words<'_> = words.collect();
+                let args = Args::parse(request.command.spec(), &words)
+                    .expect("a name and at least one key suit a command that runs per key");
+                let reply_to = ReplyTo::Core { core, gather };
+                let part = Request { reply_to, args: &args, ..request };
+                self.start(now, part, Manner::PerKey, shards, out);
+            } else {
+                self.execute_on(core, gather, request, words, Manner::PerKey);
+            }
+        }
+        Flow::Continue
+    }
+
+    /// A command that takes part on every core.
+    fn scatter(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        fold: Fold,
+        manner: Manner,
+        out: &mut dyn Outbound,
+    ) -> Flow {
+        let shards = if manner == Manner::AllShards { self.owned_mask() } else { 0 };
+        if self.map.cores() == 1 {
+            self.start(now, request, manner, shards, out);
+            return Flow::Barrier;
+        }
+        let (me, cores) = (self.core, self.map.cores());
+        let gather = self.gathers.open(Gather::all(request.reply_to, fold, cores));
+        for core in (0..cores).map(CoreId::new).filter(|core| *core != me) {
+            let words = request.args.words().iter().copied();
+            self.execute_on(core, gather, request, words, manner);
+        }
+        let reply_to = ReplyTo::Core { core: me, gather };
+        self.start(now, Request { reply_to, ..request }, manner, shards, out);
+        Flow::Barrier
+    }
+
+    /// A command over several keys as one: here when all its shards are this core's.
+    fn whole(&mut self, now: Now, request: Request<'_>, out: &mut dyn Outbound) -> Flow {
+        let shards =
+            keys_of(request).iter().fold(0u64, |mask, key| mask | 1 << shard_of(key).index());
+        if shards & !self.owned_mask() == 0 {
+            self.start(now, request, Manner::Single, shards, out);
+            return Flow::Continue;
+        }
+        self.begin_loan(now, request, shards, out);
+        Flow::Barrier
+    }
+
+    fn execute_on<'w>(
+        &mut self,
+        core: CoreId,
+        gather: u32,
+        request: Request<'_>,
+        words: impl Iterator<Item = &'w [u8]>,
+        manner: Manner,
+    ) {
+        let peer = &mut self.peers[core.index()];
+        let words = peer.requests.pack_words(words);
+        let Request { caller, quiet, command, .. } = request;
+        peer.requests.envelopes.push(Envelope::Execute {
+            gather,
+            command,
+            words,
+            caller,
+            quiet,
+            manner,
+        });
+        peer.outstanding += 1;
+        self.stats.forwarded += 1;
+    }
+}
+
+/// The key of a command that has one.
+pub(super) fn only_key<'a>(request: Request<'a>) -> &'a [u8] {
+    let spec = request.command.spec();
+    let Keys::Range { first, .. } = spec.keys else {
+        unreachable!("{} is routed by its key", spec.resp)
+    };
+    request.args.words()[first + spec.words() - 1]
+}
+
+/// The keys of a command.
+pub(super) fn keys_of<'a>(request: Request<'a>) -> Vec<&'a [u8]> {
+    let spec = request.command.spec();
+    let words = request.args.words();
+    spec.key_positions(words.len()).map(|at| words[at]).collect()
+}

@@ -1,0 +1,367 @@
+//! Running commands on shards that are here, and the queue of those whose shards are not.
+
+use super::commit::Needs;
+use super::event::Outbound;
+use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
+use super::route::{Request, keys_of, only_key};
+use super::{Engine, ReplyTo, Waiting};
+use crate::command::args::{Args, Words};
+use crate::command::error::CommandError;
+use crate::command::key::cursor_shard;
+use crate::command::reply::Reply;
+use crate::command::spec::{Atomicity, Flags, Keys, PerKey, Run};
+use crate::command::table::CommandId;
+use crate::id::{CoreId, ShardId};
+use crate::key::shard_of;
+use crate::limits::WAITING_MAX;
+use crate::shard::evict::AccessMode;
+use crate::shard::plan::{Focus, Now, Plan, View};
+
+/// Work that waits for its shards.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// A command.
+    Run {
+        reply_to: ReplyTo,
+        caller: u64,
+        quiet: bool,
+        command: CommandId,
+        words: OwnedWords,
+        manner: Manner,
+    },
+    /// Shards that another core's transaction wants.
+    Lend { to: CoreId, loan: u32 },
+    /// Shards that a transaction of this core wants of it.
+    Take { loan: u32 },
+}
+
+impl Engine {
+    /// Runs a request if its shards (a bit each) are here and nobody waits for them, else queues it.
+    pub(super) fn start(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        manner: Manner,
+        shards: u64,
+        out: &mut dyn Outbound,
+    ) {
+        if shards & self.unavailable() == 0 {
+            self.run(now, request, manner, shards, out);
+            return;
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            self.stats.busy += 1;
+            self.answer(request.reply_to, Reply::Error(CommandError::Busy), out);
+            return;
+        }
+        let Request { reply_to, caller, quiet, command, args } = request;
+        let words = OwnedWords::new(args.words());
+        let job = Job::Run { reply_to, caller, quiet, command, words, manner };
+        self.waiting.push_back(Waiting { shards, job });
+    }
+
+    /// Shards that are away, or that somebody who came earlier waits for.
+    pub(super) fn unavailable(&self) -> u64 {
+        if self.away == 0 && self.waiting.is_empty() {
+            return 0;
+        }
+        self.waiting.iter().fold(self.away, |mask, waiting| mask | waiting.shards)
+    }
+
+    /// Runs what waited and can run now, in order: nobody overtakes somebody who waits for one of
+    /// the same shards.
+    pub(super) fn run_waiting(&mut self, now: Now, out: &mut dyn Outbound) {
+        let mut blocked = self.away;
+        let mut at = 0;
+        while at < self.waiting.len() {
+            let shards = self.waiting[at].shards;
+            if shards & blocked != 0 {
+                blocked |= shards;
+                at += 1;
+                continue;
+            }
+            let waiting = self.waiting.remove(at).expect("the position was checked");
+            self.run_job(now, waiting, out);
+            // What ran may have taken or lent shards.
+            blocked |= self.away;
+        }
+    }
+
+    fn run_job(&mut self, now: Now, waiting: Waiting, out: &mut dyn Outbound) {
+        match waiting.job {
+            Job::Run { reply_to, caller, quiet, command, words, manner } => {
+                let words = words.get();
+                let args = Args::parse(command.spec(), &words)
+                    .expect("the words were decoded before the command was queued");
+                let request = Request { reply_to, caller, quiet, command, args: &args };
+                self.run(now, request, manner, waiting.shards, out);
+            }
+            Job::Lend { to, loan } => self.lend(to, loan, waiting.shards),
+            Job::Take { loan } => self.take_own(now, loan, waiting.shards, out),
+        }
+    }
+
+    fn run(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        manner: Manner,
+        shards: u64,
+        out: &mut dyn Outbound,
+    ) {
+        match manner {
+            Manner::Single | Manner::AllShards => self.run_once(now, request, shards, out),
+            Manner::PerKey => self.run_per_key(now, request, out),
+            Manner::OnCore => {
+                let reply = out.run_on_core(request.command, request.args, request.caller);
+                self.answer(request.reply_to, reply, out);
+            }
+        }
+    }
+
+    fn run_once(&mut self, now: Now, request: Request<'_>, shards: u64, out: &mut dyn Outbound) {
+        let spec = request.command.spec();
+        let read = match spec.run {
+            Run::Read(read) => read,
+            Run::Write(_) => {
+                let (reply, needs) = self.run_write(now, request, shards);
+                self.answer_when(needs, request.reply_to, reply, out);
+                return;
+            }
+            Run::Session | Run::EveryCore(_) => unreachable!("{} runs elsewhere", spec.resp),
+        };
+        let focus = self.focus(now, request, shards);
+        let draw = self.draw_for(request.command);
+        let memory = self.settings.memory;
+        let view =
+            View::new(&self.shards, now, &self.tally, (memory.policy, memory.mode), draw, focus);
+        let reply = read(&view, request.args).unwrap_or_else(Reply::Error);
+        let unstable = view.unstable();
+        match request.reply_to {
+            ReplyTo::Client { conn, ticket } if unstable == 0 => out.reply(conn, ticket, reply),
+            ReplyTo::Core { core, gather } if unstable == 0 && core != self.core => {
+                // Not `answer`, which would need the shards that the reply borrows from.
+                let peer = &mut self.peers[core.index()].completions;
+                let reply = peer.pack_reply(reply);
+                peer.envelopes.push(Envelope::Done { gather, reply });
+            }
+            reply_to => {
+                let reply = reply.into_owned();
+                let needs = self.needs_of(unstable);
+                self.answer_when(needs, reply_to, reply, out);
+            }
+        }
+    }
+
+    /// Looks the command's one key up, so that neither the command nor its use as "recently used"
+    /// has to do it again.
+    fn focus(&mut self, now: Now, request: Request<'_>, shards: u64) -> Option<Focus> {
+        let spec = request.command.spec();
+        if spec.atomicity != Atomicity::Single || !matches!(spec.keys, Keys::Range { .. }) {
+            return None;
+        }
+        let id = ShardId::new(shards.trailing_zeros() as usize);
+        let key = only_key(request);
+        Some(self.focus_key(now, id, key, request))
+    }
+
+    fn focus_key(&mut self, now: Now, id: ShardId, key: &[u8], request: Request<'_>) -> Focus {
+        let counts = !request.quiet && !request.command.spec().flags.has(Flags::NO_TOUCH);
+        let draw = match self.settings.memory.mode {
+            AccessMode::Frequency { .. } if counts => self.rng.draw(),
+            AccessMode::Frequency { .. } | AccessMode::Recency => 0,
+        };
+        let shard = self.shards[id.index()].as_deref_mut().expect("the shard is here");
+        let located = shard.locate(key);
+        if let (Some(located), true) = (located, counts) {
+            shard.touch(located, now.unix_ms, draw);
+        }
+        Focus::new(id, key, located)
+    }
+
+    fn draw_for(&mut self, command: CommandId) -> u64 {
+        if command.spec().flags.has(Flags::RANDOM) { self.rng.draw() } else { 0 }
+    }
+
+    /// Runs a writing command and commits what it recorded. Returns what its reply waits for.
+    fn run_write(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        shards: u64,
+    ) -> (Reply<'static>, Needs) {
+        let spec = request.command.spec();
+        if spec.flags.has(Flags::DENY_OOM) && !self.make_room(now) {
+            return (Reply::Error(CommandError::OutOfMemory), Needs::default());
+        }
+        let focus = self.focus(now, request, shards);
+        let planned = self.plan(now, request, focus);
+        let needs = if planned.touched == 0 {
+            self.needs_of(planned.unstable)
+        } else {
+            self.commit(now, planned.touched, planned.unstable)
+        };
+        self.set_access(planned.access);
+        (planned.reply, needs)
+    }
+
+    /// The same for a transaction over borrowed shards, which keeps the account of what has to
+    /// become stable itself. The second value marks shards in which it saw something unstable.
+    pub(super) fn run_whole(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
+        if request.command.spec().flags.has(Flags::DENY_OOM) && !self.make_room(now) {
+            return (Reply::Error(CommandError::OutOfMemory), 0);
+        }
+        let planned = self.plan(now, request, None);
+        if planned.touched != 0 {
+            self.seal_and_apply(now, planned.touched);
+        }
+        self.set_access(planned.access);
+        (planned.reply, planned.unstable)
+    }
+
+    /// Lets a writing command decide; its records are in `self.records` afterwards.
+    fn plan(&mut self, now: Now, request: Request<'_>, focus: Option<Focus>) -> Planned {
+        let spec = request.command.spec();
+        let Run::Write(write) = spec.run else { unreachable!("{} does not write", spec.resp) };
+        let draw = self.draw_for(request.command);
+        let memory = self.settings.memory;
+        self.records.clear();
+        let view =
+            View::new(&self.shards, now, &self.tally, (memory.policy, memory.mode), draw, focus);
+        let mut plan = Plan::new(view, &mut self.records);
+        let result = write(&mut plan, request.args);
+        let unstable = plan.unstable();
+        match result {
+            Ok(reply) => {
+                Planned { reply, touched: plan.touched(), unstable, access: plan.take_access() }
+            }
+            Err(error) => Planned { reply: error.into(), touched: 0, unstable, access: None },
+        }
+    }
+
+    fn set_access(&mut self, access: Option<(ShardId, Vec<u8>, u32)>) {
+        if let Some((shard, key, access)) = access
+            && let Some(shard) = self.shards[shard.index()].as_deref_mut()
+        {
+            shard.set_access(&key, access);
+        }
+    }
+
+    /// Runs a command once per key, each an atomic step of its own.
+    fn run_per_key(&mut self, now: Now, request: Request<'_>, out: &mut dyn Outbound) {
+        let spec = request.command.spec();
+        let Atomicity::PerKey(fold) = spec.atomicity else {
+            unreachable!("{} does not run per key", spec.resp)
+        };
+        let name = request.args.words()[0];
+        let keys = keys_of(request);
+        let mut replies = Vec::with_capacity(keys.len());
+        let mut needs = Needs::default();
+        for key in keys {
+            let words: Words<'_> = [name, key].into_iter().collect();
+            let args = Args::parse(spec, &words)
+                .expect("a name and one key suit a command that runs per key");
+            let part = Request { args: &args, ..request };
+            let (reply, more) = self.run_key(now, part, key);
+            needs.join(more);
+            replies.push(reply);
+        }
+        let reply = match fold {
+            PerKey::Array => Reply::Array(replies.into_iter().flat_map(items).collect()),
+            PerKey::Sum => sum(replies),
+        };
+        self.answer_when(needs, request.reply_to, reply, out);
+    }
+
+    fn run_key(&mut self, now: Now, request: Request<'_>, key: &[u8]) -> (Reply<'static>, Needs) {
+        let shard = shard_of(key);
+        let Run::Read(read) = request.command.spec().run else {
+            return self.run_write(now, request, 1 << shard.index());
+        };
+        let focus = self.focus_key(now, shard, key, request);
+        let memory = self.settings.memory;
+        let settings = (memory.policy, memory.mode);
+        let view = View::new(&self.shards, now, &self.tally, settings, 0, Some(focus));
+        let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
+        let unstable = view.unstable();
+        (reply, self.needs_of(unstable))
+    }
+
+    /// What another core sent.
+    pub(super) fn parcel(
+        &mut self,
+        now: Now,
+        from: CoreId,
+        mut parcel: Parcel,
+        out: &mut dyn Outbound,
+    ) {
+        for envelope in std::mem::take(&mut parcel.envelopes) {
+            match envelope {
+                Envelope::Execute { gather, command, words, caller, quiet, manner } => {
+                    let words = parcel.words(words);
+                    let args = Args::parse(command.spec(), &words)
+                        .expect("the sender has decoded the same words");
+                    let reply_to = ReplyTo::Core { core: from, gather };
+                    let request = Request { reply_to, caller, quiet, command, args: &args };
+                    let shards = self.shards_of(request, manner);
+                    self.start(now, request, manner, shards, out);
+                }
+                Envelope::Done { gather, reply } => {
+                    self.peers[from.index()].outstanding -= 1;
+                    let reply = parcel.unpack_reply(reply);
+                    self.gathers.fill(gather, from, reply, &mut self.rng, out);
+                }
+                Envelope::Borrow { loan, shards } => self.asked_to_lend(from, loan, shards),
+                Envelope::Lent { loan, shards, unsettled } => {
+                    self.peers[from.index()].outstanding -= 1;
+                    self.lent(now, loan, shards, unsettled, out);
+                }
+                Envelope::Return { shards, pending } => self.returned(now, shards, pending, out),
+                Envelope::Settled { loan, shard } => self.settled(loan, shard, out),
+                Envelope::Stable { shard, seq } => self.became_stable(shard, seq, out),
+            }
+        }
+    }
+
+    /// The shards that a request from another core concerns.
+    fn shards_of(&self, request: Request<'_>, manner: Manner) -> u64 {
+        match manner {
+            Manner::Single if request.command.spec().keys == Keys::Cursor => {
+                let shard = cursor_shard(request.args.words()[1]);
+                1 << shard.expect("the sender has read the same cursor").index()
+            }
+            Manner::Single | Manner::PerKey => {
+                keys_of(request).iter().fold(0, |mask, key| mask | 1 << shard_of(key).index())
+            }
+            Manner::AllShards => self.owned_mask(),
+            Manner::OnCore => 0,
+        }
+    }
+}
+
+/// What a writing command has decided.
+struct Planned {
+    reply: Reply<'static>,
+    touched: u64,
+    unstable: u64,
+    access: Option<(ShardId, Vec<u8>, u32)>,
+}
+
+fn items(reply: Reply<'static>) -> Vec<Reply<'static>> {
+    match reply {
+        Reply::Array(items) => items,
+        other => vec![other],
+    }
+}
+
+/// The sum of integers; an error among them stands for all.
+pub(super) fn sum(replies: Vec<Reply<'static>>) -> Reply<'static> {
+    let mut total = 0i64;
+    for reply in replies {
+        match reply {
+            Reply::Integer(number) => total = total.saturating_add(number),
+            other => return other,
+        }
+    }
+    Reply::Integer(total)
+}
