@@ -69,7 +69,7 @@ fn generic(variables: &BTreeMap<String, String>, names: &Names, layer: &mut Laye
 }
 
 /// `kv_store.max_keys` is `SYNAP_KV_STORE__MAX_KEYS`.
-pub(super) fn variable_of(path: &str) -> String {
+fn variable_of(path: &str) -> String {
     format!("SYNAP_{}", path.replace('.', "__").to_ascii_uppercase())
 }
 

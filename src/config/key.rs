@@ -98,6 +98,8 @@ pub struct Key {
     pub reload: bool,
     /// Masked wherever it is printed.
     pub secret: bool,
+    /// Setting it to its default differs from leaving it out, so the reference file leaves it out.
+    pub presence_counts: bool,
     /// What this build does with it.
     pub state: State,
 }
@@ -106,7 +108,8 @@ impl Key {
     /// A live, optional key without default.
     pub(super) const fn new(path: &'static str, kind: Kind, doc: &'static str) -> Self {
         let (default, aliases, state) = (None, &[] as &[Alias], State::Live);
-        Self { path, kind, default, doc, aliases, reload: false, secret: false, state }
+        let (reload, secret, presence_counts) = (false, false, false);
+        Self { path, kind, default, doc, aliases, reload, secret, presence_counts, state }
     }
 
     /// With a default, in file form.
@@ -124,6 +127,12 @@ impl Key {
     /// Takes effect on SIGHUP.
     pub(super) const fn reloadable(mut self) -> Self {
         self.reload = true;
+        self
+    }
+
+    /// Setting it to its default differs from leaving it out.
+    pub(super) const fn counting_presence(mut self) -> Self {
+        self.presence_counts = true;
         self
     }
 

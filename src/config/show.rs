@@ -1,10 +1,9 @@
 //! Writing a configuration out: the effective one for `--show-config`, and the reference file with
 //! every key, its meaning, range and default.
 //!
-//! What is written loads again and means the same, except that secrets are masked.
+//! What is written loads again and means the same, once masked secrets are put back.
 
 use super::Config;
-use super::env::variable_of;
 use super::key::{Key, Kind, State};
 use super::keys;
 use super::settings::{Entry, Names};
@@ -108,8 +107,9 @@ pub fn reference() -> String {
         let notes = notes(key);
         let default = key.default.map(|default| default_form(key, default));
         match default {
-            Some(default) => out.line(key.path, &default, &notes),
-            None => out.comment(key.path, &notes),
+            Some(default) if !key.presence_counts => out.line(key.path, &default, &notes),
+            Some(default) => out.comment(key.path, &default, &notes),
+            None => out.comment(key.path, "", &notes),
         }
     }
     out.text.push_str(DORMANT_HEAD);
@@ -121,7 +121,7 @@ pub fn reference() -> String {
             State::Dormant | State::Live => "",
         };
         let _infallible = writeln!(out.text, "#   {}", key.path);
-        let text = format!("{}{state} {}. Default: {default}.", key.doc, range(key));
+        let text = format!("{}{state}{} Default: {default}.", key.doc, range(key));
         wrap(&mut out.text, "#       ", &text);
     }
     out.text
@@ -134,6 +134,7 @@ const HEAD: &str = "\
 # variables, these over this file, this over the defaults. Any key can be set by a variable named
 # after its path: kv_store.max_memory_mb is SYNAP_KV_STORE__MAX_MEMORY_MB. Values may use ${NAME}
 # and ${NAME:-default}; write $${ for a plain ${. Keys marked [reload] take effect on SIGHUP.
+
 ";
 
 const DORMANT_HEAD: &str = "
@@ -143,30 +144,38 @@ const DORMANT_HEAD: &str = "
 #
 ";
 
+/// The range as a sentence, where the key's type has one worth saying.
 fn range(key: &Key) -> String {
-    let expected = match key.kind {
-        Kind::Int { min, max } => format!("{min}..{max}"),
-        other => expectation(other),
-    };
-    let mut first = expected.chars();
-    first.next().map_or_else(String::new, |c| c.to_uppercase().chain(first).collect())
+    match key.kind {
+        Kind::Int { min, max } => format!(" Range {min}..{max}."),
+        Kind::Enum(_) | Kind::Objects(_) => {
+            let expected = expectation(key.kind);
+            let mut rest = expected.chars();
+            let first = rest.next().map(|c| c.to_ascii_uppercase());
+            format!(" {}{}.", first.map_or_else(String::new, String::from), rest.as_str())
+        }
+        Kind::Bool
+        | Kind::Text { .. }
+        | Kind::Path
+        | Kind::Host
+        | Kind::HostPort
+        | Kind::UrlPath
+        | Kind::TextList
+        | Kind::CidrList
+        | Kind::CpuList => String::new(),
+    }
 }
 
 fn notes(key: &Key) -> Vec<String> {
-    let mut text = key.doc.to_owned();
-    let _infallible = write!(text, " {}.", range(key));
+    let mut text = format!("{}{}", key.doc, range(key));
     if key.reload {
         text.push_str(" [reload]");
-    }
-    if key.default.is_none() {
-        text.push_str(" Unset.");
     }
     let mut notes = vec![text];
     if !key.aliases.is_empty() {
         let paths: Vec<&str> = key.aliases.iter().map(|alias| alias.path).collect();
         notes.push(format!("Also: {}.", paths.join(", ")));
     }
-    debug_assert!(variable_of(key.path).starts_with("SYNAP_"), "every key has a variable");
     notes
 }
 
@@ -227,12 +236,14 @@ impl Tree {
         let _infallible = writeln!(self.text, "{indent}{name}: {value}");
     }
 
-    fn comment(&mut self, path: &'static str, notes: &[String]) {
+    /// A key that is left out, ready to be put in.
+    fn comment(&mut self, path: &'static str, value: &str, notes: &[String]) {
         let (name, indent) = self.enter(path);
         for note in notes {
             wrap(&mut self.text, &format!("{indent}# "), note);
         }
-        let _infallible = writeln!(self.text, "{indent}# {name}:");
+        let line = format!("{indent}# {name}: {value}");
+        let _infallible = writeln!(self.text, "{}", line.trim_end());
     }
 }
 

@@ -89,7 +89,8 @@ pub(super) const KEYS: &[Key] = &[
         "TCP port of RESP. Left unset and taken by someone else, the server says so and goes on \
          without RESP; set and taken, it does not start.",
     )
-    .or("6379"),
+    .or("6379")
+    .counting_presence(),
     Key::new("synap_rpc.enabled", Kind::Bool, "Serve the binary RPC protocol.")
         .or("false")
         .refused("the binary RPC listener would be missing"),
