@@ -1,1 +1,5 @@
 //! Placeholder.
+
+pub mod cpus;
+pub mod probe;
+pub mod signal;

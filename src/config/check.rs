@@ -1,0 +1,285 @@
+//! Rules that span keys, and what this build cannot do.
+
+use super::error::{ConfigError, Origin, Warning, WarningKind};
+use super::key::State;
+use super::read::Reader;
+use super::settings::{Entry, Names, Settings};
+use super::value::Value;
+use super::{Config, Resp3};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+
+/// A key that asks for something this build does not have; the server must not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Dotted path.
+    pub key: &'static str,
+    /// Where it was set.
+    pub origin: Origin,
+    /// What would be wrong if the server started all the same.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, origin, why } = self;
+        write!(f, "`{key}` ({origin}) asks for something this build does not have: {why}")
+    }
+}
+
+impl Config {
+    /// Keys the server must not start with. Loading and checking such a file is fine.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<Unsupported> {
+        let names = Names::new();
+        let asks = |key: &'static str, value: &Value| match value {
+            Value::Bool(on) => *on && (key != PUBLIC_BIND || self.is_public()),
+            Value::Int(count) => *count > 0,
+            Value::Text(role) => role == "replica",
+            Value::List(_) | Value::Map(_) => true,
+        };
+        let refused = self.settings.iter().filter_map(|(index, entry)| {
+            let key = names.keys[index];
+            match key.state {
+                State::Refused { why } if asks(key.path, &entry.value) => {
+                    Some(Unsupported { key: key.path, origin: entry.origin.clone(), why })
+                }
+                State::Refused { .. } | State::Live | State::Dormant | State::NoEffect(_) => None,
+            }
+        });
+        refused.collect()
+    }
+
+    /// Keys that were set, are valid, and change nothing because their subsystem is not in this
+    /// build; worth one line at start.
+    #[must_use]
+    pub fn dormant(&self) -> Vec<&'static str> {
+        let names = Names::new();
+        let set = self.settings.iter().map(|(index, _)| names.keys[index]);
+        set.filter(|key| key.state == State::Dormant).map(|key| key.path).collect()
+    }
+
+    /// Some listener is reachable from other machines.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        let Resp3 { enabled, host, .. } = &self.resp3;
+        !is_loopback(&self.server.host) || (*enabled && !is_loopback(host))
+    }
+
+    /// The address of the HTTP listener. May ask the name service, so call it before the cores
+    /// run.
+    ///
+    /// # Errors
+    /// The name does not resolve.
+    pub fn http_addr(&self) -> std::io::Result<SocketAddr> {
+        resolve(&self.server.host, self.server.port)
+    }
+
+    /// The address of the RESP listener; as [`Self::http_addr`].
+    ///
+    /// # Errors
+    /// The name does not resolve.
+    pub fn resp_addr(&self) -> std::io::Result<SocketAddr> {
+        resolve(&self.resp3.host, self.resp3.port)
+    }
+}
+
+const PUBLIC_BIND: &str = "authentication.require_auth_on_public_bind";
+
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    match bare(host).parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+fn resolve(host: &str, port: u16) -> std::io::Result<SocketAddr> {
+    let mut found = (bare(host), port).to_socket_addrs()?;
+    found.next().ok_or_else(|| std::io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// Contradictions between keys, each valid on its own.
+pub(super) fn contradictions(names: &Names, settings: &Settings) -> Vec<ConfigError> {
+    let reader = Reader::new(names, settings);
+    let mut found = Vec::new();
+    let mut refuse = |key: &'static str, with: String| {
+        let origin = names.find(key).and_then(|(index, _)| settings.get(index));
+        let origin = origin.map_or(Origin::Default, |entry| entry.origin.clone());
+        found.push(ConfigError::Conflict { origin, key: key.to_owned(), with });
+    };
+    let role = reader.text("replication.role");
+    let has_master =
+        reader.is_set("replication.master_address") || reader.is_set("replication.master_host");
+    if role == "replica" && !has_master {
+        refuse("replication.role", "is `replica`, but no master_address is set".to_owned());
+    }
+    if reader.is_set("replication.master_address") && reader.is_set("replication.master_host") {
+        let (host, port) = (
+            reader.text("replication.master_host"),
+            reader.value("replication.master_port").map_or(15_501.to_string(), |v| v.to_string()),
+        );
+        if reader.text("replication.master_address") != format!("{host}:{port}") {
+            refuse("replication.master_host", "contradicts `replication.master_address`".into());
+        }
+    }
+    let filter = reader.text("logging.level");
+    if let Err(error) = crate::logging::check_filter(&filter) {
+        refuse("logging.level", format!("is not a level or filter: {error}"));
+    }
+    if reader.flag("server.tls.enabled") {
+        for path in ["server.tls.cert_path", "server.tls.key_path"] {
+            if !reader.is_set(path) {
+                refuse("server.tls.enabled", format!("needs `{path}`"));
+            }
+        }
+    }
+    if let Err(with) = ports(&reader) {
+        refuse("server.shard_port_base", with);
+    }
+    for (key, what) in accounts(names, settings) {
+        refuse(key, what);
+    }
+    found
+}
+
+/// Shard-aware ports must fit below 65 536 and miss the two ordinary listeners.
+fn ports(reader: &Reader<'_>) -> Result<(), String> {
+    let number = |path| match reader.value(path) {
+        Some(Value::Int(number)) => Some(number),
+        Some(Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Map(_)) | None => None,
+    };
+    let Some(base) = number("server.shard_port_base") else { return Ok(()) };
+    let cores = match number("server.workers") {
+        Some(0) | None => 1,
+        Some(cores) => cores,
+    };
+    let last = base + cores - 1;
+    if last > u64::from(u16::MAX) {
+        return Err(format!("needs ports {base} to {last}, which do not exist"));
+    }
+    for path in ["server.port", "resp3.port"] {
+        if number(path).is_some_and(|port| (base..=last).contains(&port)) {
+            return Err(format!("needs ports {base} to {last}, among them `{path}`"));
+        }
+    }
+    Ok(())
+}
+
+fn objects<'a>(
+    names: &'a Names,
+    settings: &'a Settings,
+    path: &str,
+) -> impl Iterator<Item = (usize, &'a Entry, Vec<(&'static str, &'a Value)>)> {
+    let entry = names.find(path).and_then(|(index, _)| settings.get(index));
+    entry.into_iter().flat_map(|entry| {
+        let items = match &entry.value {
+            Value::List(items) => items.as_slice(),
+            Value::Bool(_) | Value::Int(_) | Value::Text(_) | Value::Map(_) => &[],
+        };
+        items.iter().enumerate().map(move |(at, item)| {
+            let members = match item {
+                Value::Map(members) => members.iter().map(|(m, v)| (m.name, v)).collect(),
+                Value::Bool(_) | Value::Int(_) | Value::Text(_) | Value::List(_) => Vec::new(),
+            };
+            (at, entry, members)
+        })
+    })
+}
+
+fn text<'a>(members: &[(&str, &'a Value)], name: &str) -> Option<&'a str> {
+    members.iter().find_map(|(member, value)| match value {
+        Value::Text(text) if *member == name => Some(text.as_str()),
+        Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::List(_) | Value::Map(_) => None,
+    })
+}
+
+/// Users need a credential of a known form and names of their own; so do API keys.
+fn accounts(names: &Names, settings: &Settings) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (at, _, members) in objects(names, settings, "users") {
+        match (text(&members, "password_hash"), text(&members, "password")) {
+            (None, None) => {
+                found.push(("users", format!("[{at}] needs password_hash or password")));
+            }
+            (Some(hash), _) if !is_password_hash(hash) => {
+                let what = "has a password_hash that is neither bcrypt ($2b$…) nor argon2";
+                found.push(("users", format!("[{at}] {what}")));
+            }
+            (Some(_), _) | (None, Some(_)) => {}
+        }
+        if text(&members, "username").is_some_and(|name| !seen.insert(name)) {
+            found.push(("users", format!("[{at}] repeats a username")));
+        }
+    }
+    seen.clear();
+    for (at, _, members) in objects(names, settings, "api_keys") {
+        match (text(&members, "key"), text(&members, "key_hash")) {
+            (None, None) => found.push(("api_keys", format!("[{at}] needs key or key_hash"))),
+            (_, Some(hash)) if !is_key_hash(hash) => {
+                let what = "has a key_hash that is not sha256: and 64 hexadecimal digits";
+                found.push(("api_keys", format!("[{at}] {what}")));
+            }
+            (Some(_), _) | (None, Some(_)) => {}
+        }
+        if text(&members, "name").is_some_and(|name| !seen.insert(name)) {
+            found.push(("api_keys", format!("[{at}] repeats a name")));
+        }
+    }
+    found
+}
+
+/// bcrypt in modular crypt form (`$2b$12$` and 53 characters), or an argon2 PHC string.
+fn is_password_hash(hash: &str) -> bool {
+    let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| hash.strip_prefix(prefix));
+    match bcrypt {
+        Some(rest) => rest.len() == 56 && rest.as_bytes()[2] == b'$',
+        None => hash.starts_with("$argon2id$") || hash.starts_with("$argon2i$"),
+    }
+}
+
+fn is_key_hash(hash: &str) -> bool {
+    hash.strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Valid, but not a good idea.
+pub(super) fn unwise(names: &Names, settings: &Settings) -> Vec<Warning> {
+    let clear = objects(names, settings, "users").filter_map(|(at, entry, members)| {
+        text(&members, "password")?;
+        let (origin, key) = (entry.origin.clone(), format!("users[{at}].password"));
+        Some(Warning { origin, key, kind: WarningKind::ClearPassword })
+    });
+    clear.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_recognised() {
+        let bcrypt = format!("$2b$12${}", "a".repeat(53));
+        assert!(is_password_hash(&bcrypt));
+        assert!(is_password_hash("$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"));
+        for bad in ["", "secret", "$2b$12$short", "$1$abc"] {
+            assert!(!is_password_hash(bad), "{bad}");
+        }
+        assert!(is_key_hash(&format!("sha256:{}", "0".repeat(64))));
+        assert!(!is_key_hash("sha256:00"));
+    }
+
+    #[test]
+    fn loopback_is_told_from_public() {
+        for host in ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["0.0.0.0", "::", "10.0.0.1", "example.com"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

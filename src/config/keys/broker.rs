@@ -1,0 +1,85 @@
+//! Queues, streams, topics, publish/subscribe and the tool protocols: checked, so that files for
+//! complete installations load, while this build has no such subsystem.
+
+use super::super::key::{Key, Kind, MANY, MILLIS, SECS, SOME, int, same};
+
+const RETENTION: Kind =
+    Kind::Enum(&[&["time"], &["size"], &["messages"], &["combined"], &["infinite"]]);
+const STRATEGY: Kind = Kind::Enum(&[&["round_robin"], &["range"], &["sticky"]]);
+const COMMITS: &str = "offsets are committed explicitly";
+
+const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key::new(path, kind, doc).or(default).dormant()
+}
+
+pub(super) const KEYS: &[Key] = &[
+    key("queue.enabled", Kind::Bool, "true", "Serve message queues."),
+    key("queue.max_depth", SOME, "100000", "Ready messages per queue."),
+    key("queue.ack_deadline_secs", SECS, "30", "Seconds until an unacknowledged message returns."),
+    key("queue.default_max_retries", int(0, 1 << 20), "3", "Deliveries before dead-lettering."),
+    key("queue.default_priority", int(0, 9), "5", "Priority of messages that name none."),
+    key("queue.prefetch_limit", MANY, "0", "Messages in flight per consumer; 0 is unlimited."),
+    key("queue.auto_create", Kind::Bool, "true", "Create a queue at its first message."),
+    key("queue.max_queues", SOME, "10000", "Queues."),
+    key("queue.dead_letter.enabled", Kind::Bool, "true", "Keep messages that failed for good."),
+    key("queue.dead_letter.max_size", SOME, "10000", "Dead letters kept per queue."),
+    key("queue.dead_letter.retention_hours", int(1, 87_600), "24", "Hours they are kept."),
+    key("streams.enabled", Kind::Bool, "true", "Serve event rooms."),
+    Key::new(
+        "streams.base_dir",
+        Kind::Path,
+        "Directory of rooms. Unset is `streams` below data_dir.",
+    )
+    .dormant(),
+    key("streams.max_buffer_size", SOME, "10000", "Events kept in memory per room.")
+        .alias(&[same("streams.max_events_per_room")]),
+    key("streams.max_unread_buffer_size", SOME, "100000", "Cap while readers lag."),
+    key("streams.retention_secs", SECS, "3600", "Seconds an event is kept."),
+    key("streams.auto_compact", Kind::Bool, "true", "Drop old events in the background."),
+    key("streams.compact_interval_secs", SECS, "60", "Seconds between compactions."),
+    key("streams.max_rooms", SOME, "100000", "Rooms."),
+    key("streams.max_subscribers_per_room", SOME, "10000", "Subscribers per room."),
+    key("streams.room_inactive_timeout_hours", int(1, 87_600), "24", "Hours until a room closes."),
+    Key::new(
+        "topics.base_dir",
+        Kind::Path,
+        "Directory of topics. Unset is `topics` below data_dir.",
+    )
+    .dormant(),
+    key("topics.default_partitions", int(1, 65_536), "3", "Partitions of a new topic.")
+        .alias(&[same("topics.num_partitions")]),
+    key("topics.replication_factor", int(1, 64), "1", "Copies of a partition."),
+    key("topics.segment_bytes", SOME, "104857600", "Bytes of a segment file."),
+    key("topics.max_batch_size", SOME, "1000", "Messages per read."),
+    key("topics.flush_interval_secs", SECS, "5", "Seconds between flushes."),
+    key("topics.retention.type", RETENTION, "time", "What ends a message's life."),
+    key("topics.retention.retention_secs", SECS, "3600", "Seconds, for time and combined."),
+    Key::new("topics.retention.max_bytes", SOME, "Bytes, for size and combined.").dormant(),
+    Key::new("topics.retention.max_messages", SOME, "Messages, for messages and combined.")
+        .dormant(),
+    key("topics.compression_enabled", Kind::Bool, "false", "Compress segments."),
+    key("consumer_groups.strategy", STRATEGY, "round_robin", "How partitions are dealt out."),
+    key("consumer_groups.session_timeout_secs", SECS, "30", "Seconds until a member is gone."),
+    key("consumer_groups.rebalance_timeout_secs", SECS, "60", "Seconds a rebalance may take."),
+    Key::new("consumer_groups.auto_commit", Kind::Bool, "Commit by itself.").no_effect(COMMITS),
+    Key::new("consumer_groups.auto_commit_interval_secs", SECS, "Seconds between commits.")
+        .no_effect(COMMITS),
+    key("pubsub.enabled", Kind::Bool, "true", "Serve publish and subscribe over HTTP."),
+    key("pubsub.channel_capacity", SOME, "1024", "Messages waiting per subscriber."),
+    key("pubsub.max_topics", SOME, "1000000", "Topics."),
+    key("pubsub.max_subscribers_per_topic", SOME, "10000", "Subscribers per topic."),
+    key("pubsub.max_wildcard_subscriptions", SOME, "10000", "Pattern subscriptions."),
+    key("pubsub.inactive_topic_timeout_hours", int(1, 87_600), "24", "Hours until forgotten."),
+    key("mcp.enable_kv_tools", Kind::Bool, "true", "Offer key-value tools to MCP clients."),
+    key("mcp.enable_hash_tools", Kind::Bool, "true", "Offer hash tools."),
+    key("mcp.enable_list_tools", Kind::Bool, "true", "Offer list tools."),
+    key("mcp.enable_set_tools", Kind::Bool, "true", "Offer set tools."),
+    key("mcp.enable_queue_tools", Kind::Bool, "true", "Offer queue tools."),
+    key("mcp.enable_sortedset_tools", Kind::Bool, "false", "Offer sorted-set tools."),
+    key("mcp.enable_transaction_tools", Kind::Bool, "false", "Offer transaction tools."),
+    key("mcp.enable_extended_kv_tools", Kind::Bool, "false", "Offer further key-value tools."),
+    key("mcp.enable_messaging_tools", Kind::Bool, "false", "Offer messaging tools."),
+    key("umicp.enabled", Kind::Bool, "true", "Serve the UMICP protocol."),
+    key("replication.heartbeat_interval_ms", MILLIS, "1000", "Milliseconds between heartbeats.")
+        .alias(&[super::super::key::scaled("replication.heartbeat_interval_secs", 1000)]),
+];

@@ -1,0 +1,137 @@
+//! Listeners, cores, protocols, logging and monitoring.
+
+use super::super::key::{Key, Kind, MILLIS, PORT, SECS, TEXT, int, same};
+
+const LOG_FORMATS: Kind = Kind::Enum(&[&["json"], &["pretty", "text"]]);
+
+pub(super) const KEYS: &[Key] = &[
+    Key::new(
+        "data_dir",
+        Kind::Path,
+        "Directory of everything the server keeps; paths left unset elsewhere lie below it.",
+    )
+    .or("./data"),
+    Key::new("server.host", Kind::Host, "Address the HTTP port binds to.").or("0.0.0.0"),
+    Key::new("server.port", PORT, "TCP port of HTTP and metrics.").or("15500"),
+    Key::new(
+        "server.workers",
+        int(0, 64),
+        "Cores to run, one pinned thread each; 0 is one per CPU this process may use.",
+    )
+    .or("0"),
+    Key::new(
+        "server.cpu_list",
+        Kind::CpuList,
+        "CPUs to pin cores to, as a list or as text like \"0-3,8\"; unset takes all allowed ones.",
+    ),
+    Key::new(
+        "server.shard_port_base",
+        int(1, 65_535),
+        "Core i also serves RESP on this port plus i, so that cluster-aware clients reach the \
+         core that owns a key directly; unset leaves these ports closed.",
+    ),
+    Key::new(
+        "server.echo_prefix",
+        Kind::UrlPath,
+        "HTTP path prefix (such as \"/echo\") under which any request is answered with its own \
+         body, for protocol conformance tools; unset leaves it off.",
+    ),
+    Key::new(
+        "server.max_connections",
+        int(1, 10_000_000),
+        "Client connections of all protocols together; further ones are refused and counted.",
+    )
+    .or("100000")
+    .alias(&[same("network.max_connections")]),
+    Key::new("server.max_request_size_mb", int(1, 512), "Largest HTTP request body, in MiB.")
+        .or("10"),
+    Key::new(
+        "server.request_timeout_secs",
+        int(1, 86_400),
+        "Seconds a client may take to send one HTTP request completely.",
+    )
+    .or("30"),
+    Key::new("server.read_only", Kind::Bool, "Refuse commands that write.").or("false"),
+    Key::new(
+        "server.cors.allowed_origins",
+        Kind::TextList,
+        "Origins a browser may call from; \"*\" is any. Empty sends no CORS headers.",
+    ),
+    Key::new("server.websocket_enabled", Kind::Bool, "Serve WebSocket upgrades on the HTTP port.")
+        .or("true")
+        .dormant(),
+    Key::new(
+        "server.notify_keyspace_events",
+        Kind::Text { min: 0, max: 32 },
+        "Keyspace event classes to publish, in Redis's letters.",
+    )
+    .or("")
+    .dormant(),
+    Key::new("network.idle_timeout_secs", SECS, "Close a silent connection after; 0 is never.")
+        .or("300"),
+    Key::new(
+        "network.output_buffer_limit_mb",
+        int(1, 1 << 20),
+        "Replies waiting for one slow reader, in MiB; beyond it the connection is closed.",
+    )
+    .or("256"),
+    Key::new(
+        "network.query_buffer_limit_mb",
+        int(1, 1 << 20),
+        "Bytes of one connection's unfinished command, in MiB; beyond it the connection is closed.",
+    )
+    .or("1024"),
+    Key::new("resp3.enabled", Kind::Bool, "Serve RESP2 and RESP3 (Redis clients).").or("true"),
+    Key::new("resp3.host", Kind::Host, "Address the RESP port binds to.").or("127.0.0.1"),
+    Key::new(
+        "resp3.port",
+        PORT,
+        "TCP port of RESP. Left unset and taken by someone else, the server says so and goes on \
+         without RESP; set and taken, it does not start.",
+    )
+    .or("6379")
+    .counting_presence(),
+    Key::new("synap_rpc.enabled", Kind::Bool, "Serve the binary RPC protocol.")
+        .or("false")
+        .refused("the binary RPC listener would be missing"),
+    Key::new("synap_rpc.host", Kind::Host, "Address the RPC port binds to.")
+        .or("127.0.0.1")
+        .dormant(),
+    Key::new("synap_rpc.port", PORT, "TCP port of RPC.").or("15600").dormant(),
+    Key::new("protocols.rest.enabled", Kind::Bool, "Serve the REST routes.").or("true"),
+    Key::new("protocols.rest.prefix", TEXT, "Path prefix of REST routes in earlier versions.")
+        .no_effect("the routes are fixed"),
+    Key::new(
+        "protocols.streamable_http.enabled",
+        Kind::Bool,
+        "Serve the command envelope over HTTP.",
+    )
+    .or("true"),
+    Key::new("protocols.streamable_http.path", Kind::UrlPath, "Path of the command envelope.")
+        .or("/api/v1/command"),
+    Key::new(
+        "logging.level",
+        TEXT,
+        "trace, debug, info, warn, error, off, or a filter such as \"info,synap=debug\"; the \
+         environment variable RUST_LOG wins over it.",
+    )
+    .or("info")
+    .reloadable(),
+    Key::new("logging.format", LOG_FORMATS, "One JSON object per line, or text for people.")
+        .or("json"),
+    Key::new("logging.output", Kind::Path, "stdout, stderr or the path of a file to append to.")
+        .or("stdout"),
+    Key::new("monitoring.enabled", Kind::Bool, "Serve GET /metrics.").or("true"),
+    Key::new("monitoring.prometheus_port", PORT, "Separate metrics port of earlier versions.")
+        .no_effect("metrics are served at /metrics on server.port"),
+    Key::new(
+        "monitoring.slowlog_threshold_ms",
+        MILLIS,
+        "Commands that run longer, in milliseconds, enter the slow log.",
+    )
+    .or("10")
+    .reloadable(),
+    Key::new("monitoring.slowlog_max_entries", int(0, 1 << 20), "Length of the slow log.")
+        .or("128")
+        .reloadable(),
+];

@@ -1,0 +1,321 @@
+//! Configuration: one typed [`Config`] from built-in defaults, a YAML file, the environment and the
+//! command line, the later winning over the earlier.
+//!
+//! Every key is declared once as data ([`key::Key`]); loading, environment names, the effective
+//! listing, the reference file and the reload rules read that declaration. A field of [`Config`]
+//! has the dotted path of its key: `config.kv_store.max_memory_mb`. Keys of subsystems this build
+//! does not have are checked but have no field; [`Config::unsupported`] names those the server must
+//! not start with. Nothing here opens a socket or touches the data directory.
+
+mod check;
+mod env;
+mod error;
+mod file;
+pub mod key;
+mod keys;
+mod load;
+mod read;
+mod reload;
+mod settings;
+mod show;
+mod value;
+mod yaml;
+
+pub use check::Unsupported;
+pub use error::{ConfigError, ConfigErrors, Origin, Warning, WarningKind};
+pub use load::{Flag, Loaded, Sources};
+pub use reload::{Change, ReloadPlan};
+pub use show::reference;
+pub use value::Value;
+
+use std::path::PathBuf;
+
+/// The effective configuration. Its fields are documented, with unit, range and default, in
+/// `config/config.yml`; the notes here say what the types add.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Base of every path not set on its own. Default `./data`.
+    pub data_dir: PathBuf,
+    /// HTTP listener, cores, limits of requests.
+    pub server: Server,
+    /// Limits of connections.
+    pub network: Network,
+    /// RESP listener.
+    pub resp3: Resp3,
+    /// Which HTTP interfaces are served.
+    pub protocols: Protocols,
+    /// Memory, eviction, expiry.
+    pub kv_store: KvStore,
+    /// Log, snapshots, recovery.
+    pub persistence: Persistence,
+    /// Log lines for people and machines.
+    pub logging: Logging,
+    /// Metrics and slow log.
+    pub monitoring: Monitoring,
+    settings: settings::Settings,
+}
+
+/// Section `server`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Address or name the HTTP port binds to. Default `0.0.0.0`.
+    pub host: String,
+    /// HTTP port, 1..=65535. Default 15500.
+    pub port: u16,
+    /// Cores to run, 0..=64; 0 is one per CPU the process may use. Default 0.
+    pub workers: usize,
+    /// CPUs to pin cores to, ascending and distinct; `None` is every allowed one.
+    pub cpu_list: Option<Vec<usize>>,
+    /// Core i serves RESP on this port plus i as well. Default off.
+    pub shard_port_base: Option<u16>,
+    /// Path prefix of the conformance echo route, such as `/echo`. Default off.
+    pub echo_prefix: Option<String>,
+    /// Connections of all protocols, 1..=10^7. Default 100 000.
+    pub max_connections: usize,
+    /// MiB of one HTTP body, 1..=512. Default 10.
+    pub max_request_size_mb: usize,
+    /// Seconds for one request to arrive, 1..=86 400. Default 30.
+    pub request_timeout_secs: u64,
+    /// Refuse commands that write. Default false.
+    pub read_only: bool,
+    /// Browser origins.
+    pub cors: Cors,
+}
+
+/// Section `server.cors`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins allowed to call; `*` is any; empty sends no header. Default empty.
+    pub allowed_origins: Vec<String>,
+}
+
+/// Section `network`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Seconds until a silent connection is closed; 0 is never. Default 300.
+    pub idle_timeout_secs: u64,
+    /// MiB of replies one slow reader may have waiting, 1..=2^20. Default 256.
+    pub output_buffer_limit_mb: usize,
+    /// MiB one unfinished command may occupy, 1..=2^20. Default 1024.
+    pub query_buffer_limit_mb: usize,
+}
+
+/// Section `resp3`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resp3 {
+    /// Serve RESP. Default true.
+    pub enabled: bool,
+    /// Address or name it binds to. Default `127.0.0.1`.
+    pub host: String,
+    /// Its port. Default 6379.
+    pub port: u16,
+    /// The port was asked for by file, environment or flag, so it being taken is an error.
+    pub port_is_explicit: bool,
+}
+
+/// Section `protocols`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protocols {
+    /// REST routes.
+    pub rest: Rest,
+    /// Command envelope.
+    pub streamable_http: StreamableHttp,
+}
+
+/// Section `protocols.rest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
+    /// Serve them. Default true.
+    pub enabled: bool,
+}
+
+/// Section `protocols.streamable_http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamableHttp {
+    /// Serve it. Default true.
+    pub enabled: bool,
+    /// Path, starting with `/`. Default `/api/v1/command`.
+    pub path: String,
+}
+
+/// Section `kv_store`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KvStore {
+    /// MiB of all data together; 0 is no cap. Default 4096. Reloadable.
+    pub max_memory_mb: u64,
+    /// What is evicted at the cap. Default LRU over all keys. Reloadable.
+    pub eviction_policy: EvictionPolicy,
+    /// Keys sampled per eviction, 1..=100. Default 5. Reloadable.
+    pub eviction_sample_size: usize,
+    /// Saturation of LFU counters, 0..=255. Default 10. Reloadable.
+    pub lfu_log_factor: u8,
+    /// Minutes per decrement of LFU counters; 0 is never. Default 1. Reloadable.
+    pub lfu_decay_time: u16,
+    /// Milliseconds between expiry sweeps, 1..=60 000. Default 100.
+    pub ttl_cleanup_interval_ms: u64,
+    /// FLUSHDB and FLUSHALL allowed. Default false. Reloadable.
+    pub allow_flush_commands: bool,
+    /// Bytes of a value, 1..=512 MiB. Default 512 MiB.
+    pub max_value_size_bytes: usize,
+    /// Most keys; `None` is no limit.
+    pub max_keys: Option<u64>,
+}
+
+/// Section `persistence`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Persistence {
+    /// Keep data on disk: `persistence.enabled` and `persistence.wal.enabled`. Default true.
+    pub enabled: bool,
+    /// The log.
+    pub wal: Wal,
+    /// Snapshots.
+    pub snapshot: Snapshot,
+    /// Reading back.
+    pub recovery: Recovery,
+}
+
+/// Section `persistence.wal`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wal {
+    /// Directory of the log, the file name of the seed's form already cut. Default
+    /// `<data_dir>/wal`.
+    pub path: PathBuf,
+    /// KiB of buffer a core starts with, 4..=2^20. Default 64.
+    pub buffer_size_kb: usize,
+    /// When a write is answered. Default periodic.
+    pub fsync_mode: FsyncMode,
+    /// Milliseconds between syncs in mode periodic, 1..=86 400 000. Default 10.
+    pub fsync_interval_ms: u64,
+    /// MiB of one log file, 1..=1024. Default 64.
+    pub segment_size_mb: u64,
+    /// How commits reach the disk. Default auto.
+    pub commit_path: CommitPath,
+    /// MiB of all logs at which old log is given up for a snapshot. Default 1024.
+    pub max_size_mb: u64,
+    /// Most batches in one commit. Default 10 000.
+    pub batch_max_ops: usize,
+}
+
+/// Section `persistence.snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Take them. Default true.
+    pub enabled: bool,
+    /// Directory. Default `<data_dir>/snapshots`.
+    pub directory: PathBuf,
+    /// Seconds between two; 0 is never by time. Default 300.
+    pub interval_secs: u64,
+    /// Writes between two; 0 is never by count. Default 10 000.
+    pub operation_threshold: u64,
+    /// Snapshots kept, 1..=10 000. Default 5.
+    pub max_snapshots: usize,
+    /// Compress with zstd. Default true.
+    pub compression: bool,
+    /// zstd level, 1..=22. Default 3.
+    pub compression_level: i32,
+    /// Take them unasked. Default true.
+    pub auto_snapshot: bool,
+}
+
+/// Section `persistence.recovery`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// Check checksums on reading. Default true.
+    pub verify_checksums: bool,
+    /// Go on behind damage in the middle of a log. Default false.
+    pub skip_corrupted: bool,
+    /// Rewrite damaged logs while doing so. Default false.
+    pub repair_mode: bool,
+}
+
+/// Section `logging`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// Level or filter, checked; RUST_LOG already applied. Default `info`. Reloadable.
+    pub level: String,
+    /// Form of a line. Default JSON.
+    pub format: LogFormat,
+    /// Where lines go. Default standard output.
+    pub output: LogOutput,
+}
+
+/// Section `monitoring`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Monitoring {
+    /// Serve `/metrics`. Default true.
+    pub enabled: bool,
+    /// Milliseconds above which a command is slow. Default 10. Reloadable.
+    pub slowlog_threshold_ms: u64,
+    /// Entries of the slow log. Default 128. Reloadable.
+    pub slowlog_max_entries: usize,
+}
+
+/// What is evicted when memory reaches its cap; the names in quotes are those of Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EvictionPolicy {
+    /// Least recently used of all keys ("allkeys-lru").
+    Lru,
+    /// Least frequently used of all keys ("allkeys-lfu").
+    Lfu,
+    /// Nearest to its expiry ("volatile-ttl").
+    Ttl,
+    /// Nothing: writes are refused ("noeviction").
+    None,
+    /// Least recently used of those that expire.
+    VolatileLru,
+    /// Least frequently used of those that expire.
+    VolatileLfu,
+    /// Any.
+    AllkeysRandom,
+    /// Any that expires.
+    VolatileRandom,
+}
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsyncMode {
+    /// When it is on disk.
+    Always,
+    /// When it is in the log; the log is synced at an interval.
+    Periodic,
+    /// When it is in the log; the system syncs when it likes.
+    Never,
+}
+
+/// How a commit reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitPath {
+    /// Chosen by what the file system supports.
+    Auto,
+    /// Through io_uring.
+    Ring,
+    /// Through a blocking thread per core.
+    Thread,
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object.
+    Json,
+    /// Text for people.
+    Pretty,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+impl Default for Config {
+    /// Every key at its default, data below `./data`.
+    fn default() -> Self {
+        Self::from_settings(settings::Settings::default())
+    }
+}

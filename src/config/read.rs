@@ -1,0 +1,345 @@
+//! From checked values to the typed [`Config`]: the one place that reads the table by path.
+//!
+//! A path that is not in the table, or has another kind there, is a mistake of this program and
+//! found by the first test that builds a default configuration; so it panics with the path.
+
+use super::settings::{Names, Settings};
+use super::value::{Value, from_text};
+use super::{
+    CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
+    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Server, Snapshot,
+    StreamableHttp, Wal,
+};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Reads values by path, and remembers which paths were read.
+pub(super) struct Reader<'a> {
+    names: &'a Names,
+    settings: &'a Settings,
+    read: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'a> Reader<'a> {
+    /// Over some settings.
+    pub(super) fn new(names: &'a Names, settings: &'a Settings) -> Self {
+        Self { names, settings, read: RefCell::default() }
+    }
+
+    /// Canonical paths read so far.
+    #[cfg(test)]
+    fn read(&self) -> BTreeSet<&'static str> {
+        self.read.borrow().clone()
+    }
+
+    /// The value set, else the default, else `None`.
+    pub(super) fn value(&self, path: &'static str) -> Option<Value> {
+        let found = self.names.find(path);
+        let (index, _) = found.unwrap_or_else(|| panic!("`{path}` is not in the table"));
+        let key = self.names.keys[index];
+        self.read.borrow_mut().insert(key.path);
+        match self.settings.get(index) {
+            Some(entry) => Some(entry.value.clone()),
+            None => key.default.map(|text| {
+                let value = from_text(key.kind, text);
+                value.unwrap_or_else(|_| panic!("`{path}` has a default outside its own range"))
+            }),
+        }
+    }
+
+    /// The value was set, not left at its default.
+    pub(super) fn is_set(&self, path: &'static str) -> bool {
+        self.names.find(path).is_some_and(|(index, _)| self.settings.get(index).is_some())
+    }
+
+    pub(super) fn flag(&self, path: &'static str) -> bool {
+        match self.value(path) {
+            Some(Value::Bool(value)) => value,
+            other => panic!("`{path}` is declared a flag, holds {other:?}"),
+        }
+    }
+
+    fn opt_int<T: TryFrom<u64>>(&self, path: &'static str) -> Option<T> {
+        match self.value(path)? {
+            Value::Int(value) => {
+                Some(T::try_from(value).unwrap_or_else(|_| panic!("`{path}` outgrows its type")))
+            }
+            other => panic!("`{path}` is declared a number, holds {other:?}"),
+        }
+    }
+
+    fn int<T: TryFrom<u64>>(&self, path: &'static str) -> T {
+        self.opt_int(path).unwrap_or_else(|| panic!("`{path}` needs a default"))
+    }
+
+    pub(super) fn opt_text(&self, path: &'static str) -> Option<String> {
+        match self.value(path)? {
+            Value::Text(text) => Some(text),
+            other => panic!("`{path}` is declared text, holds {other:?}"),
+        }
+    }
+
+    pub(super) fn text(&self, path: &'static str) -> String {
+        self.opt_text(path).unwrap_or_else(|| panic!("`{path}` needs a default"))
+    }
+
+    fn list(&self, path: &'static str) -> Option<Vec<Value>> {
+        match self.value(path)? {
+            Value::List(items) => Some(items),
+            other => panic!("`{path}` is declared a list, holds {other:?}"),
+        }
+    }
+
+    fn named<T: Copy>(&self, path: &'static str, names: &[(&str, T)]) -> T {
+        let text = self.text(path);
+        let found = names.iter().find(|(name, _)| *name == text);
+        found.unwrap_or_else(|| panic!("`{path}` allows `{text}`, which has no meaning here")).1
+    }
+
+    fn server(&self) -> Server {
+        let origins = self.list("server.cors.allowed_origins").unwrap_or_default();
+        Server {
+            host: self.text("server.host"),
+            port: self.int("server.port"),
+            workers: self.int("server.workers"),
+            cpu_list: self.list("server.cpu_list").map(|items| cpus(&items)),
+            shard_port_base: self.opt_int("server.shard_port_base"),
+            echo_prefix: self.opt_text("server.echo_prefix"),
+            max_connections: self.int("server.max_connections"),
+            max_request_size_mb: self.int("server.max_request_size_mb"),
+            request_timeout_secs: self.int("server.request_timeout_secs"),
+            read_only: self.flag("server.read_only"),
+            cors: Cors { allowed_origins: origins.iter().map(Value::to_string).collect() },
+        }
+    }
+
+    fn network(&self) -> Network {
+        Network {
+            idle_timeout_secs: self.int("network.idle_timeout_secs"),
+            output_buffer_limit_mb: self.int("network.output_buffer_limit_mb"),
+            query_buffer_limit_mb: self.int("network.query_buffer_limit_mb"),
+        }
+    }
+
+    fn resp3(&self) -> Resp3 {
+        Resp3 {
+            enabled: self.flag("resp3.enabled"),
+            host: self.text("resp3.host"),
+            port: self.int("resp3.port"),
+            port_is_explicit: self.is_set("resp3.port"),
+        }
+    }
+
+    fn protocols(&self) -> Protocols {
+        Protocols {
+            rest: Rest { enabled: self.flag("protocols.rest.enabled") },
+            streamable_http: StreamableHttp {
+                enabled: self.flag("protocols.streamable_http.enabled"),
+                path: self.text("protocols.streamable_http.path"),
+            },
+        }
+    }
+
+    fn kv_store(&self) -> KvStore {
+        KvStore {
+            max_memory_mb: self.int("kv_store.max_memory_mb"),
+            eviction_policy: self.named("kv_store.eviction_policy", EvictionPolicy::NAMES),
+            eviction_sample_size: self.int("kv_store.eviction_sample_size"),
+            lfu_log_factor: self.int("kv_store.lfu_log_factor"),
+            lfu_decay_time: self.int("kv_store.lfu_decay_time"),
+            ttl_cleanup_interval_ms: self.int("kv_store.ttl_cleanup_interval_ms"),
+            allow_flush_commands: self.flag("kv_store.allow_flush_commands"),
+            max_value_size_bytes: self.int("kv_store.max_value_size_bytes"),
+            max_keys: self.opt_int("kv_store.max_keys"),
+        }
+    }
+
+    fn persistence(&self, data_dir: &Path) -> Persistence {
+        let enabled = self.flag("persistence.enabled");
+        let logged = self.flag("persistence.wal.enabled");
+        Persistence {
+            enabled: enabled && logged,
+            wal: self.wal(data_dir),
+            snapshot: self.snapshot(data_dir),
+            recovery: Recovery {
+                verify_checksums: self.flag("persistence.recovery.verify_checksums"),
+                skip_corrupted: self.flag("persistence.recovery.skip_corrupted"),
+                repair_mode: self.flag("persistence.recovery.repair_mode"),
+            },
+        }
+    }
+
+    fn wal(&self, data_dir: &Path) -> Wal {
+        let path = self.opt_text("persistence.wal.path");
+        Wal {
+            path: path.map_or_else(|| data_dir.join("wal"), |path| log_directory(&path)),
+            buffer_size_kb: self.int("persistence.wal.buffer_size_kb"),
+            fsync_mode: self.named("persistence.wal.fsync_mode", FsyncMode::NAMES),
+            fsync_interval_ms: self.int("persistence.wal.fsync_interval_ms"),
+            segment_size_mb: self.int("persistence.wal.segment_size_mb"),
+            commit_path: self.named("persistence.wal.commit_path", CommitPath::NAMES),
+            max_size_mb: self.int("persistence.wal.max_size_mb"),
+            batch_max_ops: self.int("persistence.wal.batch_max_ops"),
+        }
+    }
+
+    fn snapshot(&self, data_dir: &Path) -> Snapshot {
+        let directory = self.opt_text("persistence.snapshot.directory");
+        Snapshot {
+            enabled: self.flag("persistence.snapshot.enabled"),
+            directory: directory.map_or_else(|| data_dir.join("snapshots"), PathBuf::from),
+            interval_secs: self.int("persistence.snapshot.interval_secs"),
+            operation_threshold: self.int("persistence.snapshot.operation_threshold"),
+            max_snapshots: self.int("persistence.snapshot.max_snapshots"),
+            compression: self.flag("persistence.snapshot.compression"),
+            compression_level: self.int("persistence.snapshot.compression_level"),
+            auto_snapshot: self.flag("persistence.snapshot.auto_snapshot"),
+        }
+    }
+
+    fn logging(&self) -> Logging {
+        Logging {
+            level: self.text("logging.level"),
+            format: self.named("logging.format", LogFormat::NAMES),
+            output: match self.text("logging.output").as_str() {
+                "stdout" => LogOutput::Stdout,
+                "stderr" => LogOutput::Stderr,
+                path => LogOutput::File(PathBuf::from(path)),
+            },
+        }
+    }
+
+    fn monitoring(&self) -> Monitoring {
+        Monitoring {
+            enabled: self.flag("monitoring.enabled"),
+            slowlog_threshold_ms: self.int("monitoring.slowlog_threshold_ms"),
+            slowlog_max_entries: self.int("monitoring.slowlog_max_entries"),
+        }
+    }
+
+    fn config(&self) -> Config {
+        let data_dir = PathBuf::from(self.text("data_dir"));
+        Config {
+            server: self.server(),
+            network: self.network(),
+            resp3: self.resp3(),
+            protocols: self.protocols(),
+            kv_store: self.kv_store(),
+            persistence: self.persistence(&data_dir),
+            logging: self.logging(),
+            monitoring: self.monitoring(),
+            data_dir,
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+impl Config {
+    /// The typed form of checked settings.
+    pub(super) fn from_settings(settings: Settings) -> Self {
+        let names = Names::new();
+        Reader::new(&names, &settings).config()
+    }
+}
+
+impl EvictionPolicy {
+    /// Canonical names in the file, with their meaning.
+    pub const NAMES: &[(&str, Self)] = &[
+        ("lru", Self::Lru),
+        ("lfu", Self::Lfu),
+        ("ttl", Self::Ttl),
+        ("none", Self::None),
+        ("volatile-lru", Self::VolatileLru),
+        ("volatile-lfu", Self::VolatileLfu),
+        ("allkeys-random", Self::AllkeysRandom),
+        ("volatile-random", Self::VolatileRandom),
+    ];
+}
+
+impl FsyncMode {
+    /// Names in the file, with their meaning.
+    pub const NAMES: &[(&str, Self)] =
+        &[("always", Self::Always), ("periodic", Self::Periodic), ("never", Self::Never)];
+}
+
+impl CommitPath {
+    /// Names in the file, with their meaning.
+    pub const NAMES: &[(&str, Self)] =
+        &[("auto", Self::Auto), ("ring", Self::Ring), ("thread", Self::Thread)];
+}
+
+impl LogFormat {
+    /// Names in the file, with their meaning.
+    pub const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("pretty", Self::Pretty)];
+}
+
+/// A path with an extension is the seed's file form, whose directory is meant.
+fn log_directory(path: &str) -> PathBuf {
+    let path = Path::new(path);
+    match (path.extension(), path.parent()) {
+        (Some(_), Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        (Some(_), Some(parent)) => parent.to_owned(),
+        (Some(_), None) | (None, _) => path.to_owned(),
+    }
+}
+
+fn cpus(items: &[Value]) -> Vec<usize> {
+    let number = |item: &Value| match item {
+        Value::Int(cpu) => usize::try_from(*cpu).ok(),
+        Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => None,
+    };
+    items.iter().filter_map(number).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::{Kind, State};
+    use super::*;
+
+    #[test]
+    fn every_live_key_is_read_and_no_other() {
+        let (names, settings) = (Names::new(), Settings::default());
+        let reader = Reader::new(&names, &settings);
+        let _config = reader.config();
+        let live = names.keys.iter().filter(|key| key.state == State::Live).map(|key| key.path);
+        assert_eq!(reader.read(), live.collect());
+    }
+
+    #[test]
+    fn every_default_lies_in_its_range() {
+        let (names, settings) = (Names::new(), Settings::default());
+        let reader = Reader::new(&names, &settings);
+        for key in &names.keys {
+            assert_eq!(reader.value(key.path).is_some(), key.default.is_some(), "{}", key.path);
+        }
+    }
+
+    #[test]
+    fn every_enum_name_has_a_meaning() {
+        let check = |path: &str, meant: Vec<&str>| {
+            let names = Names::new();
+            let (index, _) = names.find(path).expect("in the table");
+            let Kind::Enum(rows) = names.keys[index].kind else { panic!("{path} is an enum") };
+            assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), meant, "{path}");
+        };
+        let first = |(name, _): &(&'static str, _)| *name;
+        check("kv_store.eviction_policy", EvictionPolicy::NAMES.iter().map(first).collect());
+        check("persistence.wal.fsync_mode", FsyncMode::NAMES.iter().map(|n| n.0).collect());
+        check("persistence.wal.commit_path", CommitPath::NAMES.iter().map(|n| n.0).collect());
+        check("logging.format", LogFormat::NAMES.iter().map(|n| n.0).collect());
+    }
+
+    #[test]
+    fn a_log_path_with_a_file_name_means_its_parent() {
+        let cases = [
+            ("./data/wal/synap.wal", "./data/wal"),
+            ("/data/wal", "/data/wal"),
+            ("synap.wal", "."),
+            ("/srv/v1.2/wal", "/srv/v1.2/wal"),
+        ];
+        for (path, directory) in cases {
+            assert_eq!(log_directory(path), PathBuf::from(directory), "{path}");
+        }
+    }
+}
