@@ -1,2 +1,4 @@
 //! The protocols. Each turns bytes into words of commands and replies into bytes; none touches a
 //! socket, a shard or the clock.
+
+pub mod resp;
