@@ -296,7 +296,7 @@ fn what_is_shown_loads_again_and_hides_secrets() {
                 users: [{username: a, password: hunter3}]\n\
                 api_keys: [{key: hunter4, name: n}]\n\
                 logging: {output: \"/tmp/a b\\\"c: ${X:-d}\"}\n\
-                server: {cpu_list: \"0-2\", tls: {enabled: false}, cors: {allowed_origins: [\"*\"]}}\n";
+                server: {cpu_list: 0-2, tls: {enabled: false}, cors: {allowed_origins: [\"*\"]}}\n";
     let config = good(yaml);
     let shown = config.show();
     assert!(!shown.contains("hunter"), "{shown}");

@@ -120,7 +120,9 @@ pub(super) fn contradictions(names: &Names, settings: &Settings) -> Vec<ConfigEr
     if reader.is_set("replication.master_address") && reader.is_set("replication.master_host") {
         let (host, port) = (
             reader.text("replication.master_host"),
-            reader.value("replication.master_port").map_or(15_501.to_string(), |v| v.to_string()),
+            reader
+                .value("replication.master_port")
+                .map_or_else(|| "15501".to_owned(), |v| v.to_string()),
         );
         if reader.text("replication.master_address") != format!("{host}:{port}") {
             refuse("replication.master_host", "contradicts `replication.master_address`".into());

@@ -145,7 +145,7 @@ pub struct KvStore {
     pub max_memory_mb: u64,
     /// What is evicted at the cap. Default LRU over all keys. Reloadable.
     pub eviction_policy: EvictionPolicy,
-    /// Keys sampled per eviction, 1..=100. Default 5. Reloadable.
+    /// Keys sampled per eviction, 1..=64. Default 5. Reloadable.
     pub eviction_sample_size: usize,
     /// Saturation of LFU counters, 0..=255. Default 10. Reloadable.
     pub lfu_log_factor: u8,

@@ -114,7 +114,8 @@ pub fn reference() -> String {
     }
     out.text.push_str(DORMANT_HEAD);
     for key in keys::all().filter(|key| key.state != State::Live) {
-        let default = key.default.map_or("unset".to_owned(), |default| default_form(key, default));
+        let default =
+            key.default.map_or_else(|| "unset".to_owned(), |text| default_form(key, text));
         let state = match key.state {
             State::Refused { .. } => " The server will not start with it on.",
             State::NoEffect(_) => " Never has an effect.",

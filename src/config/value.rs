@@ -207,7 +207,7 @@ fn scalar(kind: Kind, text: &str) -> Result<Value, Mismatch> {
         Kind::CidrList => when(is_cidr(text)),
         Kind::Enum(rows) => {
             let known = |name: &&str| name.eq_ignore_ascii_case(text);
-            let row = rows.iter().find(|row| row.iter().any(|name| known(&name)));
+            let row = rows.iter().find(|row| row.iter().any(known));
             row.map(|row| Value::Text(row[0].to_owned())).ok_or_else(mismatch)
         }
         Kind::CpuList | Kind::Objects(_) => Err(mismatch()),

@@ -34,7 +34,7 @@ pub(super) const KEYS: &[Key] = &[
     .reloadable(),
     Key::new(
         "kv_store.eviction_sample_size",
-        int(1, 100),
+        int(1, 64),
         "Keys looked at to find one to evict; more is closer to exact and costs more.",
     )
     .or("5")

@@ -1,0 +1,193 @@
+//! Conditions the process must not outlive: what they are called, how they end the process.
+//!
+//! Every reason has an exit code of a fixed meaning, and one form of message: what happened, then
+//! what to do. Nobody else calls `exit` for a failure.
+
+use crate::config::{ConfigErrors, Unsupported};
+use crate::doctor::{self, Check};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use synap_io::cpus::PlacementError;
+
+/// Why the process ends.
+#[derive(Debug)]
+pub enum Fatal {
+    /// The configuration is wrong.
+    Config(ConfigErrors),
+    /// The configuration asks for what this build does not have; never empty.
+    Unsupported(Vec<Unsupported>),
+    /// `server.cpu_list` or `server.workers` cannot be honoured.
+    Placement(PlacementError),
+    /// Log lines cannot be written where the configuration says.
+    Logging(crate::logging::LogError),
+    /// Data on disk is damaged in a way no crash leaves behind.
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Byte offset of the first damage, where it is known.
+        offset: Option<u64>,
+        /// What was expected there and what was found.
+        what: String,
+    },
+    /// A listener cannot be opened.
+    Bind {
+        /// The key that names its port.
+        key: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The log cannot be written or synced. What was acknowledged is on disk; nothing more may be.
+    LogWrite {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The machine or its limits do not let the server run.
+    Environment(Check),
+    /// Something the start needs failed.
+    Start {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process uses the data directory.
+    Locked {
+        /// Its lock file.
+        path: PathBuf,
+        /// Who has it, as far as is known.
+        holder: String,
+    },
+    /// A core ended or stopped taking turns.
+    Core {
+        /// Its number.
+        core: usize,
+        /// What became of it.
+        what: String,
+    },
+}
+
+impl Fatal {
+    /// The process's exit code; 1 to 3 are promised to operators.
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Unsupported(_) | Self::Placement(_) | Self::Logging(_) => 1,
+            Self::Corrupt { .. } => 2,
+            Self::Bind { .. } => 3,
+            Self::LogWrite { .. } => 4,
+            Self::Environment(_) | Self::Start { .. } | Self::Locked { .. } => 5,
+            Self::Core { .. } => 6,
+        }
+    }
+
+    /// Says it on standard error and gives the exit code to return from `main`.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        eprintln!("{self}");
+        ExitCode::from(self.code())
+    }
+
+    /// Says it on standard error and ends the process at once, from any thread. Nothing is
+    /// flushed: the log on disk is what counts.
+    pub fn exit(&self) -> ! {
+        eprintln!("{self}");
+        std::process::exit(i32::from(self.code()))
+    }
+
+    /// What to do about it; empty where the message says it all.
+    fn remedy(&self) -> String {
+        match self {
+            Self::Config(_) => "check the file with --validate".to_owned(),
+            Self::Unsupported(_) => "remove the key or set it to false".to_owned(),
+            Self::Placement(_) => "correct server.workers or server.cpu_list".to_owned(),
+            Self::Logging(_) => "correct the section logging".to_owned(),
+            Self::Corrupt { .. } => "restore a backup, or set \
+                persistence.recovery.skip_corrupted to go on without what lies behind the damage"
+                .to_owned(),
+            Self::Bind { key, source, .. } => match source.kind() {
+                io::ErrorKind::AddrInUse => format!("stop what listens there or change `{key}`"),
+                io::ErrorKind::PermissionDenied => {
+                    format!("change `{key}` to a port above 1023 or grant CAP_NET_BIND_SERVICE")
+                }
+                io::ErrorKind::AddrNotAvailable => "bind to an address this machine has".to_owned(),
+                _ => format!("change `{key}`"),
+            },
+            Self::LogWrite { .. } => {
+                "check the disk and its free space, then start again".to_owned()
+            }
+            Self::Locked { .. } => "stop it or use another data directory".to_owned(),
+            // The doctor's paragraph has its own advice.
+            Self::Environment(_) | Self::Start { .. } | Self::Core { .. } => String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "synap-server: fatal: ")?;
+        match self {
+            Self::Config(errors) => write!(f, "{errors}")?,
+            Self::Unsupported(keys) => {
+                for (index, key) in keys.iter().enumerate() {
+                    write!(f, "{}{key}", if index > 0 { "\n" } else { "" })?;
+                }
+            }
+            Self::Placement(error) => write!(f, "cores cannot be placed: {error}")?,
+            Self::Logging(error) => write!(f, "{error}")?,
+            Self::Corrupt { path, offset, what } => {
+                write!(f, "{} is damaged", path.display())?;
+                if let Some(offset) = offset {
+                    write!(f, " at byte {offset}")?;
+                }
+                write!(f, ": {what}")?;
+            }
+            Self::Bind { key, addr, source } => {
+                write!(f, "cannot listen on {addr} (`{key}`): {source}")?;
+            }
+            Self::LogWrite { path, source } => {
+                write!(f, "cannot write the log {}: {source}", path.display())?;
+            }
+            Self::Environment(check) => return write!(f, "{}", doctor::explain(check)),
+            Self::Start { what, source } => write!(f, "{what}: {source}")?,
+            Self::Locked { path, holder } => {
+                write!(f, "process {holder} uses the data directory ({})", path.display())?;
+            }
+            Self::Core { core, what } => write!(f, "core {core} {what}")?,
+        }
+        let remedy = self.remedy();
+        if remedy.is_empty() { Ok(()) } else { write!(f, "\n  what to do: {remedy}") }
+    }
+}
+
+impl std::error::Error for Fatal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_names_its_key() {
+        let addr = "127.0.0.1:15500".parse().expect("an address");
+        let fatal =
+            Fatal::Bind { key: "server.port", addr, source: io::ErrorKind::AddrInUse.into() };
+        let message = fatal.to_string();
+        assert!(message.starts_with("synap-server: fatal: cannot listen on 127.0.0.1:15500"));
+        assert!(message.contains("change `server.port`"), "{message}");
+        assert_eq!(fatal.code(), 3);
+    }
+
+    #[test]
+    fn damage_names_file_and_offset() {
+        let (path, what) = (PathBuf::from("/d/wal/0"), "a bad checksum".to_owned());
+        let fatal = Fatal::Corrupt { path, offset: Some(4096), what };
+        assert!(fatal.to_string().contains("/d/wal/0 is damaged at byte 4096: a bad checksum"));
+        assert_eq!(fatal.code(), 2);
+    }
+}
