@@ -16,9 +16,9 @@ const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of an answer that are looked at.
 const ANSWER_BYTES_MAX: u64 = 4096;
 
-/// Synap server: key-value store over HTTP and RESP.
+/// Synap server: a durable key-value store, one core per CPU, over HTTP and RESP
 #[derive(Debug, Default, Parser)]
-#[command(name = "synap-server", version, about, max_term_width = 100)]
+#[command(name = "synap-server", version, max_term_width = 100)]
 pub struct Cli {
     /// Configuration file [default: config.yml, then /etc/synap/config.yml, then none]
     #[arg(short, long, global = true, value_name = "PATH")]
@@ -43,7 +43,7 @@ pub struct Cli {
           default_missing_value = "true")]
     pub auto_reconnect: Option<String>,
     /// Cores to run; 0 is one per allowed CPU
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     pub workers: Option<String>,
     /// Directory of everything the server keeps
     #[arg(long, global = true, value_name = "PATH")]

@@ -118,19 +118,24 @@ pub(super) fn nearest(
         .map(|(_, candidate)| candidate)
 }
 
-/// Edits (insert, delete, replace one byte) from one name to the other.
+/// Edits from one name to the other: a byte more, less or different, or two neighbours swapped.
 fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (from, to) = (from.as_bytes(), to.as_bytes());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for i in 0..from.len() {
+        let mut row = vec![i + 1];
+        for j in 0..to.len() {
+            let replaced = last[j] + usize::from(from[i] != to[j]);
+            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && from[i] == to[j - 1] && from[i - 1] == to[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
         }
+        before = std::mem::replace(&mut last, row);
     }
-    row[to.len()]
+    last[to.len()]
 }
 
 #[cfg(test)]
@@ -142,6 +147,7 @@ mod tests {
         let known = || ["max_memory_mb", "max_keys", "host", "port"].into_iter();
         assert_eq!(nearest("max_memmory_mb", known()), Some("max_memory_mb"));
         assert_eq!(nearest("prt", known()), Some("port"));
+        assert_eq!(nearest("prot", known()), Some("port"));
         assert_eq!(nearest("completely_else", known()), None);
         assert_eq!(nearest(&"x".repeat(10_000), known()), None);
     }
@@ -150,6 +156,7 @@ mod tests {
     fn distance_counts_edits() {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("prot", "port"), 1);
         assert_eq!(distance("same", "same"), 0);
     }
 }
