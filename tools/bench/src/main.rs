@@ -1,2 +1,40 @@
-//! Placeholder.
-fn main() {}
+//! `synap-bench`: load over sockets against Synap or any Redis-class server.
+//!
+//! `run` loads one server, `compare` runs the same loads against a local Redis and Synap in turn.
+//! Measures only through sockets and `/proc`, never inside a server.
+
+mod load;
+mod procfs;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Load generator for Synap and Redis-class servers.
+#[derive(Parser)]
+#[command(name = "synap-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Load one running server and report throughput, latency and server CPU.
+    Run(Box<run::RunArgs>),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args).map_err(|e| e.to_string()),
+    };
+    match result {
+        Ok(clean) => ExitCode::from(u8::from(!clean)),
+        Err(message) => {
+            eprintln!("synap-bench: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
