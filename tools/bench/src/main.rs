@@ -3,6 +3,9 @@
 //! `run` loads one server, `compare` runs the same loads against a local Redis and Synap in turn.
 //! Measures only through sockets and `/proc`, never inside a server.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
+
+mod compare;
 mod load;
 mod procfs;
 mod report;
@@ -24,11 +27,14 @@ struct Cli {
 enum Command {
     /// Load one running server and report throughput, latency and server CPU.
     Run(Box<run::RunArgs>),
+    /// Start Redis and Synap in turn, run the same loads, print the ratios.
+    Compare(Box<compare::CompareArgs>),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args).map_err(|e| e.to_string()),
+        Command::Compare(args) => compare::compare(&args).map_err(|e| e.to_string()),
     };
     match result {
         Ok(clean) => ExitCode::from(u8::from(!clean)),

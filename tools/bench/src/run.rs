@@ -34,13 +34,16 @@ pub(crate) struct RunArgs {
     #[arg(short, long, default_value = "get")]
     mix: Mix,
     /// Connections over all threads.
-    #[arg(short, long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(short, long, default_value_t = 64)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=60_000))]
     connections: u32,
     /// Requests in flight per connection.
-    #[arg(short = 'P', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(short = 'P', long, default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pipeline: u32,
     /// Client threads, each with its own event loop.
-    #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(short, long, default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
     /// Requests per second over all threads (open loop); without it the loop is closed.
     #[arg(short, long)]
@@ -55,7 +58,8 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 0.0)]
     warmup: f64,
     /// Number of keys.
-    #[arg(short, long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=MAX_KEYS))]
+    #[arg(short, long, default_value_t = 1_000_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_KEYS))]
     keys: u64,
     /// Length of each key in bytes.
     #[arg(long, default_value_t = 20)]
@@ -171,7 +175,7 @@ fn spec_of(args: &RunArgs) -> Result<LoadSpec, RunError> {
         if fits { Ok(value) } else { Err(RunError::OutOfRange { option, found: value }) }
     };
     let theta = in_range("--zipf-theta", args.zipf_theta, 0.01, 0.9999)?;
-    let duration = in_range("--duration", args.duration, 0.01, 1e6)?;
+    let measured = Duration::from_secs_f64(in_range("--duration", args.duration, 0.01, 1e6)?);
     let warmup = in_range("--warmup", args.warmup, 0.0, 1e6)?;
     let rate = args.rate.map(|rate| in_range("--rate", rate, 0.01, 1e9)).transpose()?;
     let shape = KeyShape { len: args.key_size };
@@ -190,7 +194,7 @@ fn spec_of(args: &RunArgs) -> Result<LoadSpec, RunError> {
         pipeline: args.pipeline as usize,
         threads: args.threads as usize,
         pace: rate.map_or(Pace::Closed, Pace::Open),
-        limit: args.requests.map_or(Limit::Time(Duration::from_secs_f64(duration)), Limit::Count),
+        limit: args.requests.map_or(Limit::Time(measured), Limit::Count),
         warmup: Duration::from_secs_f64(warmup),
         cpus: args.cpu.clone(),
         server_pid: args.server_pid,

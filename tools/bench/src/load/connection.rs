@@ -70,7 +70,7 @@ impl Connection {
         let failed = |source| LoadError::Connect { addr, source };
         let mut found = String::new();
         for _ in 0..CORE_ATTEMPTS {
-            found = client_info(&mut stream).map_err(failed)?;
+            found = client_info(&mut stream).map_err(failed)?.trim().to_owned();
             let core = found.split_ascii_whitespace().find_map(|f| f.strip_prefix("core="));
             match core.and_then(|core| core.parse::<usize>().ok()) {
                 Some(core) if core == wanted => return Ok(stream),

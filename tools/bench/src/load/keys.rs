@@ -113,7 +113,8 @@ impl std::str::FromStr for SlotRanges {
             let (low, high) = (low.trim().parse().ok()?, high.trim().parse().ok()?);
             (low <= high && high < SLOTS).then_some((low, high))
         };
-        let ranges = text.split(',').map(|part| parse(part).ok_or(BadSlotRange(part.to_owned())));
+        let ranges =
+            text.split(',').map(|part| parse(part).ok_or_else(|| BadSlotRange(part.to_owned())));
         ranges.collect::<Result<Vec<_>, _>>().map(Self)
     }
 }
@@ -152,7 +153,8 @@ impl KeySpace {
             let inside = |&id: &u32| slots.contains(slot(&key_of(u64::from(id))));
             (0..count).filter(inside).collect::<Vec<_>>()
         });
-        let count = listed.as_ref().map_or(u64::from(count), |ids| ids.len() as u64);
+        let total = u64::from(count);
+        let count = listed.as_ref().map_or(total, |ids| ids.len() as u64);
         if count == 0 {
             return None;
         }

@@ -75,7 +75,7 @@ impl std::str::FromStr for Mix {
             let (_, op) = Op::ALL.iter().find(|(known, _)| *known == name)?;
             weight.trim().parse().ok().filter(|&weight| weight > 0).map(|weight| (*op, weight))
         };
-        let parts = text.split(',').map(|part| parse(part).ok_or(BadMix(part.to_owned())));
+        let parts = text.split(',').map(|part| parse(part).ok_or_else(|| BadMix(part.to_owned())));
         parts.collect::<Result<Vec<_>, _>>().map(Self)
     }
 }
