@@ -10,6 +10,7 @@ pub mod id;
 pub mod limits;
 pub mod seq;
 
+pub mod glob;
 pub mod key;
 pub mod rng;
 
@@ -21,3 +22,10 @@ pub mod types;
 
 pub mod engine;
 pub mod recovery;
+
+// The tests inside this crate and those beside it share one small executor.
+#[cfg(test)]
+extern crate self as synap_shards;
+#[cfg(test)]
+#[path = "../tests/one_table/mod.rs"]
+mod one_table;

@@ -48,6 +48,17 @@ pub enum Scalar<'a> {
     Float(f64),
 }
 
+impl<'a> From<Scalar<'a>> for Value<'a> {
+    fn from(scalar: Scalar<'a>) -> Self {
+        match scalar {
+            Scalar::None => Self::Flag,
+            Scalar::Bytes(bytes) => Self::Bytes(bytes),
+            Scalar::Integer(number) => Self::Integer(number),
+            Scalar::Float(number) => Self::Float(number),
+        }
+    }
+}
+
 /// The decoded arguments of one request.
 #[derive(Debug)]
 pub struct Args<'a> {
@@ -180,19 +191,14 @@ impl<'a> Parser<'a> {
         if let (ArgKind::OneOf(choices), Some(index)) = (spec.kind, choice) {
             let scalar = match choices[index].kind {
                 ArgKind::Flag => Scalar::None,
-                kind => self.scalar(kind)?,
+                _ => self.scalar(&choices[index])?,
             };
             return Ok(Value::Choice(index, scalar));
         }
         match spec.kind {
             ArgKind::Flag => Ok(Value::Flag),
             ArgKind::Block(parts) => self.block(parts),
-            kind => Ok(match self.scalar(kind)? {
-                Scalar::None => Value::Flag,
-                Scalar::Bytes(bytes) => Value::Bytes(bytes),
-                Scalar::Integer(number) => Value::Integer(number),
-                Scalar::Float(number) => Value::Float(number),
-            }),
+            _ => Ok(self.scalar(spec)?.into()),
         }
     }
 
@@ -227,9 +233,11 @@ impl<'a> Parser<'a> {
         }
         self.args.values[index] = match spec.kind {
             ArgKind::OneOf(choices) => self.required_choice(choices)?,
-            ArgKind::Key | ArgKind::Bytes | ArgKind::Pattern => Value::Bytes(self.word()?),
-            ArgKind::Integer => Value::Integer(integer(self.word()?)?),
-            ArgKind::Float => Value::Float(float(self.word()?)?),
+            ArgKind::Key
+            | ArgKind::Bytes
+            | ArgKind::Pattern
+            | ArgKind::Integer
+            | ArgKind::Float => self.scalar(spec)?.into(),
             ArgKind::Flag | ArgKind::Block(_) => return Err(CommandError::Syntax),
         };
         Ok(())
@@ -243,16 +251,20 @@ impl<'a> Parser<'a> {
             .ok_or(CommandError::Syntax)?;
         let scalar = match choices[index].kind {
             ArgKind::Flag => Scalar::None,
-            kind => self.scalar(kind)?,
+            _ => self.scalar(&choices[index])?,
         };
         Ok(Value::Choice(index, scalar))
     }
 
-    fn scalar(&mut self, kind: ArgKind) -> Result<Scalar<'a>, CommandError> {
+    fn scalar(&mut self, spec: &ArgSpec) -> Result<Scalar<'a>, CommandError> {
         let word = self.word()?;
-        Ok(match kind {
-            ArgKind::Integer => Scalar::Integer(integer(word)?),
-            ArgKind::Float => Scalar::Float(float(word)?),
+        let refused = |error| match spec.refusal {
+            "" => error,
+            text => CommandError::Invalid(text),
+        };
+        Ok(match spec.kind {
+            ArgKind::Integer => Scalar::Integer(integer(word).map_err(refused)?),
+            ArgKind::Float => Scalar::Float(float(word).map_err(refused)?),
             ArgKind::Key
             | ArgKind::Bytes
             | ArgKind::Pattern

@@ -2,6 +2,7 @@
 //! answer ([`reply`], [`error`]) and which exist ([`table`]).
 
 pub mod args;
+pub mod deadline;
 pub mod error;
 pub mod reply;
 pub mod spec;

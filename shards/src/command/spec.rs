@@ -181,6 +181,8 @@ pub struct ArgSpec {
     pub optional: bool,
     /// May stand more than once, at least once unless optional.
     pub repeated: bool,
+    /// What a number that is none is refused with; empty for the usual text.
+    pub refusal: &'static str,
     /// One line for people.
     pub doc: &'static str,
 }
@@ -208,7 +210,7 @@ pub enum ArgKind {
 
 impl ArgSpec {
     const fn new(name: &'static str, kind: ArgKind, doc: &'static str) -> Self {
-        Self { name, kind, token: "", optional: false, repeated: false, doc }
+        Self { name, kind, token: "", optional: false, repeated: false, refusal: "", doc }
     }
 
     /// A key.
@@ -261,6 +263,12 @@ impl ArgSpec {
     #[must_use]
     pub const fn optional(self) -> Self {
         Self { optional: true, ..self }
+    }
+
+    /// The same, but a number that is none is refused with this text.
+    #[must_use]
+    pub const fn refused_as(self, refusal: &'static str) -> Self {
+        Self { refusal, ..self }
     }
 
     /// The same, one or more times.

@@ -74,6 +74,17 @@ impl<'s> View<'s> {
         Self { shards, now, tally, policy, mode, draw, focus, unstable: Cell::new(0) }
     }
 
+    /// A view for one command whose keys were not looked up beforehand.
+    pub fn over(
+        shards: &'s ShardTable,
+        now: Now,
+        tally: &'s Tally,
+        settings: (EvictionPolicy, AccessMode),
+        draw: u64,
+    ) -> Self {
+        Self::new(shards, now, tally, settings, draw, None)
+    }
+
     /// The time of this turn.
     pub fn now(&self) -> Now {
         self.now
@@ -117,6 +128,13 @@ impl<'s> View<'s> {
     /// The shards that are here, for commands about all of them.
     pub fn shards(&self) -> impl Iterator<Item = &'s Shard> {
         self.shards.iter().filter_map(Option::as_deref)
+    }
+
+    /// Notes that the answer depends on a whole shard (a count, a walk), not on single keys.
+    pub fn saw_all(&self, shard: &Shard) {
+        if shard.seq > shard.stable {
+            self.unstable.set(self.unstable.get() | 1 << shard.id.index());
+        }
     }
 
     fn raw(&self, key: &[u8]) -> Option<Entry<'s>> {
@@ -238,6 +256,21 @@ impl<'s> Plan<'s> {
         let creates = self.creates(key);
         let shard = self.view.shard_id(key);
         self.push(shard, &Record::Patch { key, offset, bytes, creates });
+        Ok(())
+    }
+
+    /// Records a further change of a string that this command has patched already.
+    pub fn patch_more(
+        &mut self,
+        key: &[u8],
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), CommandError> {
+        if offset.saturating_add(bytes.len()) > VALUE_BYTES_MAX {
+            return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
+        }
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Patch { key, offset, bytes, creates: false });
         Ok(())
     }
 

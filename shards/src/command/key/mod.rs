@@ -1,14 +1,49 @@
-//! Commands of this family.
+//! Commands for keys of any type.
+
+mod all;
+mod copy;
+mod delete;
+mod exists;
+mod expire;
+mod inspect;
+mod rename;
+mod scan;
+mod ttl;
 
 use super::spec::CommandSpec;
 
-/// The family's commands.
-pub const COMMANDS: &[&CommandSpec] = &[];
+pub use scan::cursor_shard;
 
-/// placeholder
-pub fn cursor_shard(
-    word: &[u8],
-) -> Result<crate::id::ShardId, crate::command::error::CommandError> {
-    let _ = word;
-    Err(crate::command::error::CommandError::Syntax)
-}
+/// The family's commands.
+pub const COMMANDS: &[&CommandSpec] = &[
+    &delete::DEL,
+    &delete::UNLINK,
+    &exists::EXISTS,
+    &exists::TOUCH,
+    &inspect::TYPE,
+    &rename::RENAME,
+    &rename::RENAMENX,
+    &copy::COPY,
+    &copy::MOVE,
+    &expire::EXPIRE,
+    &expire::PEXPIRE,
+    &expire::EXPIREAT,
+    &expire::PEXPIREAT,
+    &expire::PERSIST,
+    &ttl::TTL,
+    &ttl::PTTL,
+    &ttl::EXPIRETIME,
+    &ttl::PEXPIRETIME,
+    &scan::RANDOMKEY,
+    &scan::KEYS,
+    &scan::SCAN,
+    &inspect::ENCODING,
+    &inspect::IDLETIME,
+    &inspect::FREQ,
+    &inspect::REFCOUNT,
+    &inspect::HELP,
+    &inspect::MEMORY_USAGE,
+    &all::DBSIZE,
+    &all::FLUSHDB,
+    &all::FLUSHALL,
+];

@@ -1,8 +1,40 @@
 //! Strings: byte strings, counters and bitmaps.
 
+mod append;
+mod bit;
+mod counter;
+mod decimal;
+mod get;
+mod get_change;
+mod many;
+mod range;
+mod set;
+
 use crate::command::spec::CommandSpec;
 
+pub use bit::COMMANDS as BITMAP_COMMANDS;
+
 /// Commands on strings.
-pub const COMMANDS: &[&CommandSpec] = &[];
-/// Commands on the bits of strings.
-pub const BITMAP_COMMANDS: &[&CommandSpec] = &[];
+pub const COMMANDS: &[&CommandSpec] = &[
+    &set::SET,
+    &get::GET,
+    &get_change::GETEX,
+    &get_change::GETDEL,
+    &get_change::GETSET,
+    &get::GETFULL,
+    &set::SETNX,
+    &set::SETEX,
+    &set::PSETEX,
+    &many::MGET,
+    &many::MSET,
+    &many::MSETNX,
+    &append::APPEND,
+    &get::STRLEN,
+    &range::GETRANGE,
+    &range::SUBSTR,
+    &range::SETRANGE,
+    &counter::INCR,
+    &counter::DECR,
+    &counter::INCRBY,
+    &counter::DECRBY,
+];

@@ -1,0 +1,150 @@
+//! The smallest executor of commands: every shard at hand, one table, no engine. Tests run
+//! commands through lookup, arguments, plan, sealed batch and `apply`, as the engine does.
+
+use synap_shards::batch::{Batch, PartSpec, seal};
+use synap_shards::command::args::Args;
+use synap_shards::command::error::CommandError;
+use synap_shards::command::reply::Reply;
+use synap_shards::command::spec::Run;
+use synap_shards::command::table::lookup;
+use synap_shards::id::{Epoch, ShardId};
+use synap_shards::rng::Rng;
+use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
+use synap_shards::shard::plan::{Now, Plan, Tally, View};
+use synap_shards::shard::{Shard, ShardTable};
+
+/// All shards, a clock that stands until it is moved, and the log of what was applied.
+pub(crate) struct OneTable {
+    pub(crate) shards: ShardTable,
+    pub(crate) now_ms: u64,
+    pub(crate) log: Vec<u8>,
+    pub(crate) policy: EvictionPolicy,
+    pub(crate) mode: AccessMode,
+    rng: Rng,
+    tally: Tally,
+}
+
+fn empty(mode: AccessMode) -> ShardTable {
+    std::array::from_fn(|index| {
+        Some(Box::new(Shard::new(ShardId::new(index), index as u64 + 7, mode)))
+    })
+}
+
+impl OneTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: empty(AccessMode::Recency),
+            now_ms: 1_700_000_000_000,
+            log: Vec::new(),
+            policy: EvictionPolicy::NoEviction,
+            mode: AccessMode::Recency,
+            rng: Rng::new(11),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Carries out one command.
+    pub(crate) fn run(&mut self, words: &[&[u8]]) -> Reply<'static> {
+        self.try_run(words).unwrap_or_else(Reply::Error)
+    }
+
+    fn try_run(&mut self, words: &[&[u8]]) -> Result<Reply<'static>, CommandError> {
+        let spec = lookup(words)?.spec();
+        let args = Args::parse(spec, words)?;
+        let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
+        let (settings, draw) = ((self.policy, self.mode), self.rng.draw());
+        let view = View::over(&self.shards, now, &self.tally, settings, draw);
+        let mut records = Vec::new();
+        match spec.run {
+            Run::Read(run) => Ok(run(&view, &args)?.into_owned()),
+            Run::Write(run) => {
+                let mut plan = Plan::new(view, &mut records);
+                let reply = run(&mut plan, &args)?;
+                let (touched, access) = (plan.touched(), plan.take_access());
+                self.apply(&records, touched);
+                if let Some((shard, key, access)) = access {
+                    self.shard(shard).set_access(&key, access);
+                }
+                Ok(reply)
+            }
+            Run::Session | Run::EveryCore(_) => panic!("{} is not run by a shard", spec.resp),
+        }
+    }
+
+    fn shard(&mut self, id: ShardId) -> &mut Shard {
+        self.shards[id.index()].as_mut().expect("every shard is here")
+    }
+
+    fn apply(&mut self, records: &[u8], touched: u64) {
+        assert_eq!(records.is_empty(), touched == 0, "touched says where records are");
+        if touched == 0 {
+            return;
+        }
+        let ids = || ShardId::all().filter(|id| touched >> id.index() & 1 == 1);
+        let parts: Vec<PartSpec> =
+            ids().map(|shard| PartSpec { shard, seq: self.shard(shard).seq().next() }).collect();
+        let mut bytes = Vec::new();
+        seal(&mut bytes, &parts, records, Epoch(1), self.now_ms);
+        let (batch, rest) = Batch::decode(&bytes).expect("it was just sealed");
+        assert!(rest.is_empty());
+        for part in &parts {
+            let shard = self.shard(part.shard);
+            shard.apply(&batch);
+            shard.set_stable(part.seq);
+        }
+        self.log.extend_from_slice(&bytes);
+    }
+
+    /// Fresh shards, filled from the log.
+    pub(crate) fn replayed(&self) -> ShardTable {
+        let mut shards = empty(self.mode);
+        let mut rest = &self.log[..];
+        while !rest.is_empty() {
+            let (batch, after) = Batch::decode(rest).expect("the log is whole");
+            for part in batch.parts() {
+                shards[part.shard.index()].as_mut().expect("all are here").replay(&batch);
+            }
+            rest = after;
+        }
+        shards
+    }
+
+    /// Carries out the words of `line`, which stand between single blanks; `""` is an empty word.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        let words: Vec<&[u8]> =
+            line.split(' ').map(|word| if word == "\"\"" { "" } else { word }.as_bytes()).collect();
+        show(&self.run(&words))
+    }
+
+    /// Carries out each line and compares what [`show`] says of the answer.
+    pub(crate) fn expect(&mut self, dialogue: &[(&str, &str)]) {
+        for (line, answer) in dialogue {
+            assert_eq!(self.ask(line), *answer, "{line}");
+        }
+    }
+}
+
+/// A reply in one line: `nil`, `OK`, `3`, `"bytes"`, `[a, b]`, `ERR text`.
+pub(crate) fn show(reply: &Reply<'_>) -> String {
+    let list = |items: &[Reply<'_>]| {
+        let items: Vec<String> = items.iter().map(show).collect();
+        format!("[{}]", items.join(", "))
+    };
+    match reply {
+        Reply::Nil | Reply::NilArray => "nil".into(),
+        Reply::Ok => "OK".into(),
+        Reply::Status(word) => (*word).into(),
+        Reply::Integer(number) => number.to_string(),
+        Reply::Double(number) => number.to_string(),
+        Reply::Boolean(truth) => truth.to_string(),
+        Reply::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
+        Reply::Text(text) => text.clone(),
+        Reply::Array(items) | Reply::Set(items) => list(items),
+        Reply::Map(pairs) => {
+            let pairs: Vec<String> =
+                pairs.iter().map(|(k, v)| format!("{}: {}", show(k), show(v))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        Reply::Error(error) => format!("{} {error}", error.code()),
+    }
+}
