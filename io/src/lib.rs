@@ -18,3 +18,4 @@ pub mod net;
 pub mod reactor;
 
 pub mod lock;
+pub mod wal;

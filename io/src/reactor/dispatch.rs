@@ -39,6 +39,8 @@ impl Reactor {
             Op::Send => self.on_send(ConnId(subject), event),
             Op::Cancel => self.on_cancelled(ConnId(subject), event),
             Op::CancelOther => {}
+            Op::LogWrite => self.on_log_write(event),
+            Op::LogSync => self.on_log_sync(event),
         }
     }
 

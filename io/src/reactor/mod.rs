@@ -11,6 +11,7 @@
 //! and dies on the thread that made it.
 
 mod dispatch;
+mod log;
 mod token;
 
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ use crate::clock;
 use crate::doorbell::{Bell, Doorbell};
 use crate::net::conn::{Receive, Sending, Slots};
 use crate::ring::{Buffers, Ring};
+use crate::wal::commit::LogDone;
+use log::LogFlight;
 use token::Op;
 
 /// How long accepting rests after the kernel refused to hand out a connection (no descriptors, no
@@ -155,6 +158,8 @@ pub enum Completion {
         /// This connection.
         conn: ConnId,
     },
+    /// A commit of the log ended; goes to [`Writer::on_completion`](crate::wal::Writer).
+    Log(LogDone),
     /// Somebody rang the doorbell.
     Rung,
 }
@@ -209,6 +214,10 @@ pub struct Reactor {
     starved: VecDeque<ConnId>,
     ready: VecDeque<Completion>,
     bell: Bell,
+    /// The commit of the log under way.
+    log: Option<LogFlight>,
+    /// Being dropped: nothing new is started.
+    dropping: bool,
     /// Requests whose last completion is still to come.
     in_flight: usize,
     counters: NetCounters,
@@ -241,6 +250,8 @@ impl Reactor {
             starved: VecDeque::new(),
             ready: VecDeque::new(),
             bell,
+            log: None,
+            dropping: false,
             in_flight: 0,
             counters: NetCounters::default(),
         };
@@ -511,6 +522,7 @@ impl Drop for Reactor {
     /// Waits until the kernel has let go of every buffer: memory it may still write must not be
     /// reused.
     fn drop(&mut self) {
+        self.dropping = true;
         self.stop_listening();
         for conn in self.connection_ids() {
             self.shutdown(conn);

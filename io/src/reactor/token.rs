@@ -20,6 +20,8 @@ pub(super) enum Op {
     Cancel = 5,
     /// Cancel whose target reports by itself.
     CancelOther = 6,
+    LogWrite = 7,
+    LogSync = 8,
 }
 
 impl Op {
@@ -41,6 +43,8 @@ impl Op {
             4 => Self::Send,
             5 => Self::Cancel,
             6 => Self::CancelOther,
+            7 => Self::LogWrite,
+            8 => Self::LogSync,
             other => panic!("the kernel returned operation {other}, which was never submitted"),
         };
         (op, token & ((1 << SUBJECT_BITS) - 1))
@@ -54,7 +58,9 @@ mod tests {
     #[test]
     fn tokens_survive_the_way_through_the_kernel() {
         let id = ConnId((1 << SUBJECT_BITS) - 1);
-        for op in [Op::Bell, Op::Accept, Op::Receive, Op::Send, Op::Cancel, Op::CancelOther] {
+        let conn_ops = [Op::Receive, Op::Send, Op::Cancel];
+        let other_ops = [Op::Bell, Op::Accept, Op::CancelOther, Op::LogWrite, Op::LogSync];
+        for op in conn_ops.into_iter().chain(other_ops) {
             assert_eq!(Op::parse(op.of(id)), (op, id.0));
         }
     }

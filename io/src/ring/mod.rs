@@ -44,9 +44,25 @@ impl Event {
     }
 }
 
+/// A submission that found no room. The two of a chain must be submitted together: a link does not
+/// reach over two calls of enter.
+enum Waiting {
+    One(squeue::Entry),
+    Chain([squeue::Entry; 2]),
+}
+
+impl Waiting {
+    fn entries(&self) -> &[squeue::Entry] {
+        match self {
+            Self::One(entry) => std::slice::from_ref(entry),
+            Self::Chain(entries) => entries,
+        }
+    }
+}
+
 pub(crate) struct Ring {
     uring: IoUring,
-    waiting: VecDeque<squeue::Entry>,
+    waiting: VecDeque<Waiting>,
     events: Vec<Event>,
     enters: u64,
 }
@@ -91,13 +107,27 @@ impl Ring {
     /// writes it), until its last completion has been reaped.
     #[expect(unsafe_code, reason = "the kernel reads and writes the memory an entry names")]
     pub(crate) unsafe fn push(&mut self, entry: squeue::Entry) {
-        if !self.waiting.is_empty() {
-            self.waiting.push_back(entry);
-            return;
-        }
         // SAFETY: passed on to our caller.
-        if unsafe { self.uring.submission().push(&entry) }.is_err() {
-            self.waiting.push_back(entry);
+        unsafe { self.push_waiting(Waiting::One(entry)) }
+    }
+
+    /// Queues two requests of which the first carries the link flag.
+    ///
+    /// # Safety
+    /// As for [`Ring::push`].
+    #[expect(unsafe_code, reason = "the kernel reads and writes the memory an entry names")]
+    pub(crate) unsafe fn push_chain(&mut self, first: squeue::Entry, second: squeue::Entry) {
+        // SAFETY: passed on to our caller.
+        unsafe { self.push_waiting(Waiting::Chain([first, second])) }
+    }
+
+    #[expect(unsafe_code, reason = "the kernel reads and writes the memory an entry names")]
+    unsafe fn push_waiting(&mut self, waiting: Waiting) {
+        // SAFETY: passed on to our caller; nothing overtakes what already waits.
+        let queued = self.waiting.is_empty()
+            && unsafe { self.uring.submission().push_multiple(waiting.entries()) }.is_ok();
+        if !queued {
+            self.waiting.push_back(waiting);
         }
     }
 
@@ -138,10 +168,10 @@ impl Ring {
     /// Moves waiting requests into the queue as far as it goes; whether all found room.
     pub(crate) fn fill(&mut self) -> bool {
         let mut queue = self.uring.submission();
-        while let Some(entry) = self.waiting.front() {
+        while let Some(waiting) = self.waiting.front() {
             // SAFETY: whoever queued the entry vouched for its memory in `push`.
             #[expect(unsafe_code, reason = "second half of push")]
-            if unsafe { queue.push(entry) }.is_err() {
+            if unsafe { queue.push_multiple(waiting.entries()) }.is_err() {
                 return false;
             }
             self.waiting.pop_front();

@@ -1,0 +1,158 @@
+//! Names and life of the files in a log directory. Blocking calls all of them: for start-up, for
+//! background jobs, and for the rare rotation without a prepared segment.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::WalError;
+use super::format::BLOCK;
+
+const PREFIX: &str = "synap.wal.";
+const SPARE: &str = "spare";
+/// Zeroes are written in pieces of this size.
+const FILL_BYTES: usize = 1024 * 1024;
+
+/// The files of one core's log.
+#[derive(Clone, Debug)]
+pub struct LogFiles {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The core that wrote them.
+    pub core: u16,
+    /// Segments by number, not all of them necessarily begun.
+    pub segments: BTreeMap<u64, PathBuf>,
+    /// Files kept for reuse.
+    pub spares: Vec<PathBuf>,
+}
+
+enum Name {
+    Segment(u16, u64),
+    Spare(u16),
+}
+
+fn parse(name: &str) -> Option<Name> {
+    let (core, rest) = name.strip_prefix(PREFIX)?.split_once('.')?;
+    let core = core.parse().ok()?;
+    if rest.starts_with(SPARE) {
+        return Some(Name::Spare(core));
+    }
+    rest.parse().ok().map(|number| Name::Segment(core, number))
+}
+
+pub(super) fn segment_path(directory: &Path, core: u16, number: u64) -> PathBuf {
+    directory.join(format!("{PREFIX}{core}.{number}"))
+}
+
+pub(super) fn spare_path(directory: &Path, core: u16, number: u64) -> PathBuf {
+    directory.join(format!("{PREFIX}{core}.{SPARE}{number}"))
+}
+
+/// The logs found in `directory`, in core order; other files are none of our business.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn scan_dir(directory: &Path) -> Result<Vec<LogFiles>, WalError> {
+    let mut logs = BTreeMap::new();
+    for entry in fs::read_dir(directory).map_err(WalError::io("read", directory))? {
+        let path = entry.map_err(WalError::io("read", directory))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(parse) else {
+            continue;
+        };
+        let (Name::Segment(core, _) | Name::Spare(core)) = name;
+        let log = logs.entry(core).or_insert_with(|| LogFiles {
+            directory: directory.to_owned(),
+            core,
+            segments: BTreeMap::new(),
+            spares: Vec::new(),
+        });
+        match name {
+            Name::Segment(_, number) => {
+                log.segments.insert(number, path);
+            }
+            Name::Spare(_) => log.spares.push(path),
+        }
+    }
+    Ok(logs.into_values().collect())
+}
+
+/// Makes creations, renames and deletions in `directory` durable.
+pub(super) fn sync_dir(directory: &Path) -> Result<(), WalError> {
+    let synced = File::open(directory).and_then(|file| file.sync_all());
+    synced.map_err(WalError::io("sync the directory", directory))
+}
+
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), WalError> {
+    fs::rename(from, to).map_err(WalError::io("rename", from))
+}
+
+pub(super) fn remove(path: &Path) -> Result<(), WalError> {
+    fs::remove_file(path).map_err(WalError::io("delete", path))
+}
+
+/// Creates `path` with `bytes` zeroes in written blocks: overwriting such blocks later needs no
+/// journal commit, which halves the time of a sync.
+pub(super) fn create_filled(path: &Path, bytes: u64) -> Result<(), WalError> {
+    let fill = || -> io::Result<()> {
+        let mut file = File::create(path)?;
+        let zeroes = vec![0; FILL_BYTES];
+        let mut left = bytes;
+        while left > 0 {
+            let piece = left.min(FILL_BYTES as u64) as usize;
+            file.write_all(&zeroes[..piece])?;
+            left -= piece as u64;
+        }
+        file.sync_all()
+    };
+    fill().map_err(WalError::io("create", path))
+}
+
+/// Makes a file that held a segment count as not begun.
+pub(super) fn blank(path: &Path) -> Result<(), WalError> {
+    let wipe = || -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.write_all_at(&[0; BLOCK], 0)?;
+        file.sync_data()
+    };
+    wipe().map_err(WalError::io("blank", path))
+}
+
+/// Opens a segment for writing, around the page cache where the file system allows it; whether it
+/// does comes second.
+pub(super) fn open_for_writing(path: &Path) -> Result<(File, bool), WalError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    match options.clone().custom_flags(libc::O_DIRECT).open(path) {
+        Ok(file) => Ok((file, true)),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            let file = options.open(path).map_err(WalError::io("open", path))?;
+            Ok((file, false))
+        }
+        Err(source) => Err(WalError::io("open", path)(source)),
+    }
+}
+
+pub(super) fn file_bytes(path: &Path) -> Result<u64, WalError> {
+    let metadata = fs::metadata(path).map_err(WalError::io("stat", path))?;
+    Ok(metadata.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_recognised_and_strangers_ignored() {
+        let directory = tempfile::tempdir().expect("directory");
+        for name in ["synap.wal.1.12", "synap.wal.1.3", "synap.wal.0.spare7", "synap.wal.x.1"] {
+            File::create(directory.path().join(name)).expect("create");
+        }
+        let logs = scan_dir(directory.path()).expect("scan");
+        let cores: Vec<_> = logs.iter().map(|log| log.core).collect();
+        assert_eq!(cores, [0, 1]);
+        assert_eq!(logs[0].spares.len(), 1);
+        assert_eq!(logs[1].segments.keys().copied().collect::<Vec<_>>(), [3, 12]);
+    }
+}

@@ -1,0 +1,54 @@
+//! What a log writer has done, as plain numbers.
+
+/// Upper bounds in microseconds of the commit time buckets; the last bucket takes the rest.
+pub const COMMIT_BUCKETS_US: [u64; 12] =
+    [32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 65_536, 262_144];
+
+/// Counters since the writer was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WalMetrics {
+    /// Runs appended.
+    pub appends: u64,
+    /// Bytes appended.
+    pub appended_bytes: u64,
+    /// Groups written.
+    pub groups: u64,
+    /// Bytes written, headers and padding included.
+    pub written_bytes: u64,
+    /// Commits handed to the disk: a write, a sync, or both.
+    pub commits: u64,
+    /// Commits that included a sync.
+    pub syncs: u64,
+    /// Segments begun.
+    pub segments: u64,
+    /// Segments begun without a prepared file at hand.
+    pub unprepared_segments: u64,
+    /// Commits by the time from handing over to completion; see [`COMMIT_BUCKETS_US`].
+    pub commit_time: [u64; COMMIT_BUCKETS_US.len() + 1],
+    /// Sum of those times, in nanoseconds.
+    pub commit_time_ns: u64,
+}
+
+impl WalMetrics {
+    pub(super) fn observe_commit(&mut self, elapsed_ns: u64) {
+        let elapsed_us = elapsed_ns / 1000;
+        let bucket = COMMIT_BUCKETS_US.partition_point(|bound| *bound < elapsed_us);
+        self.commit_time[bucket] += 1;
+        self.commit_time_ns += elapsed_ns;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_on_a_bound_belongs_below_it() {
+        let mut metrics = WalMetrics::default();
+        metrics.observe_commit(32_000);
+        metrics.observe_commit(33_000);
+        metrics.observe_commit(u64::MAX / 2);
+        assert_eq!((metrics.commit_time[0], metrics.commit_time[1]), (1, 1));
+        assert_eq!(metrics.commit_time[COMMIT_BUCKETS_US.len()], 1);
+    }
+}

@@ -1,0 +1,28 @@
+//! The log of one core: batches in commit order, in segments, durable by one write and one
+//! fdatasync per group.
+//!
+//! Guarantees: what [`Writer::durable`] covers survives a crash of the machine (mode `Always`);
+//! a block once written is never written again before its segment is recycled, so a torn write
+//! cannot reach acknowledged data; damage to data known to be durable is an error naming the place,
+//! never silently a shorter log. Any failed write or sync is final: nothing is retried after a
+//! failed sync, because the kernel may have dropped the dirty pages it failed to write.
+//!
+//! Must not: look into the bytes it stores.
+
+mod buffer;
+pub(crate) mod commit;
+mod error;
+mod files;
+pub mod format;
+pub mod manifest;
+mod metrics;
+mod prepare;
+mod reader;
+mod writer;
+
+pub use commit::LogDone;
+pub use error::WalError;
+pub use files::{LogFiles, scan_dir};
+pub use metrics::{COMMIT_BUCKETS_US, WalMetrics};
+pub use reader::{LogEnd, LogReader, Run, Torn};
+pub use writer::{CommitPath, FsyncMode, LogOffset, LogStart, WalOptions, Writer};

@@ -1,0 +1,557 @@
+//! Gathers runs into groups and decides when a group is written and when it is synced.
+//!
+//! Use per turn: any number of [`Writer::append`], then [`Writer::turn_end`]; completions of the
+//! reactor that carry a log outcome go to [`Writer::on_completion`]; [`Writer::next_deadline`]
+//! bounds the sleep. One commit is under way at a time; what is appended meanwhile gathers in the
+//! next group, so groups grow with the load. At the end [`Writer::close`].
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use synap_shards::limits::BATCH_BYTES_MAX;
+
+use super::buffer::GroupBuffer;
+use super::commit::{CommitThread, GroupWrite, LogDone, LogJob};
+use super::error::WalError;
+use super::files;
+use super::format::{BLOCK, Chain, GroupHeader, SegmentHeader, group_bytes};
+use super::metrics::WalMetrics;
+use super::prepare::Preparer;
+use crate::clock;
+use crate::reactor::Reactor;
+use crate::ring::Mapping;
+
+/// A group is not added to beyond this; a single run may exceed it.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Group buffers kept for reuse.
+const BUFFERS_KEPT: usize = 2;
+/// Mode `Never` writes at least this often, so that a kill loses no more.
+const NEVER_INTERVAL: Duration = Duration::from_millis(10);
+
+const _: () = assert!(BATCH_BYTES_MAX <= u32::MAX as usize, "a run fits the payload field");
+
+/// When data is synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FsyncMode {
+    /// A commit (write and sync) at the end of each turn, as soon as the one before is done.
+    Always,
+    /// Written when enough has gathered, written and synced once per interval.
+    Periodic {
+        /// The interval, which bounds what a crash can lose.
+        interval: Duration,
+    },
+    /// Written when enough has gathered or 10 ms have passed; synced only when a segment is full.
+    Never,
+}
+
+/// Who carries commits out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommitPath {
+    /// The core's ring: linked write and fdatasync.
+    Ring,
+    /// A thread of the log's own that blocks in them.
+    Thread,
+}
+
+/// Bytes appended by this writer up to some point; 0 before the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct LogOffset(pub u64);
+
+/// How a log is written.
+#[derive(Clone, Debug)]
+pub struct WalOptions {
+    /// Directory of the log; exists.
+    pub directory: PathBuf,
+    /// The core whose log it is.
+    pub core: u16,
+    /// Epoch of everything this writer writes.
+    pub epoch: u32,
+    /// When to sync.
+    pub fsync: FsyncMode,
+    /// How to commit.
+    pub path: CommitPath,
+    /// Size of a segment file: whole blocks, at least three.
+    pub segment_bytes: u64,
+    /// Modes other than `Always` write once this much has gathered.
+    pub buffer_bytes: usize,
+}
+
+impl WalOptions {
+    /// The defaults: 64 MiB segments, 64 KiB gathered per write, `Always`, commits by the thread.
+    pub fn new(directory: PathBuf, core: u16, epoch: u32) -> Self {
+        Self {
+            directory,
+            core,
+            epoch,
+            fsync: FsyncMode::Always,
+            path: CommitPath::Thread,
+            segment_bytes: 64 * 1024 * 1024,
+            buffer_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// Where a writer continues; from [`LogEnd`](super::LogEnd), or fresh.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogStart {
+    /// Number of the next segment.
+    pub next_segment: u64,
+    /// The last segment and where its groups end.
+    pub previous: Option<Chain>,
+    /// Index of the last group.
+    pub last_group: u64,
+    /// Files with segment names that hold nothing of the log; they become spares.
+    pub unused: Vec<(u64, PathBuf)>,
+}
+
+impl LogStart {
+    /// For a log that has never been written.
+    pub fn fresh() -> Self {
+        Self { next_segment: 1, previous: None, last_group: 0, unused: Vec::new() }
+    }
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: Arc<File>,
+    number: u64,
+    bytes: u64,
+    /// Where the next group goes.
+    offset: u64,
+}
+
+#[derive(Debug)]
+enum Committer {
+    Ring,
+    Thread(CommitThread),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    started_ns: u64,
+    payload_bytes: u64,
+    sync: bool,
+}
+
+enum Step {
+    Write { sync: bool },
+    Sync,
+}
+
+/// The writer of one core's log.
+pub struct Writer {
+    options: WalOptions,
+    segment: Segment,
+    direct: bool,
+    preparer: Preparer,
+    committer: Committer,
+    pending: VecDeque<GroupBuffer>,
+    kept: Vec<GroupBuffer>,
+    in_flight: Option<InFlight>,
+    next_group: u64,
+    synced_group: u64,
+    appended: u64,
+    written: u64,
+    synced: u64,
+    /// What a finished or running settling commit covers.
+    claimed: u64,
+    /// Since when something lies beyond `claimed` (ns).
+    unsettled_since: Option<u64>,
+    /// The next group waits for the sync that lets it begin a new segment.
+    rotating: bool,
+    failed: bool,
+    metrics: WalMetrics,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("core", &self.options.core)
+            .field("segment", &self.segment.number)
+            .field("appended", &self.appended)
+            .field("durable", &self.durable())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Begins a new segment behind `start`. Blocks; meant for start-up.
+    ///
+    /// # Errors
+    /// [`WalError::Io`].
+    pub fn open(options: WalOptions, start: LogStart, reactor: &Reactor) -> Result<Self, WalError> {
+        let block = BLOCK as u64;
+        let bytes = options.segment_bytes;
+        assert!(bytes.is_multiple_of(block) && bytes >= 3 * block, "{bytes} is no segment size");
+        let (directory, core) = (options.directory.clone(), options.core);
+        for (number, path) in &start.unused {
+            files::rename(path, &files::spare_path(&directory, core, *number))?;
+        }
+        let mut preparer = Preparer::new(directory.clone(), core, bytes, start.next_segment);
+        let number = preparer.place().prepare(true)?;
+        let first_group = start.last_group + 1;
+        let header = header(&options, number, bytes, start.previous, first_group);
+        let (segment, direct) = begin(&preparer, header)?;
+        let synced = segment.file.sync_data();
+        synced.map_err(WalError::io("sync", &preparer.place().path(number)))?;
+        let committer = match options.path {
+            CommitPath::Ring => Committer::Ring,
+            CommitPath::Thread => {
+                let thread = CommitThread::start(core, reactor.doorbell());
+                let failed = WalError::io("start the commit thread for", &directory);
+                Committer::Thread(thread.map_err(failed)?)
+            }
+        };
+        preparer.request();
+        Ok(Self {
+            options,
+            segment,
+            direct,
+            preparer,
+            committer,
+            pending: VecDeque::new(),
+            kept: Vec::new(),
+            in_flight: None,
+            next_group: first_group,
+            synced_group: start.last_group,
+            appended: 0,
+            written: 0,
+            synced: 0,
+            claimed: 0,
+            unsettled_since: None,
+            rotating: false,
+            failed: false,
+            metrics: WalMetrics { segments: 1, ..WalMetrics::default() },
+        })
+    }
+
+    /// Adds `run` (not empty, at most [`BATCH_BYTES_MAX`]) to the log; the offset behind it. It is
+    /// kept whole: a group, and a segment, holds all of it or none. Panics when memory runs out,
+    /// as pushing to a vector does.
+    pub fn append(&mut self, run: &[u8]) -> LogOffset {
+        assert!(!run.is_empty() && run.len() <= BATCH_BYTES_MAX, "a run of {} bytes", run.len());
+        let fits = |group: &GroupBuffer| group.payload_bytes() + run.len() <= GROUP_BYTES_MAX;
+        if !self.pending.back().is_some_and(fits) {
+            let kept = self.kept.pop().map_or_else(GroupBuffer::new, Ok);
+            self.pending.push_back(kept.expect("memory for a group of the log"));
+        }
+        let group = self.pending.back_mut().expect("made above");
+        group.append(run).expect("memory for a group of the log");
+        self.appended += run.len() as u64;
+        self.metrics.appends += 1;
+        self.metrics.appended_bytes += run.len() as u64;
+        LogOffset(self.appended)
+    }
+
+    /// Starts a commit if the mode says so and none is under way. `now_ns` is monotonic.
+    ///
+    /// # Errors
+    /// Any error is final: the log takes nothing more.
+    pub fn turn_end(&mut self, now_ns: u64, reactor: &mut Reactor) -> Result<(), WalError> {
+        self.collect(now_ns)?;
+        if self.appended > self.claimed && self.unsettled_since.is_none() {
+            self.unsettled_since = Some(now_ns);
+        }
+        if self.in_flight.is_some() {
+            return Ok(());
+        }
+        let Some(step) = self.decide(now_ns) else { return Ok(()) };
+        let started = match step {
+            Step::Write { sync } => self.write_job(sync),
+            Step::Sync => Ok(self.sync_job()),
+        };
+        let job = started.inspect_err(|_| self.failed = true)?;
+        self.begin_commit(&job, now_ns);
+        match &self.committer {
+            Committer::Ring => reactor.start_log_job(job),
+            Committer::Thread(thread) => thread.submit(job),
+        }
+        Ok(())
+    }
+
+    /// Takes the outcome of a commit from the reactor.
+    ///
+    /// # Errors
+    /// The write or the sync failed: final, never to be retried.
+    pub fn on_completion(&mut self, done: LogDone, now_ns: u64) -> Result<(), WalError> {
+        let commit = self.in_flight.take().expect("an outcome belongs to a commit under way");
+        if let Err(failure) = done.outcome {
+            self.failed = true;
+            let path = self.preparer.place().path(self.segment.number);
+            return Err(WalError::Io { action: failure.action, path, source: failure.source });
+        }
+        self.metrics.observe_commit(now_ns.saturating_sub(commit.started_ns));
+        if let Some(mut write) = done.job.write {
+            self.written += commit.payload_bytes;
+            write.buffer.clear();
+            if write.buffer.is_reusable() && self.kept.len() < BUFFERS_KEPT {
+                self.kept.push(write.buffer);
+            }
+        }
+        if commit.sync {
+            self.synced = self.written;
+            self.synced_group = self.next_group - 1;
+        }
+        Ok(())
+    }
+
+    /// Takes the outcome of a commit from the commit thread, if there is one. Cheap; the pump calls
+    /// it at the start of each turn so that what became durable is told in the same turn.
+    ///
+    /// # Errors
+    /// As [`Writer::on_completion`].
+    pub fn collect(&mut self, now_ns: u64) -> Result<(), WalError> {
+        if self.failed {
+            return Err(WalError::Failed);
+        }
+        if let Committer::Thread(thread) = &self.committer
+            && let Some(done) = thread.try_collect()
+        {
+            self.on_completion(done, now_ns)?;
+        }
+        self.preparer.collect()
+    }
+
+    /// Everything up to here survives a crash of the machine; in mode `Never`: of the process.
+    pub fn durable(&self) -> LogOffset {
+        match self.options.fsync {
+            FsyncMode::Always | FsyncMode::Periodic { .. } => LogOffset(self.synced),
+            FsyncMode::Never => LogOffset(self.written),
+        }
+    }
+
+    /// Everything up to here is with the kernel.
+    pub fn written(&self) -> LogOffset {
+        LogOffset(self.written)
+    }
+
+    /// Everything appended.
+    pub fn appended(&self) -> LogOffset {
+        LogOffset(self.appended)
+    }
+
+    /// Bytes appended and not yet written: what to bound by reading less from clients.
+    pub fn backlog_bytes(&self) -> u64 {
+        self.appended - self.written
+    }
+
+    /// When the pump must call [`Writer::turn_end`] at the latest (monotonic ns); nothing when a
+    /// completion will wake it or there is nothing to do.
+    pub fn next_deadline(&self) -> Option<u64> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let interval = self.interval()?;
+        self.unsettled_since.map(|since| since + interval.as_nanos() as u64)
+    }
+
+    /// Number of the segment being written. What is appended from now on lies in it or behind it.
+    pub fn segment(&self) -> u64 {
+        self.segment.number
+    }
+
+    /// Whether writes go around the page cache; some file systems do not let them.
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Lets the segments up to and including `segment` go, in the background: their files are
+    /// recycled. The caller no longer needs what they hold.
+    ///
+    /// # Errors
+    /// [`WalError::Io`] when the job cannot start; its own errors come from a later turn.
+    pub fn release_through(&mut self, segment: u64) -> Result<(), WalError> {
+        assert!(segment < self.segment.number, "segment {segment} is still being written");
+        self.preparer.release(move |number| number <= segment)
+    }
+
+    /// Counters.
+    pub fn metrics(&self) -> WalMetrics {
+        self.metrics
+    }
+
+    /// Writes and syncs everything and ends. Blocks. Leaves an empty group behind the last, which
+    /// testifies that all before it was durable.
+    ///
+    /// # Errors
+    /// As [`Writer::turn_end`].
+    pub fn close(mut self, reactor: &mut Reactor) -> Result<WalMetrics, WalError> {
+        self.wait(reactor)?;
+        loop {
+            let job = if self.pending.is_empty() { self.sync_job() } else { self.write_job(true)? };
+            self.run_here(job)?;
+            if self.pending.is_empty() && self.synced == self.appended {
+                break;
+            }
+        }
+        if self.segment.offset + BLOCK as u64 <= self.segment.bytes {
+            let empty = self.kept.pop().map_or_else(GroupBuffer::new, Ok);
+            let failed = WalError::io("get memory for", &self.options.directory);
+            self.pending.push_back(empty.map_err(failed)?);
+            let job = self.write_job(true)?;
+            self.run_here(job)?;
+        }
+        self.preparer.finish()?;
+        Ok(self.metrics)
+    }
+
+    fn interval(&self) -> Option<Duration> {
+        match self.options.fsync {
+            FsyncMode::Always => None,
+            FsyncMode::Periodic { interval } => Some(interval),
+            FsyncMode::Never => Some(NEVER_INTERVAL),
+        }
+    }
+
+    fn decide(&self, now_ns: u64) -> Option<Step> {
+        let has_pending = !self.pending.is_empty();
+        let Some(interval) = self.interval() else {
+            return has_pending.then_some(Step::Write { sync: true });
+        };
+        let interval_ns = interval.as_nanos() as u64;
+        let due = self.unsettled_since.is_some_and(|since| now_ns >= since + interval_ns);
+        let syncs = self.options.fsync != FsyncMode::Never;
+        let gathered = self.pending.front().map_or(0, GroupBuffer::payload_bytes);
+        if has_pending && (due || self.rotating || gathered >= self.options.buffer_bytes) {
+            return Some(Step::Write { sync: due && syncs });
+        }
+        (due && syncs).then_some(Step::Sync)
+    }
+
+    /// The job that writes the oldest pending group; first a sync alone, when the group must begin
+    /// a new segment and the old one is not durable yet.
+    fn write_job(&mut self, sync: bool) -> Result<LogJob, WalError> {
+        let payload_bytes = self.pending.front().expect("the caller looked").payload_bytes();
+        let bytes = group_bytes(payload_bytes) as u64;
+        if self.segment.offset + bytes > self.segment.bytes {
+            self.rotating = self.synced < self.written;
+            if self.rotating {
+                return Ok(self.sync_job());
+            }
+            self.rotate(bytes)?;
+        }
+        let mut buffer = self.pending.pop_front().expect("seen above");
+        let group = GroupHeader {
+            core: self.options.core,
+            epoch: self.options.epoch,
+            segment: self.segment.number,
+            group: self.next_group,
+            synced_through: self.synced_group,
+            payload_bytes: payload_bytes as u32,
+        };
+        let bytes = buffer.seal(|bytes| group.encode(bytes));
+        let write = GroupWrite { buffer, bytes, offset: self.segment.offset };
+        self.next_group += 1;
+        self.segment.offset += bytes as u64;
+        Ok(LogJob { file: Arc::clone(&self.segment.file), write: Some(write), sync })
+    }
+
+    fn sync_job(&self) -> LogJob {
+        LogJob { file: Arc::clone(&self.segment.file), write: None, sync: true }
+    }
+
+    /// Notes a job as under way.
+    fn begin_commit(&mut self, job: &LogJob, now_ns: u64) {
+        let write = job.write.as_ref();
+        let payload_bytes = write.map_or(0, |write| write.buffer.payload_bytes() as u64);
+        let end = self.written + payload_bytes;
+        if job.sync || self.options.fsync == FsyncMode::Never {
+            self.claimed = end;
+            self.unsettled_since = (self.appended > end).then_some(now_ns);
+        }
+        self.metrics.commits += 1;
+        self.metrics.syncs += u64::from(job.sync);
+        self.metrics.groups += u64::from(write.is_some());
+        self.metrics.written_bytes += write.map_or(0, |write| write.bytes as u64);
+        self.in_flight = Some(InFlight { started_ns: now_ns, payload_bytes, sync: job.sync });
+    }
+
+    fn run_here(&mut self, job: LogJob) -> Result<(), WalError> {
+        self.begin_commit(&job, clock::monotonic_ns());
+        self.on_completion(job.run(), clock::monotonic_ns())
+    }
+
+    /// Waits for the commit under way.
+    fn wait(&mut self, reactor: &mut Reactor) -> Result<(), WalError> {
+        if self.failed {
+            return Err(WalError::Failed);
+        }
+        if self.in_flight.is_none() {
+            return Ok(());
+        }
+        let done = match &self.committer {
+            Committer::Thread(thread) => thread.wait(),
+            Committer::Ring => {
+                let finished = reactor.finish_log_job();
+                finished.map_err(WalError::io("wait for", &self.options.directory))?
+            }
+        };
+        self.on_completion(done, clock::monotonic_ns())
+    }
+
+    /// Begins a new segment that has room for a group of `bytes`. Everything written so far is
+    /// durable, so a valid header proves that the segment before is complete.
+    fn rotate(&mut self, bytes: u64) -> Result<(), WalError> {
+        assert_eq!(self.synced, self.written, "the old segment is durable before the new begins");
+        let needed = BLOCK as u64 + bytes;
+        let segment_bytes = self.options.segment_bytes.max(needed);
+        let prepared = if needed > self.options.segment_bytes {
+            None
+        } else {
+            self.preparer.take(self.segment.number)?
+        };
+        let number = match prepared {
+            Some(number) => number,
+            None => {
+                self.metrics.unprepared_segments += 1;
+                self.preparer.place().create_empty()?
+            }
+        };
+        let previous = Chain { segment: self.segment.number, end_offset: self.segment.offset };
+        let group = self.next_group;
+        let header = header(&self.options, number, segment_bytes, Some(previous), group);
+        let (segment, direct) = begin(&self.preparer, header)?;
+        self.segment = segment;
+        self.direct = direct;
+        self.metrics.segments += 1;
+        self.preparer.request();
+        Ok(())
+    }
+}
+
+fn header(
+    options: &WalOptions,
+    segment: u64,
+    segment_bytes: u64,
+    previous: Option<Chain>,
+    first_group: u64,
+) -> SegmentHeader {
+    SegmentHeader {
+        core: options.core,
+        segment,
+        segment_bytes,
+        epoch: options.epoch,
+        created_ms: clock::unix_ms(),
+        previous,
+        first_group,
+    }
+}
+
+/// Opens the file of the segment and writes its header, which becomes durable with the first
+/// group.
+fn begin(preparer: &Preparer, header: SegmentHeader) -> Result<(Segment, bool), WalError> {
+    let path = preparer.place().path(header.segment);
+    let (file, direct) = files::open_for_writing(&path)?;
+    let mut block = Mapping::new(BLOCK).map_err(WalError::io("get memory for", &path))?;
+    header.encode(&mut block.as_mut_slice()[..BLOCK]);
+    let written = file.write_all_at(&block.as_slice()[..BLOCK], 0);
+    written.map_err(WalError::io("write the header of", &path))?;
+    let offset = BLOCK as u64;
+    let (number, bytes) = (header.segment, header.segment_bytes);
+    Ok((Segment { file: Arc::new(file), number, bytes, offset }, direct))
+}
