@@ -254,3 +254,91 @@ fn one_thread(
 fn read_proc<T>(pid: u32, read: impl Fn(u32) -> io::Result<T>) -> Result<T, LoadError> {
     read(pid).map_err(|source| LoadError::Server { pid, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+    /// A server for one connection: `answer` gets the number of requests read so far and returns
+    /// the reply to the next one, or `None` to close.
+    fn serve(
+        mut answer: impl FnMut(usize) -> Option<&'static [u8]> + Send + 'static,
+    ) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut request = vec![0; PING.len()];
+            let mut seen = 0;
+            while stream.read_exact(&mut request).is_ok() {
+                assert_eq!(request, PING);
+                match answer(seen) {
+                    Some(reply) => stream.write_all(reply).unwrap(),
+                    None => return,
+                }
+                seen += 1;
+            }
+        });
+        addr
+    }
+
+    fn spec(addr: SocketAddr, pace: Pace, limit: Limit) -> LoadSpec {
+        let keys = KeyShape { len: 20 };
+        let mix = Mix::only(Op::Ping);
+        LoadSpec {
+            addr,
+            request: RequestSpec { protocol: Protocol::Resp, keys, value_size: 1, mix },
+            keys: KeySpace::new(1, Distribution::Uniform, 0.9, None, |id| keys.key(id)).unwrap(),
+            connections: 1,
+            pipeline: 4,
+            threads: 1,
+            pace,
+            limit,
+            warmup: Duration::ZERO,
+            cpus: vec![],
+            server_pid: None,
+            only_core: None,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn a_stall_shows_in_every_request_that_it_delayed() {
+        let stall = Duration::from_millis(200);
+        let addr = serve(move |seen| {
+            if seen == 100 {
+                thread::sleep(stall);
+            }
+            Some(b"+PONG\r\n")
+        });
+        let outcome = run(&spec(addr, Pace::Open(1_000.0), Limit::Count(500))).unwrap();
+        assert_eq!((outcome.tally.done, outcome.tally.unsent, outcome.tally.failed()), (500, 0, 0));
+        // 1,000 requests a second came due for 200 ms; half of them waited for 100 ms or more.
+        let slow = outcome.tally.latency.count_between(90_000_000, u64::MAX);
+        assert!(slow >= 90, "{slow} of 500 waited");
+    }
+
+    #[test]
+    fn a_closed_loop_sends_exactly_the_count() {
+        let addr = serve(|_| Some(b"+PONG\r\n"));
+        let outcome = run(&spec(addr, Pace::Closed, Limit::Count(1_001))).unwrap();
+        assert_eq!((outcome.tally.sent, outcome.tally.done), (1_001, 1_001));
+    }
+
+    #[test]
+    fn errors_wrong_replies_and_lost_requests_are_told_apart() {
+        let replies: [&[u8]; 3] = [b"-BUSY try later\r\n", b":1\r\n", b"+PONG\r\n"];
+        let addr = serve(move |seen| replies.get(seen).copied());
+        let outcome = run(&spec(addr, Pace::Closed, Limit::Count(4))).unwrap();
+        assert_eq!(outcome.tally.done, 1);
+        assert_eq!(outcome.tally.errors["BUSY"], 1);
+        assert_eq!(outcome.tally.errors["reply of the wrong type"], 1);
+        assert_eq!(outcome.tally.errors["request lost"], 1);
+    }
+}
