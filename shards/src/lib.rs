@@ -18,6 +18,7 @@ pub mod batch;
 pub mod shard;
 
 pub mod command;
+pub mod rdb;
 pub mod types;
 
 pub mod engine;

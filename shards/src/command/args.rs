@@ -290,7 +290,8 @@ fn is_option(spec: &ArgSpec) -> bool {
         ArgKind::OneOf(choices) => choices.iter().all(|choice| !choice.token.is_empty()),
         _ => !spec.token.is_empty(),
     };
-    spec.optional && tokened
+    // Repeated ones are handed over as raw words, for their order may matter.
+    spec.optional && tokened && !spec.repeated
 }
 
 /// Whether `word` is the token of `spec`; of alternatives, which one.

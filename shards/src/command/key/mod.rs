@@ -8,6 +8,7 @@ mod expire;
 mod inspect;
 mod rename;
 mod scan;
+mod serialize;
 mod ttl;
 
 use super::spec::CommandSpec;
@@ -37,6 +38,8 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &scan::RANDOMKEY,
     &scan::KEYS,
     &scan::SCAN,
+    &serialize::DUMP,
+    &serialize::RESTORE,
     &inspect::ENCODING,
     &inspect::IDLETIME,
     &inspect::FREQ,

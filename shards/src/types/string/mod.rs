@@ -4,8 +4,11 @@ mod append;
 mod bit;
 mod counter;
 mod decimal;
+mod extended;
+mod float;
 mod get;
 mod get_change;
+mod lcs;
 mod many;
 mod range;
 mod set;
@@ -37,4 +40,6 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &counter::DECR,
     &counter::INCRBY,
     &counter::DECRBY,
+    &float::INCRBYFLOAT,
+    &lcs::LCS,
 ];

@@ -52,11 +52,15 @@ fn getrange<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandEr
 }
 
 /// The half-open range that inclusive bounds, which may be negative or outside, mean for `length`
-/// things.
+/// things. As in Redis, an end before the first thing means the first thing.
 pub(super) fn clamp(start: i64, end: i64, length: usize) -> std::ops::Range<usize> {
-    let from_end = |index: i64| if index < 0 { index.saturating_add(length as i64) } else { index };
+    if length == 0 || (start < 0 && end < 0 && start > end) {
+        return 0..0;
+    }
+    let length = length as i64;
+    let from_end = |index: i64| if index < 0 { index.saturating_add(length) } else { index };
     let start = from_end(start).max(0) as usize;
-    let end = from_end(end).saturating_add(1).clamp(0, length as i64) as usize;
+    let end = from_end(end).clamp(0, length - 1) as usize + 1;
     if start < end { start..end } else { 0..0 }
 }
 
@@ -112,8 +116,9 @@ mod tests {
         assert_eq!(clamp(-3, -2, 5), 2..4);
         assert_eq!(clamp(3, 100, 5), 3..5);
         assert_eq!(clamp(i64::MIN, i64::MAX, 5), 0..5);
-        assert_eq!(clamp(i64::MIN, i64::MIN, 5), 0..0);
-        for (start, end) in [(4, 3), (5, 9), (-1, -3), (0, -6)] {
+        assert_eq!(clamp(i64::MIN, i64::MIN, 5), 0..1);
+        assert_eq!(clamp(0, -6, 5), 0..1);
+        for (start, end) in [(4, 3), (5, 9), (-1, -3), (-50, -100)] {
             assert!(clamp(start, end, 5).is_empty(), "{start} {end}");
         }
         assert!(clamp(0, -1, 0).is_empty());

@@ -1,0 +1,130 @@
+//! Strings of the RDB format. The two top bits of the first byte say what follows:
+//!
+//! ```text
+//! 00  length in the low six bits
+//! 01  length in the low six bits and the next byte
+//! 10  0x80: length in the next four bytes; 0x81: in the next eight; both big endian
+//! 11  0xc0, 0xc1, 0xc2: an integer of 8, 16, 32 bits, little endian, standing for its decimal
+//!     0xc3: compressed: two lengths, of the compressed and of the original bytes, then LZF
+//! ```
+
+use super::lzf::decompress;
+use crate::command::args::integer;
+
+const LENGTH_32: u8 = 0x80;
+const LENGTH_64: u8 = 0x81;
+const INTEGER_8: u8 = 0xc0;
+const INTEGER_16: u8 = 0xc1;
+const INTEGER_32: u8 = 0xc2;
+const COMPRESSED: u8 = 0xc3;
+
+/// Appends a string: canonical integers of up to 32 bits as integers, all others as they are.
+pub(super) fn write(out: &mut Vec<u8>, value: &[u8]) {
+    let number = integer(value).ok();
+    if let Some(number) = number.and_then(|number| i8::try_from(number).ok()) {
+        out.extend_from_slice(&[INTEGER_8, number.cast_unsigned()]);
+    } else if let Some(number) = number.and_then(|number| i16::try_from(number).ok()) {
+        out.push(INTEGER_16);
+        out.extend_from_slice(&number.to_le_bytes());
+    } else if let Some(number) = number.and_then(|number| i32::try_from(number).ok()) {
+        out.push(INTEGER_32);
+        out.extend_from_slice(&number.to_le_bytes());
+    } else {
+        write_length(out, value.len());
+        out.extend_from_slice(value);
+    }
+}
+
+fn write_length(out: &mut Vec<u8>, length: usize) {
+    if length < 1 << 6 {
+        out.push(length as u8);
+    } else if length < 1 << 14 {
+        out.extend_from_slice(&(0x4000 | length as u16).to_be_bytes());
+    } else {
+        out.push(LENGTH_32);
+        let length = u32::try_from(length).expect("a value is far below 4 GiB");
+        out.extend_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// The string that `input` is, to its last byte; nothing when it is anything else or longer than
+/// `bytes_max`.
+pub(super) fn read(input: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+    let value = match input {
+        [INTEGER_8, rest @ ..] => decimal(i8::from_le_bytes(rest.try_into().ok()?).into()),
+        [INTEGER_16, rest @ ..] => decimal(i16::from_le_bytes(rest.try_into().ok()?).into()),
+        [INTEGER_32, rest @ ..] => decimal(i32::from_le_bytes(rest.try_into().ok()?)),
+        [COMPRESSED, rest @ ..] => {
+            let (compressed, rest) = read_length(rest)?;
+            let (expected, rest) = read_length(rest)?;
+            if rest.len() != compressed || expected > bytes_max {
+                return None;
+            }
+            decompress(rest, expected)?
+        }
+        all => {
+            let (length, rest) = read_length(all)?;
+            if rest.len() != length {
+                return None;
+            }
+            rest.to_vec()
+        }
+    };
+    (value.len() <= bytes_max).then_some(value)
+}
+
+fn decimal(number: i32) -> Vec<u8> {
+    number.to_string().into_bytes()
+}
+
+fn read_length(input: &[u8]) -> Option<(usize, &[u8])> {
+    let (&first, rest) = input.split_first()?;
+    match first {
+        0..0x40 => Some((usize::from(first), rest)),
+        0x40..0x80 => {
+            let (&low, rest) = rest.split_first()?;
+            Some((usize::from(first & 0x3f) << 8 | usize::from(low), rest))
+        }
+        LENGTH_32 => {
+            let (bytes, rest) = rest.split_first_chunk::<4>()?;
+            Some((u32::from_be_bytes(*bytes) as usize, rest))
+        }
+        LENGTH_64 => {
+            let (bytes, rest) = rest.split_first_chunk::<8>()?;
+            Some((usize::try_from(u64::from_be_bytes(*bytes)).ok()?, rest))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_and_integer_survives() {
+        let mut values: Vec<Vec<u8>> =
+            [0, 1, 63, 64, 16_383, 16_384, 70_000].map(|length| vec![b'x'; length]).into();
+        for number in [0, -1, 127, -128, 128, 32_767, -32_768, 32_768, i64::from(i32::MIN)] {
+            values.push(number.to_string().into_bytes());
+        }
+        values.push(i64::MAX.to_string().into_bytes());
+        values.push(b"007".to_vec());
+        for value in values {
+            let mut out = Vec::new();
+            write(&mut out, &value);
+            assert_eq!(read(&out, 70_000), Some(value));
+        }
+    }
+
+    #[test]
+    fn lengths_in_every_form_are_read() {
+        assert_eq!(read(b"\x80\0\0\0\x01x", 9), Some(b"x".to_vec()));
+        assert_eq!(read(b"\x81\0\0\0\0\0\0\0\x01x", 9), Some(b"x".to_vec()));
+        assert_eq!(read(b"\x81\xff\xff\xff\xff\xff\xff\xff\xffx", 9), None);
+        assert_eq!(read(b"\x03abc", 2), None);
+        for cut in [&b""[..], b"\x40", b"\x80\0\0", b"\x81\0", b"\xc0", b"\xc1\0", b"\xc3\x01"] {
+            assert_eq!(read(cut, 9), None);
+        }
+    }
+}
