@@ -4,7 +4,7 @@
 
 use crate::command::args::{Arg, Args};
 use crate::command::deadline::{Due, TimeForm, due};
-use crate::command::error::CommandError;
+use crate::command::error::{CommandError, quote};
 use crate::command::reply::Reply;
 use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
@@ -14,20 +14,23 @@ use crate::shard::plan::Plan;
 
 const KEY: Arg = Arg(0);
 const TIME: Arg = Arg(1);
-const NX: Arg = Arg(2);
-const XX: Arg = Arg(3);
-const GT: Arg = Arg(4);
-const LT: Arg = Arg(5);
+const CONDITIONS: Arg = Arg(2);
+
+const CONDITION: &[ArgSpec] = &[
+    ArgSpec::flag("nx", "NX", "only if it has no deadline"),
+    ArgSpec::flag("xx", "XX", "only if it has a deadline"),
+    ArgSpec::flag("gt", "GT", "only if it then expires later; having none is latest"),
+    ArgSpec::flag("lt", "LT", "only if it then expires earlier; having none is latest"),
+];
 
 /// The arguments of all four, but for the one that states the time.
-const fn args(time: ArgSpec) -> [ArgSpec; 6] {
+const fn args(time: ArgSpec) -> [ArgSpec; 3] {
     [
         ArgSpec::key("key", "the key"),
         time,
-        ArgSpec::flag("nx", "NX", "only if it has no deadline"),
-        ArgSpec::flag("xx", "XX", "only if it has a deadline"),
-        ArgSpec::flag("gt", "GT", "only if it then expires later; having none is latest"),
-        ArgSpec::flag("lt", "LT", "only if it then expires earlier; having none is latest"),
+        ArgSpec::one_of("conditions", CONDITION, "XX goes with GT or LT, the others stand alone")
+            .optional()
+            .repeated(),
     ]
 }
 
@@ -94,15 +97,7 @@ fn expire(
     form: TimeForm,
     command: &'static str,
 ) -> Result<Reply<'static>, CommandError> {
-    let [nx, xx, gt, lt] = [NX, XX, GT, LT].map(|flag| args.flag(flag));
-    if nx && (xx || gt || lt) {
-        let message = "NX and XX, GT or LT options at the same time are not compatible";
-        return Err(CommandError::Invalid(message));
-    }
-    if gt && lt {
-        let message = "GT and LT options at the same time are not compatible";
-        return Err(CommandError::Invalid(message));
-    }
+    let Conditions { nx, xx, gt, lt } = Conditions::parse(args.rest(CONDITIONS))?;
     let now_ms = plan.now().unix_ms;
     let deadline = form.deadline(args.integer(TIME), now_ms, command)?;
     let key = args.bytes(KEY);
@@ -121,6 +116,48 @@ fn expire(
         }
     }
     Ok(Reply::Integer(1))
+}
+
+/// What has to hold for the deadline to be set.
+#[derive(Default)]
+struct Conditions {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+}
+
+impl Conditions {
+    fn parse(words: &[&[u8]]) -> Result<Self, CommandError> {
+        let mut found = Self::default();
+        for word in words {
+            let condition = match CONDITION
+                .iter()
+                .position(|condition| word.eq_ignore_ascii_case(condition.token.as_bytes()))
+            {
+                Some(0) => &mut found.nx,
+                Some(1) => &mut found.xx,
+                Some(2) => &mut found.gt,
+                Some(_) => &mut found.lt,
+                None => return Err(unsupported(word)),
+            };
+            *condition = true;
+        }
+        let Self { nx, xx, gt, lt } = found;
+        if nx && (xx || gt || lt) {
+            let message = "NX and XX, GT or LT options at the same time are not compatible";
+            return Err(CommandError::Invalid(message));
+        }
+        if gt && lt {
+            let message = "GT and LT options at the same time are not compatible";
+            return Err(CommandError::Invalid(message));
+        }
+        Ok(found)
+    }
+}
+
+fn unsupported(word: &[u8]) -> CommandError {
+    CommandError::Quoted { before: "Unsupported option ", found: quote(word), after: "" }
 }
 
 /// `PERSIST`.
@@ -205,7 +242,7 @@ mod tests {
                 "ERR NX and XX, GT or LT options at the same time are not compatible",
             ),
             ("EXPIRE k 5 LT GT", "ERR GT and LT options at the same time are not compatible"),
-            ("EXPIRE k 5 ZZ", "ERR syntax error"),
+            ("EXPIRE k 5 ZZ", "ERR Unsupported option ZZ"),
             ("EXPIRE k x", "ERR value is not an integer or out of range"),
             ("EXPIRE k 9223372036854775807", "ERR invalid expire time in 'expire' command"),
             ("PEXPIRE k 9223372036854775807", "ERR invalid expire time in 'pexpire' command"),
