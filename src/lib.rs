@@ -7,8 +7,10 @@ pub mod fatal;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
+pub mod process;
 pub mod settings;
 pub mod shared;
 
+pub mod health;
 pub mod protocol;
 pub mod session;

@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use synap_shards::command::table;
 
+use crate::protocol::http::table as routes;
+
+pub mod prometheus;
+pub mod registry;
+
 /// A number that one core writes and any thread may read.
 #[derive(Debug, Default)]
 pub struct Cell(AtomicU64);
@@ -52,6 +57,8 @@ pub struct CommandStat {
     pub rejected: Cell,
     /// Calls that ended in an error.
     pub failed: Cell,
+    /// Calls that found nothing: reads that answered nil.
+    pub missed: Cell,
     /// Calls by latency, see [`LATENCY_BOUNDS_NS`].
     pub buckets: [Cell; LATENCY_BOUNDS_NS.len() + 1],
 }
@@ -62,9 +69,41 @@ impl CommandStat {
         self.calls.add(1);
         self.nanoseconds.add(nanoseconds);
         self.failed.add(u64::from(failed));
-        let bucket = LATENCY_BOUNDS_NS.iter().position(|bound| nanoseconds <= *bound);
-        self.buckets[bucket.unwrap_or(LATENCY_BOUNDS_NS.len())].add(1);
+        self.buckets[latency_bucket(nanoseconds)].add(1);
     }
+}
+
+/// Status codes that are counted one by one; any other shares the last place.
+pub const HTTP_STATUSES: [u16; 22] = [
+    200, 204, 301, 400, 401, 403, 404, 405, 408, 409, 413, 414, 417, 429, 431, 500, 501, 503, 505,
+    507, 101, 0,
+];
+
+/// How one HTTP route fared on one core.
+#[derive(Debug, Default)]
+pub struct RouteStat {
+    /// Answers by status, see [`HTTP_STATUSES`].
+    pub statuses: [Cell; HTTP_STATUSES.len()],
+    /// Nanoseconds from a whole request to its answer.
+    pub nanoseconds: Cell,
+    /// Answers by latency, see [`LATENCY_BOUNDS_NS`].
+    pub buckets: [Cell; LATENCY_BOUNDS_NS.len() + 1],
+}
+
+impl RouteStat {
+    /// Notes an answer.
+    pub fn record(&self, status: u16, nanoseconds: u64) {
+        let place = HTTP_STATUSES.iter().position(|known| *known == status);
+        self.statuses[place.unwrap_or(HTTP_STATUSES.len() - 1)].add(1);
+        self.nanoseconds.add(nanoseconds);
+        self.buckets[latency_bucket(nanoseconds)].add(1);
+    }
+}
+
+/// The place of a duration among [`LATENCY_BOUNDS_NS`].
+fn latency_bucket(nanoseconds: u64) -> usize {
+    let bucket = LATENCY_BOUNDS_NS.iter().position(|bound| nanoseconds <= *bound);
+    bucket.unwrap_or(LATENCY_BOUNDS_NS.len())
 }
 
 /// What one core counts. Gauges are refreshed about ten times a second.
@@ -72,6 +111,8 @@ impl CommandStat {
 pub struct CoreMetrics {
     /// By [`table::CommandId`].
     pub commands: Vec<CommandStat>,
+    /// By [`routes::RouteId`].
+    pub routes: Vec<RouteStat>,
     /// Connections accepted.
     pub connections_received: Cell,
     /// Connections refused because there were too many.
@@ -113,6 +154,8 @@ pub struct CoreMetrics {
     pub turns: Cell,
     /// Turns that took longer than 10 ms.
     pub slow_turns: Cell,
+    /// Commands carried out in the last second.
+    pub operations_per_second: Cell,
     /// Requests sent to other cores.
     pub forwarded: Cell,
     /// Shards lent to other cores.
@@ -135,6 +178,7 @@ impl Default for CoreMetrics {
     fn default() -> Self {
         Self {
             commands: (0..table::count()).map(|_| CommandStat::default()).collect(),
+            routes: (0..routes::count()).map(|_| RouteStat::default()).collect(),
             connections_received: Cell::default(),
             connections_refused: Cell::default(),
             connections_dropped: Cell::default(),
@@ -155,6 +199,7 @@ impl Default for CoreMetrics {
             held_bytes: Cell::default(),
             turns: Cell::default(),
             slow_turns: Cell::default(),
+            operations_per_second: Cell::default(),
             forwarded: Cell::default(),
             loans: Cell::default(),
             wal_appends: Cell::default(),

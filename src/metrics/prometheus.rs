@@ -1,0 +1,256 @@
+//! The Prometheus text format 0.0.4, written from the counters of all cores. A sample that would be
+//! zero in a family with many labels is left out; the family's head never is.
+
+use std::fmt::Write as _;
+
+use synap_shards::command::spec::Family as CommandFamily;
+use synap_shards::command::table;
+
+use super::registry::{self as families, Family};
+use super::{Cell, CoreMetrics, HTTP_STATUSES, LATENCY_BOUNDS_NS};
+use crate::health::Facts;
+use crate::process;
+use crate::protocol::http::table as routes;
+
+const NANOSECONDS: f64 = 1e9;
+
+/// The whole text.
+pub fn text(facts: &Facts<'_>) -> String {
+    let mut page = Page { out: String::with_capacity(64 * 1024), facts };
+    for family in families::FAMILIES {
+        page.head(family);
+        page.samples(family);
+    }
+    page.out
+}
+
+struct Page<'f> {
+    out: String,
+    facts: &'f Facts<'f>,
+}
+
+impl Page<'_> {
+    fn head(&mut self, family: &Family) {
+        let Family { name, kind, help, .. } = family;
+        self.push(format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.name()));
+    }
+
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        self.out.write_fmt(text).expect("a string takes every write");
+    }
+
+    fn samples(&mut self, family: &Family) {
+        match *family {
+            families::BUILD_INFO => {
+                self.sample(family, &[env!("CARGO_PKG_VERSION"), "standalone"], 1.0);
+            }
+            families::UPTIME => self.sample(family, &[], self.facts.uptime_secs() as f64),
+            families::KV_OPERATIONS => self.kv_operations(family),
+            families::KV_DURATION => self.command_durations(family, true),
+            families::RESP_COMMANDS => self.commands(family),
+            families::RESP_DURATION => self.command_durations(family, false),
+            families::HTTP_REQUESTS => self.http_requests(family),
+            families::HTTP_DURATION => self.http_durations(family),
+            families::KV_KEYS => self.per_core(family, |core| &core.keys),
+            families::KV_VOLATILE_KEYS => self.per_core(family, |core| &core.volatile_keys),
+            families::TURNS => self.per_core(family, |core| &core.turns),
+            families::SLOW_TURNS => self.per_core(family, |core| &core.slow_turns),
+            families::FORWARDED => self.per_core(family, |core| &core.forwarded),
+            families::LOANS => self.per_core(family, |core| &core.loans),
+            families::WAL_FSYNC => self.fsyncs(family),
+            families::KV_MEMORY_LIMIT => {
+                self.sample(family, &[], self.facts.settings.max_memory_bytes as f64);
+            }
+            families::PROCESS_MEMORY | families::PROCESS_CPU | families::PROCESS_CPU_PERCENT => {
+                self.process(family);
+            }
+            _ => self.sums(family),
+        }
+    }
+
+    /// Families that are sums of single cells.
+    fn sums(&mut self, family: &Family) {
+        type Sum = (Family, &'static [&'static str], fn(&CoreMetrics) -> &Cell);
+        const SUMS: &[Sum] = &[
+            (families::KV_MEMORY, &["used"], |core| &core.live_bytes),
+            (families::MEMORY, &["used"], |core| &core.live_bytes),
+            (families::MEMORY, &["held"], |core| &core.held_bytes),
+            (families::CACHE_HITS, &["memory"], |core| &core.keyspace_hits),
+            (families::CACHE_MISSES, &["memory"], |core| &core.keyspace_misses),
+            (families::EXPIRED, &[], |core| &core.expired_keys),
+            (families::EVICTED, &[], |core| &core.evicted_keys),
+            (families::HTTP_CONNECTIONS, &["http"], |core| &core.http_connections),
+            (families::RESP_CONNECTIONS, &["open"], |core| &core.resp_connections),
+            (families::BYTES_READ, &[], |core| &core.bytes_received),
+            (families::BYTES_WRITTEN, &[], |core| &core.bytes_sent),
+            (families::CONNECTIONS, &["accepted"], |core| &core.connections_received),
+            (families::CONNECTIONS, &["refused"], |core| &core.connections_refused),
+            (families::CONNECTIONS, &["dropped"], |core| &core.connections_dropped),
+            (families::PROTOCOL_ERRORS, &[], |core| &core.protocol_errors),
+            (families::WAL_APPENDS, &[], |core| &core.wal_appends),
+            (families::WAL_BYTES, &[], |core| &core.wal_bytes),
+            (families::WAL_COMMITS, &[], |core| &core.wal_commits),
+            (families::WAL_SIZE, &[], |core| &core.wal_size_bytes),
+        ];
+        for (_, labels, cell) in SUMS.iter().filter(|(of, _, _)| of.name == family.name) {
+            self.sample(family, labels, self.facts.sum(*cell) as f64);
+        }
+    }
+
+    fn sample(&mut self, family: &Family, labels: &[&str], value: f64) {
+        self.line(family, "", labels, &[], value);
+    }
+
+    fn line(
+        &mut self,
+        family: &Family,
+        suffix: &str,
+        labels: &[&str],
+        more: &[(&str, &str)],
+        value: f64,
+    ) {
+        assert_eq!(labels.len(), family.labels.len(), "{}: values and labels", family.name);
+        self.push(format_args!("{}{suffix}", family.name));
+        let all = family.labels.iter().copied().zip(labels.iter().copied());
+        let mut before = '{';
+        // Values are command names, route templates and our own words: nothing to escape.
+        for (name, text) in all.chain(more.iter().copied()) {
+            self.push(format_args!("{before}{name}=\"{text}\""));
+            before = ',';
+        }
+        let end = if before == ',' { "}" } else { "" };
+        self.push(format_args!("{end} {value}\n"));
+    }
+
+    fn per_core(&mut self, family: &Family, cell: fn(&CoreMetrics) -> &Cell) {
+        for (core, metrics) in self.facts.shared.metrics.iter().enumerate() {
+            self.sample(family, &[&core.to_string()], cell(metrics).get() as f64);
+        }
+    }
+
+    /// Cumulative buckets, sum and count. `counts` ends with what is above every bound.
+    fn histogram(&mut self, family: &Family, labels: &[&str], counts: &[u64], nanoseconds: u64) {
+        let mut below = 0;
+        for (bound, count) in LATENCY_BOUNDS_NS.iter().zip(counts) {
+            below += count;
+            let le = (*bound as f64 / NANOSECONDS).to_string();
+            self.line(family, "_bucket", labels, &[("le", &le)], below as f64);
+        }
+        let all: u64 = counts.iter().sum();
+        self.line(family, "_bucket", labels, &[("le", "+Inf")], all as f64);
+        self.line(family, "_sum", labels, &[], nanoseconds as f64 / NANOSECONDS);
+        self.line(family, "_count", labels, &[], all as f64);
+    }
+
+    fn kv_operations(&mut self, family: &Family) {
+        for (index, spec) in table::commands().enumerate() {
+            if !is_kv(spec.family) {
+                continue;
+            }
+            let operation = kv_operation(spec.resp);
+            let failed = self.facts.sum(|core| &core.commands[index].failed);
+            let calls = self.facts.sum(|core| &core.commands[index].calls);
+            let misses = self.facts.sum(|core| &core.commands[index].missed);
+            let ok = calls.saturating_sub(failed).saturating_sub(misses);
+            for (status, count) in [("ok", ok), ("error", failed), ("miss", misses)] {
+                if count > 0 {
+                    self.sample(family, &[&operation, status], count as f64);
+                }
+            }
+        }
+    }
+
+    fn commands(&mut self, family: &Family) {
+        for (index, spec) in table::commands().enumerate() {
+            let failed = self.facts.sum(|core| &core.commands[index].failed);
+            let calls = self.facts.sum(|core| &core.commands[index].calls);
+            let rejected = self.facts.sum(|core| &core.commands[index].rejected);
+            let command = spec.resp.to_ascii_lowercase();
+            let ok = calls.saturating_sub(failed);
+            for (status, count) in [("ok", ok), ("error", failed), ("rejected", rejected)] {
+                if count > 0 {
+                    self.sample(family, &[&command, status], count as f64);
+                }
+            }
+        }
+    }
+
+    fn command_durations(&mut self, family: &Family, kv: bool) {
+        for (index, spec) in table::commands().enumerate() {
+            let calls = self.facts.sum(|core| &core.commands[index].calls);
+            if calls == 0 || (kv && !is_kv(spec.family)) {
+                continue;
+            }
+            let counts: Vec<u64> = (0..=LATENCY_BOUNDS_NS.len())
+                .map(|bucket| self.facts.sum(|core| &core.commands[index].buckets[bucket]))
+                .collect();
+            let nanoseconds = self.facts.sum(|core| &core.commands[index].nanoseconds);
+            let name = if kv { kv_operation(spec.resp) } else { spec.resp.to_ascii_lowercase() };
+            self.histogram(family, &[&name], &counts, nanoseconds);
+        }
+    }
+
+    fn http_requests(&mut self, family: &Family) {
+        for route in routes::ids() {
+            let (method, path) = route.label();
+            for (place, status) in HTTP_STATUSES.iter().enumerate() {
+                let count = self.facts.sum(|core| &core.routes[route.index()].statuses[place]);
+                if count == 0 {
+                    continue;
+                }
+                let text = if *status == 0 { "other".to_owned() } else { status.to_string() };
+                self.sample(family, &[method, path, &text], count as f64);
+            }
+        }
+    }
+
+    fn http_durations(&mut self, family: &Family) {
+        for route in routes::ids() {
+            let (method, path) = route.label();
+            let counts: Vec<u64> = (0..=LATENCY_BOUNDS_NS.len())
+                .map(|bucket| self.facts.sum(|core| &core.routes[route.index()].buckets[bucket]))
+                .collect();
+            if counts.iter().any(|count| *count > 0) {
+                let nanoseconds = self.facts.sum(|core| &core.routes[route.index()].nanoseconds);
+                self.histogram(family, &[method, path], &counts, nanoseconds);
+            }
+        }
+    }
+
+    /// One bucket without a bound: the log notes how many syncs and how long all took.
+    fn fsyncs(&mut self, family: &Family) {
+        let syncs = self.facts.sum(|core| &core.wal_fsyncs) as f64;
+        let nanoseconds = self.facts.sum(|core| &core.wal_fsync_nanoseconds) as f64;
+        self.line(family, "_bucket", &[], &[("le", "+Inf")], syncs);
+        self.line(family, "_sum", &[], &[], nanoseconds / NANOSECONDS);
+        self.line(family, "_count", &[], &[], syncs);
+    }
+
+    fn process(&mut self, family: &Family) {
+        let usage = process::usage();
+        if family.name == families::PROCESS_MEMORY.name {
+            self.sample(family, &["rss"], usage.rss_bytes as f64);
+            self.sample(family, &["virtual"], usage.virtual_bytes as f64);
+        } else if family.name == families::PROCESS_CPU.name {
+            self.sample(family, &[], usage.cpu_seconds);
+        } else {
+            let uptime = self.facts.uptime_secs().max(1) as f64;
+            self.sample(family, &["process"], usage.cpu_seconds / uptime * 100.0);
+        }
+    }
+}
+
+fn is_kv(family: CommandFamily) -> bool {
+    match family {
+        CommandFamily::Kv | CommandFamily::Bitmap | CommandFamily::Key => true,
+        CommandFamily::Connection | CommandFamily::Server | CommandFamily::Cluster => false,
+    }
+}
+
+/// The word dashboards know an operation by.
+fn kv_operation(resp: &str) -> String {
+    match resp {
+        "DEL" => "delete".to_owned(),
+        other => other.to_ascii_lowercase(),
+    }
+}

@@ -1,0 +1,268 @@
+//! Every metric family that is exported: name, type, help and labels. A family stands here once;
+//! [`super::prometheus`] writes them in this order, those without samples too.
+
+/// Types of the text format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Only grows, from zero at the start of the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by bucket, with a sum.
+    Histogram,
+}
+
+impl Kind {
+    /// The word behind `# TYPE`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Family {
+    /// Name, with its unit at the end.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Kind,
+    /// One line for people.
+    pub help: &'static str,
+    /// Label names in the order they are written.
+    pub labels: &'static [&'static str],
+}
+
+const fn family(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, kind, help, labels }
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+/// Version and role; always 1.
+pub const BUILD_INFO: Family =
+    family("synap_build_info", Gauge, &["version", "role"], "Version and role of this server");
+/// Seconds since the start.
+pub const UPTIME: Family =
+    family("synap_uptime_seconds", Gauge, &[], "Seconds since the server started");
+/// Calls of commands that are strings' or any key's.
+pub const KV_OPERATIONS: Family = family(
+    "synap_kv_operations_total",
+    Counter,
+    &["operation", "status"],
+    "Key-value operations carried out, by outcome",
+);
+/// Their durations.
+pub const KV_DURATION: Family = family(
+    "synap_kv_operation_duration_seconds",
+    Histogram,
+    &["operation"],
+    "Time to carry a key-value operation out",
+);
+/// Keys by core.
+pub const KV_KEYS: Family = family(
+    "synap_kv_keys_total",
+    Gauge,
+    &["shard"],
+    "Keys now, by the core whose shards hold them",
+);
+/// Keys with a deadline, by core.
+pub const KV_VOLATILE_KEYS: Family =
+    family("synap_kv_volatile_keys", Gauge, &["shard"], "Keys with a deadline now");
+/// Bytes of data.
+pub const KV_MEMORY: Family =
+    family("synap_kv_memory_bytes", Gauge, &["type"], "Bytes of live keys and values");
+/// Limit of the same.
+pub const KV_MEMORY_LIMIT: Family = family(
+    "synap_kv_memory_limit_bytes",
+    Gauge,
+    &[],
+    "Bytes of data that the server may hold; 0 is no limit",
+);
+/// Bytes of data under a second name.
+pub const MEMORY: Family = family(
+    "synap_memory_bytes",
+    Gauge,
+    &["type"],
+    "Bytes of data: live, and held from the allocator",
+);
+/// Lookups that found a key.
+pub const CACHE_HITS: Family =
+    family("synap_cache_hits_total", Counter, &["tier"], "Lookups that found their key");
+/// Lookups that did not.
+pub const CACHE_MISSES: Family =
+    family("synap_cache_misses_total", Counter, &["tier"], "Lookups that did not find their key");
+/// Expired keys.
+pub const EXPIRED: Family = family(
+    "synap_kv_expired_keys_total",
+    Counter,
+    &[],
+    "Keys removed because their deadline passed",
+);
+/// Evicted keys.
+pub const EVICTED: Family =
+    family("synap_kv_evicted_keys_total", Counter, &[], "Keys removed because memory was short");
+/// HTTP answers.
+pub const HTTP_REQUESTS: Family = family(
+    "synap_http_requests_total",
+    Counter,
+    &["method", "path", "status"],
+    "HTTP requests answered, by route and status",
+);
+/// Their durations.
+pub const HTTP_DURATION: Family = family(
+    "synap_http_request_duration_seconds",
+    Histogram,
+    &["method", "path"],
+    "Time from a whole HTTP request to its answer",
+);
+/// HTTP connections.
+pub const HTTP_CONNECTIONS: Family =
+    family("synap_http_connections", Gauge, &["type"], "HTTP connections now");
+/// Calls over RESP and HTTP.
+pub const RESP_COMMANDS: Family = family(
+    "synap_resp3_commands_total",
+    Counter,
+    &["command", "status"],
+    "Commands carried out or rejected, on whatever protocol they came",
+);
+/// Their durations.
+pub const RESP_DURATION: Family = family(
+    "synap_resp3_command_duration_seconds",
+    Histogram,
+    &["command"],
+    "Time to carry a command out",
+);
+/// RESP connections.
+pub const RESP_CONNECTIONS: Family =
+    family("synap_resp3_connections", Gauge, &["state"], "RESP connections now");
+/// Bytes from clients.
+pub const BYTES_READ: Family =
+    family("synap_resp3_bytes_read_total", Counter, &[], "Bytes read from clients");
+/// Bytes to clients.
+pub const BYTES_WRITTEN: Family =
+    family("synap_resp3_bytes_written_total", Counter, &[], "Bytes written to clients");
+/// Accepted, refused and dropped connections.
+pub const CONNECTIONS: Family = family(
+    "synap_connections_total",
+    Counter,
+    &["outcome"],
+    "Connections accepted, refused for their number, or dropped for not reading",
+);
+/// Broken requests.
+pub const PROTOCOL_ERRORS: Family =
+    family("synap_protocol_errors_total", Counter, &[], "Requests that broke their protocol");
+/// Turns of the loops.
+pub const TURNS: Family =
+    family("synap_core_turns_total", Counter, &["core"], "Turns of the core's loop");
+/// Long ones.
+pub const SLOW_TURNS: Family =
+    family("synap_core_slow_turns_total", Counter, &["core"], "Turns that took more than 10 ms");
+/// Requests sent to other cores.
+pub const FORWARDED: Family =
+    family("synap_core_forwarded_total", Counter, &["core"], "Requests sent to other cores");
+/// Shards lent.
+pub const LOANS: Family =
+    family("synap_core_loans_total", Counter, &["core"], "Shards lent to other cores");
+/// Batches appended.
+pub const WAL_APPENDS: Family =
+    family("synap_wal_appends_total", Counter, &[], "Batches appended to the log");
+/// Bytes appended.
+pub const WAL_BYTES: Family =
+    family("synap_wal_bytes_total", Counter, &[], "Bytes appended to the log");
+/// Writes.
+pub const WAL_COMMITS: Family =
+    family("synap_wal_commits_total", Counter, &[], "Writes of the log completed");
+/// Syncs and their time.
+pub const WAL_FSYNC: Family = family(
+    "synap_wal_fsync_duration_seconds",
+    Histogram,
+    &[],
+    "Syncs of the log and the time they took",
+);
+/// Size of the log.
+pub const WAL_SIZE: Family =
+    family("synap_wal_size_bytes", Gauge, &[], "Bytes of the log's segments now");
+/// Memory of the process.
+pub const PROCESS_MEMORY: Family =
+    family("synap_process_memory_bytes", Gauge, &["type"], "Memory of the process");
+/// Processor time of the process.
+pub const PROCESS_CPU: Family = family(
+    "synap_process_cpu_seconds_total",
+    Counter,
+    &[],
+    "Processor time of the process, user and system",
+);
+/// Mean use of processors.
+pub const PROCESS_CPU_PERCENT: Family = family(
+    "synap_process_cpu_usage_percent",
+    Gauge,
+    &["core"],
+    "Processor time as a share of one processor, on average since the start",
+);
+
+/// Every family, in the order they are written.
+pub const FAMILIES: &[Family] = &[
+    BUILD_INFO,
+    UPTIME,
+    KV_OPERATIONS,
+    KV_DURATION,
+    KV_KEYS,
+    KV_VOLATILE_KEYS,
+    KV_MEMORY,
+    KV_MEMORY_LIMIT,
+    MEMORY,
+    CACHE_HITS,
+    CACHE_MISSES,
+    EXPIRED,
+    EVICTED,
+    HTTP_REQUESTS,
+    HTTP_DURATION,
+    HTTP_CONNECTIONS,
+    RESP_COMMANDS,
+    RESP_DURATION,
+    RESP_CONNECTIONS,
+    BYTES_READ,
+    BYTES_WRITTEN,
+    CONNECTIONS,
+    PROTOCOL_ERRORS,
+    TURNS,
+    SLOW_TURNS,
+    FORWARDED,
+    LOANS,
+    WAL_APPENDS,
+    WAL_BYTES,
+    WAL_COMMITS,
+    WAL_FSYNC,
+    WAL_SIZE,
+    PROCESS_MEMORY,
+    PROCESS_CPU,
+    PROCESS_CPU_PERCENT,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn families_are_unique_documented_and_well_named() {
+        let mut names = BTreeSet::new();
+        for family in FAMILIES {
+            assert!(names.insert(family.name), "{} stands twice", family.name);
+            assert!(family.name.starts_with("synap_"), "{}", family.name);
+            assert!(!family.help.is_empty() && !family.help.contains('\n'), "{}", family.name);
+            if family.kind == Kind::Counter {
+                assert!(family.name.ends_with("_total"), "{}", family.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Answers to OPTIONS: which methods a path has, and leave for browsers (the Fetch standard's CORS
+//! protocol) where the origin is on the list.
+
+use super::context::HttpContext;
+use super::decode::HttpRequest;
+use super::response;
+use super::route::Routed;
+use smallvec::SmallVec;
+use synap_shards::command::spec::Method;
+
+/// Seconds for which a browser may remember the answer.
+const MAX_AGE_SECS: &str = "600";
+/// Headers that a page may send.
+const HEADERS: &str = "authorization, content-type, x-api-key, accept";
+
+/// `GET, HEAD, POST, OPTIONS`: what `Allow` says.
+pub(super) fn method_list(methods: &[Method]) -> String {
+    let mut list = String::new();
+    for method in methods {
+        list.push_str(method.name());
+        list.push_str(if *method == Method::Get { ", HEAD, " } else { ", " });
+    }
+    list.push_str("OPTIONS");
+    list
+}
+
+pub(super) fn options(
+    request: &HttpRequest<'_>,
+    allowed: SmallVec<[Method; 3]>,
+    context: HttpContext,
+) -> Routed {
+    if allowed.is_empty() {
+        return super::route::refuse(&super::error::HttpError::new(404, "Not found"), context);
+    }
+    let allow = method_list(&allowed);
+    let mut headers: SmallVec<[(&str, &str); 6]> = SmallVec::new();
+    headers.push(("Allow", &allow));
+    let asks = request.header("access-control-request-method").is_some();
+    if let (true, Some(origin)) = (asks, context.origin.as_deref()) {
+        headers.push(("Access-Control-Allow-Origin", origin));
+        headers.push(("Access-Control-Allow-Methods", &allow));
+        headers.push(("Access-Control-Allow-Headers", HEADERS));
+        headers.push(("Access-Control-Max-Age", MAX_AGE_SECS));
+        headers.push(("Vary", "Origin"));
+    }
+    let mut out = Vec::with_capacity(256);
+    response::without_body(&mut out, &context, &headers);
+    drop(headers);
+    Routed::Direct { response: out, status: 204, context }
+}

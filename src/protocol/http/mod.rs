@@ -1,0 +1,25 @@
+//! HTTP/1.1 and 1.0. In reading order: [`decode`] turns bytes into requests, [`route`] a request
+//! into the words of a command, [`respond`] a reply into the answer.
+//!
+//! Routes are what the commands declare plus a few of the server's own; nothing here knows what a
+//! command does.
+
+mod chunked;
+mod context;
+mod cors;
+pub mod decode;
+mod echo;
+pub mod error;
+mod head;
+mod input;
+pub mod openapi;
+pub mod respond;
+mod response;
+pub mod route;
+mod shape;
+pub mod table;
+pub mod words;
+
+pub use context::HttpContext;
+pub use head::{Header, Verb};
+pub(crate) use shape::human_bytes;

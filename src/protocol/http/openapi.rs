@@ -1,0 +1,283 @@
+//! The description of the HTTP interface (OpenAPI 3.0.3), made from the same tables as the routes,
+//! so that it cannot differ from them. Built once, when it is first asked for.
+
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec, Method};
+
+use super::route::parameter;
+use super::table::{Own, ROUTES, Route, Shape, Target};
+use crate::protocol::json as text;
+
+static JSON: LazyLock<String> = LazyLock::new(|| document().to_string());
+
+static YAML: LazyLock<String> = LazyLock::new(|| {
+    let mut out = String::new();
+    yaml_value(&document(), 0, &mut out);
+    out
+});
+
+/// The document as JSON.
+pub fn json() -> &'static str {
+    &JSON
+}
+
+/// The document as YAML.
+pub fn yaml() -> &'static str {
+    &YAML
+}
+
+fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in ROUTES.iter() {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.name().to_ascii_lowercase()] = operation(route);
+    }
+    json!({
+        "openapi": "3.0.3",
+        "info": {
+            "title": "Synap",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": { "Error": {
+                "type": "object",
+                "required": ["error", "code"],
+                "properties": {
+                    "error": { "type": "string" },
+                    "code": { "type": "integer" },
+                },
+            } },
+            "securitySchemes": {
+                "basic": { "type": "http", "scheme": "basic" },
+                "bearer": { "type": "http", "scheme": "bearer" },
+            },
+        },
+    })
+}
+
+fn operation(route: &'static Route) -> Value {
+    let mut operation = match route.target {
+        Target::Command(id) => command_operation(route, id.spec()),
+        Target::Own(own) => own_operation(route, own),
+    };
+    let words = route.path.split('/').filter(|part| !part.is_empty());
+    let name: Vec<&str> = words.map(|part| part.trim_matches(|c| c == '{' || c == '}')).collect();
+    operation["operationId"] =
+        Value::from(format!("{}_{}", route.method.name().to_ascii_lowercase(), name.join("_")));
+    operation
+}
+
+fn command_operation(route: &'static Route, spec: &CommandSpec) -> Value {
+    let in_path: Vec<&str> = route.path.split('/').filter_map(parameter).collect();
+    let mut parameters: Vec<Value> = in_path.iter().map(|name| path_parameter(name)).collect();
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for arg in spec.args.iter().filter(|arg| !fills(arg, &in_path)) {
+        inputs(arg, &mut properties, &mut required);
+    }
+    for (name, schema) in answer_inputs(route.shape) {
+        properties.insert((*name).to_owned(), json!({ "type": *schema }));
+    }
+    let mut operation = json!({
+        "summary": spec.summary,
+        "tags": [spec.family.name()],
+        "responses": responses(route.shape),
+    });
+    if route.method == Method::Post {
+        if !properties.is_empty() {
+            let needed = !required.is_empty();
+            let mut schema = json!({ "type": "object", "properties": properties });
+            if needed {
+                schema["required"] = Value::from(required);
+            }
+            operation["requestBody"] = json!({
+                "required": needed,
+                "content": { "application/json": { "schema": schema } },
+            });
+        }
+    } else {
+        parameters.extend(properties.into_iter().map(|(name, schema)| {
+            let needed = required.contains(&name);
+            json!({ "name": name, "in": "query", "required": needed, "schema": schema })
+        }));
+    }
+    operation["parameters"] = Value::from(parameters);
+    operation
+}
+
+fn own_operation(route: &'static Route, own: Own) -> Value {
+    let (summary, media_type) = match own {
+        Own::Health => ("Health of the server", "application/json"),
+        Own::HealthOf => ("Health of a part of the server", "application/json"),
+        Own::Metrics => ("Counters and gauges for Prometheus", "text/plain"),
+        Own::Info => ("Facts about the server by section", "application/json"),
+        Own::KvStats => ("Totals of the key-value store", "application/json"),
+        Own::OpenapiJson => ("This document as JSON", "application/json"),
+        Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
+    };
+    let mut parameters: Vec<Value> =
+        route.path.split('/').filter_map(parameter).map(path_parameter).collect();
+    if own == Own::Info {
+        parameters.push(json!({
+            "name": "section", "in": "query", "required": false, "schema": { "type": "string" },
+        }));
+    }
+    json!({
+        "summary": summary,
+        "tags": ["server"],
+        "parameters": parameters,
+        "responses": {
+            "200": { "description": "Done", "content": { media_type: { "schema": {} } } },
+            "default": error_response(),
+        },
+    })
+}
+
+fn path_parameter(name: &str) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+}
+
+/// Whether a parameter of the path fills `arg`.
+fn fills(arg: &ArgSpec, in_path: &[&str]) -> bool {
+    in_path.iter().any(|name| *name == arg.name || (*name == "key" && arg.name == "keys"))
+}
+
+/// Inputs that shape the answer and are no arguments of the command.
+fn answer_inputs(shape: Shape) -> &'static [(&'static str, &'static str)] {
+    match shape {
+        Shape::KvGet => &[("type", "string"), ("format", "string")],
+        Shape::Bare => &[("type", "string")],
+        Shape::KvSet => &[("ttl", "integer")],
+        Shape::Keys => &[("limit", "integer")],
+        Shape::Scan => &[("prefix", "string")],
+        _ => &[],
+    }
+}
+
+fn inputs(arg: &ArgSpec, properties: &mut Map<String, Value>, required: &mut Vec<String>) {
+    match arg.kind {
+        ArgKind::OneOf(choices) => {
+            choices.iter().for_each(|choice| inputs(choice, properties, &mut Vec::new()));
+        }
+        ArgKind::Block(parts) if !arg.repeated => {
+            parts.iter().for_each(|part| inputs(part, properties, required));
+        }
+        _ => {
+            let mut schema = schema(arg);
+            schema["description"] = Value::from(arg.doc);
+            properties.insert(arg.name.to_owned(), schema);
+            let defaulted = matches!(arg.name, "amount" | "cursor" | "pattern" | "seconds");
+            if !arg.optional && !defaulted {
+                required.push(arg.name.to_owned());
+            }
+        }
+    }
+}
+
+fn schema(arg: &ArgSpec) -> Value {
+    let one = match arg.kind {
+        ArgKind::Key | ArgKind::Pattern => json!({ "type": "string" }),
+        ArgKind::Integer => json!({ "type": "integer", "format": "int64" }),
+        ArgKind::Float => json!({ "type": "number", "format": "double" }),
+        ArgKind::Flag => json!({ "type": "boolean", "default": false }),
+        // Any JSON value.
+        ArgKind::Bytes | ArgKind::OneOf(_) => json!({}),
+        ArgKind::Block(_) => json!({ "type": "array", "items": {} }),
+    };
+    if arg.repeated { json!({ "type": "array", "items": one, "minItems": 1 }) } else { one }
+}
+
+fn responses(shape: Shape) -> Value {
+    let fields: &[(&str, &str)] = match shape {
+        Shape::Bare | Shape::KvGet | Shape::Own => &[],
+        Shape::Field(name) => return ok(json!({ "type": "object", "required": [name] })),
+        Shape::Flag(name) => &[(name, "boolean")],
+        Shape::KvSet => &[("success", "boolean"), ("key", "string"), ("written", "boolean")],
+        Shape::Mset => &[("success", "boolean"), ("count", "integer")],
+        Shape::Deleted => &[("deleted", "boolean"), ("key", "string")],
+        Shape::Rename | Shape::RenameNx | Shape::Copy => {
+            &[("success", "boolean"), ("source", "string"), ("destination", "string")]
+        }
+        Shape::Ttl => &[("ttl", "integer")],
+        Shape::KeyType => &[("key", "string"), ("type", "string")],
+        Shape::KeyExists => &[("key", "string"), ("exists", "boolean")],
+        Shape::MemoryUsage => &[("key", "string"), ("bytes", "integer"), ("human", "string")],
+        Shape::Keys => &[("keys", "array"), ("count", "integer")],
+        Shape::Scan => &[("keys", "array"), ("cursor", "string"), ("count", "integer")],
+        Shape::Flush => &[("flushed", "integer")],
+        Shape::Slowlog => &[("entries", "array"), ("total", "integer")],
+        Shape::SlowlogReset => &[("success", "boolean")],
+        Shape::Clients => &[("clients", "array"), ("count", "integer")],
+    };
+    if fields.is_empty() {
+        return ok(json!({}));
+    }
+    let mut properties = Map::new();
+    for (name, kind) in fields {
+        let mut schema = json!({ "type": kind });
+        if *kind == "array" {
+            schema["items"] = json!({});
+        }
+        schema["nullable"] = Value::from(shape == Shape::Ttl);
+        properties.insert((*name).to_owned(), schema);
+    }
+    ok(json!({ "type": "object", "properties": properties }))
+}
+
+fn ok(schema: Value) -> Value {
+    json!({
+        "200": { "description": "Done", "content": { "application/json": { "schema": schema } } },
+        "default": error_response(),
+    })
+}
+
+fn error_response() -> Value {
+    json!({
+        "description": "Refused",
+        "content": { "application/json": {
+            "schema": { "$ref": "#/components/schemas/Error" },
+        } },
+    })
+}
+
+/// YAML in block style. Strings are quoted as in JSON, which YAML 1.2 reads the same.
+fn yaml_value(value: &Value, depth: usize, out: &mut String) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, member) in members {
+                yaml_line(depth, &quoted(name), ":", member, out);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for item in items {
+                yaml_line(depth, "-", "", item, out);
+            }
+        }
+        _ => {
+            out.push_str(&value.to_string());
+            out.push('\n');
+        }
+    }
+}
+
+fn yaml_line(depth: usize, lead: &str, mark: &str, value: &Value, out: &mut String) {
+    out.extend(std::iter::repeat_n("  ", depth));
+    out.push_str(lead);
+    out.push_str(mark);
+    let nested = match value {
+        Value::Object(members) => !members.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        _ => false,
+    };
+    out.push(if nested { '\n' } else { ' ' });
+    yaml_value(value, depth + 1, out);
+}
+
+fn quoted(name: &str) -> String {
+    let mut bytes = Vec::new();
+    text::write_str(&mut bytes, name);
+    String::from_utf8(bytes).expect("a quoted string is UTF-8")
+}

@@ -1,0 +1,137 @@
+//! From a reply to the answer: status, headers, JSON body in the shape of the route.
+
+use synap_shards::command::error::CommandError;
+use synap_shards::command::reply::Reply;
+
+use super::context::{HttpContext, ValueForm};
+use super::error::HttpError;
+use super::response::{self, JSON};
+use super::shape;
+use super::table::Shape;
+use crate::protocol::json;
+
+/// Appends the answer to a request whose command replied `reply`, and returns its status code.
+pub fn respond(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) -> u16 {
+    if let Reply::Error(error) = reply {
+        return refuse(context, error, out);
+    }
+    let shape = context.route.route().map_or(Shape::Bare, |route| route.shape);
+    if let Some(error) = shape::absence(shape, context, reply) {
+        write_error(context, error.status, &error.message, out);
+        return error.status;
+    }
+    let content_type = match (reply, context.form) {
+        (Reply::Bytes(_), ValueForm::Raw) if !context.full => "application/octet-stream",
+        _ => JSON,
+    };
+    let open = response::open(out, context, 200, content_type, &[], hint(shape, reply));
+    shape::write(shape, context, reply, out);
+    response::close(out, context, &open);
+    200
+}
+
+/// The likely length of the body; a wrong guess only costs a move of the body.
+fn hint(shape: Shape, reply: &Reply<'_>) -> usize {
+    match (shape, reply) {
+        (_, Reply::Bytes(bytes)) => bytes.len() + 2,
+        (Shape::Field(_) | Shape::Flag(_), _) => 16,
+        _ => 50,
+    }
+}
+
+/// Appends a whole answer.
+pub(super) fn write(
+    context: &HttpContext,
+    status: u16,
+    content_type: &str,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let open = response::open(out, context, status, content_type, &[], body.len());
+    out.extend_from_slice(body);
+    response::close(out, context, &open);
+}
+
+/// Appends an answer with a JSON body that the caller made.
+pub(crate) fn write_json(context: &HttpContext, status: u16, body: &[u8], out: &mut Vec<u8>) {
+    write(context, status, JSON, body, out);
+}
+
+/// Appends an answer with a text body of the Prometheus format.
+pub(crate) fn write_metrics(context: &HttpContext, body: &[u8], out: &mut Vec<u8>) {
+    write(context, 200, "text/plain; version=0.0.4; charset=utf-8", body, out);
+}
+
+/// Appends a refusal.
+pub(super) fn write_error(context: &HttpContext, status: u16, message: &str, out: &mut Vec<u8>) {
+    let headers: &[(&str, &str)] = match status {
+        401 => &[("WWW-Authenticate", "Basic realm=\"synap\", Bearer")],
+        429 | 503 => &[("Retry-After", "1")],
+        _ => &[],
+    };
+    write_error_with(context, status, message, headers, out);
+}
+
+pub(super) fn write_error_with(
+    context: &HttpContext,
+    status: u16,
+    message: &str,
+    headers: &[(&str, &str)],
+    out: &mut Vec<u8>,
+) {
+    let open = response::open(out, context, status, JSON, headers, message.len() + 24);
+    out.extend_from_slice(b"{\"error\":");
+    json::write_str(out, message);
+    out.extend_from_slice(b",\"code\":");
+    json::write_u64(out, u64::from(status));
+    out.push(b'}');
+    response::close(out, context, &open);
+}
+
+fn refuse(context: &HttpContext, error: &CommandError, out: &mut Vec<u8>) -> u16 {
+    let HttpError { status, message } = of_command(context, error);
+    write_error(context, status, &message, out);
+    status
+}
+
+/// Status and text of what a command refuses with.
+fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
+    match error {
+        CommandError::UnknownCommand { .. } | CommandError::UnknownSubcommand { .. } => {
+            HttpError::with(400, format!("Unknown command: {error}"))
+        }
+        CommandError::WrongArity { .. } | CommandError::Syntax => {
+            HttpError::with(400, format!("Invalid request: {error}"))
+        }
+        CommandError::NotInteger
+        | CommandError::NotFloat
+        | CommandError::Overflow
+        | CommandError::NanOrInfinity
+        | CommandError::StringTooLong { .. }
+        | CommandError::KeyTooLong { .. } => {
+            HttpError::with(400, format!("Invalid value: {error}"))
+        }
+        CommandError::InvalidExpire { .. } => HttpError::with(400, format!("Invalid TTL: {error}")),
+        CommandError::WrongType => HttpError::with(400, format!("WRONGTYPE {error}")),
+        CommandError::NoSuchKey => shape::key_not_found(context),
+        CommandError::BusyKey => HttpError::with(409, format!("Key already exists: {error}")),
+        CommandError::OutOfMemory => HttpError::new(507, "Memory limit exceeded"),
+        CommandError::Busy => HttpError::with(503, error.to_string()),
+        CommandError::Moved { .. } => HttpError::with(301, format!("MOVED {error}")),
+        CommandError::Disabled { .. } => HttpError::with(403, format!("Forbidden: {error}")),
+        CommandError::Denied { code, .. } => match *code {
+            "NOPERM" => HttpError::with(403, format!("Forbidden: {error}")),
+            _ => HttpError::with(401, format!("Unauthorized: {error}")),
+        },
+        CommandError::Coded { code, .. } => match *code {
+            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => {
+                HttpError::with(503, format!("{code} {error}"))
+            }
+            "READONLY" => HttpError::new(403, "Forbidden: read-only replica"),
+            _ => HttpError::with(400, format!("{code} {error}")),
+        },
+        CommandError::Invalid(_) | CommandError::Quoted { .. } => {
+            HttpError::with(400, format!("Invalid request: {error}"))
+        }
+    }
+}

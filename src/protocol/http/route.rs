@@ -1,0 +1,318 @@
+//! From a request to what has to be done: the words of a command, one of the server's own answers,
+//! or an answer that is ready.
+//!
+//! Static segments win over parameters, and a route that has the method wins over one that has not.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use smallvec::SmallVec;
+use synap_shards::command::spec::Method;
+
+use super::context::HttpContext;
+use super::decode::HttpRequest;
+use super::error::HttpError;
+use super::head::Verb;
+use super::input::{self, Inputs};
+use super::respond;
+use super::table::{Own, ROUTES, Route, RouteId, Target};
+use super::words::OwnedWords;
+use super::{cors, echo, openapi};
+
+/// Settings that concern HTTP alone; fixed at start-up.
+#[derive(Clone, Default, Debug)]
+pub struct HttpOptions {
+    /// Any request below this path is answered with itself; none when absent. Begins with `/`.
+    pub echo_prefix: Option<String>,
+    /// Origins that a browser may call from; `*` is any. Empty: no cross-origin headers at all.
+    pub cors_origins: Vec<String>,
+}
+
+/// What has to be done for a request. Every request is answered in order, whatever this is.
+#[derive(Debug)]
+pub enum Routed {
+    /// Run this command and give its reply to [`respond::respond`].
+    Command {
+        /// Name and arguments.
+        words: OwnedWords,
+        /// For the answer.
+        context: HttpContext,
+    },
+    /// The answer is written.
+    Direct {
+        /// Head and body.
+        response: Vec<u8>,
+        /// Its status code.
+        status: u16,
+        /// For the connection and the counters.
+        context: HttpContext,
+    },
+    /// Write the answer with [`crate::health::answer`].
+    Builtin {
+        /// Which, and what is asked of it.
+        builtin: Builtin,
+        /// For the answer.
+        context: HttpContext,
+    },
+}
+
+/// Answers that need nothing but what all cores may look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Builtin {
+    /// Health of the server.
+    Health,
+    /// Health of a part of it.
+    HealthOf(Component),
+    /// Prometheus text.
+    Metrics,
+    /// Facts by section.
+    Info(Section),
+    /// Totals of the key-value store.
+    KvStats,
+}
+
+/// Parts whose health can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Component {
+    /// Keys and values.
+    Kv,
+    /// The log.
+    Persistence,
+    /// Copies on other machines.
+    Replication,
+}
+
+/// Sections of `/info`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Section {
+    /// All of them.
+    All,
+    /// The process.
+    Server,
+    /// Bytes.
+    Memory,
+    /// Totals since the start.
+    Stats,
+    /// Role and copies.
+    Replication,
+    /// Keys.
+    Keyspace,
+    /// Cluster mode.
+    Cluster,
+}
+
+/// Parameters of a path in order, percent-decoded.
+pub(super) type Params<'a> = SmallVec<[(&'static str, Cow<'a, str>); 2]>;
+
+/// Decides what has to be done for `request`.
+pub fn route<'a>(request: &'a HttpRequest<'_>, options: &HttpOptions) -> Routed {
+    if let Some(prefix) = &options.echo_prefix
+        && echo::is_below(request.path, prefix)
+    {
+        let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
+        return echo::answer(request, context);
+    }
+    if request.verb == Verb::Options {
+        let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
+        return cors::options(request, allowed(request.path), context);
+    }
+    // The parameters live as long as the request itself, not as long as its input.
+    let path: &str = request.path;
+    let matched = method(request.verb).and_then(|method| find(method, path));
+    let Some((id, route, raw)) = matched else {
+        let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
+        return unmatched(request, context);
+    };
+    let context = HttpContext::new(id, request, &options.cors_origins);
+    match dispatch(route, &raw, request, context.clone()) {
+        Ok(routed) => routed,
+        Err(error) => refuse(&error, context),
+    }
+}
+
+/// The answer to what [`super::decode`] could not read; the connection ends with it.
+pub fn broken(error: &HttpError) -> Routed {
+    refuse(error, HttpContext::closing(RouteId::NONE))
+}
+
+fn dispatch<'a>(
+    route: &'static Route,
+    raw: &RawParams<'a>,
+    request: &'a HttpRequest<'_>,
+    mut context: HttpContext,
+) -> Result<Routed, HttpError> {
+    let params = decode_params(route, raw)?;
+    match route.target {
+        Target::Command(id) => {
+            let inputs = Inputs::new(params, request.query, &request.body)?;
+            let words = input::words(route, id, &inputs, request, &mut context)?;
+            Ok(Routed::Command { words, context })
+        }
+        Target::Own(own) => {
+            let inputs = Inputs::new(params, request.query, b"")?;
+            own_route(own, &inputs, context)
+        }
+    }
+}
+
+fn own_route(own: Own, inputs: &Inputs<'_>, context: HttpContext) -> Result<Routed, HttpError> {
+    let builtin = match own {
+        Own::Health => Builtin::Health,
+        Own::HealthOf => Builtin::HealthOf(component(inputs)?),
+        Own::Metrics => Builtin::Metrics,
+        Own::Info => Builtin::Info(section(inputs)?),
+        Own::KvStats => Builtin::KvStats,
+        Own::OpenapiJson => {
+            return Ok(direct(context, "application/json", openapi::json().as_bytes()));
+        }
+        Own::OpenapiYaml => {
+            return Ok(direct(context, "application/yaml", openapi::yaml().as_bytes()));
+        }
+    };
+    Ok(Routed::Builtin { builtin, context })
+}
+
+fn component(inputs: &Inputs<'_>) -> Result<Component, HttpError> {
+    match inputs.text("component").as_deref() {
+        Some("kv") => Ok(Component::Kv),
+        Some("persistence") => Ok(Component::Persistence),
+        Some("replication") => Ok(Component::Replication),
+        _ => Err(HttpError::new(404, "Not found")),
+    }
+}
+
+fn section(inputs: &Inputs<'_>) -> Result<Section, HttpError> {
+    match inputs.text("section").as_deref() {
+        None | Some("all") => Ok(Section::All),
+        Some("server") => Ok(Section::Server),
+        Some("memory") => Ok(Section::Memory),
+        Some("stats") => Ok(Section::Stats),
+        Some("replication") => Ok(Section::Replication),
+        Some("keyspace") => Ok(Section::Keyspace),
+        Some("cluster") => Ok(Section::Cluster),
+        Some(_) => Err(HttpError::bad(
+            "Invalid request: section is one of all, server, memory, stats, replication, \
+             keyspace, cluster",
+        )),
+    }
+}
+
+fn direct(context: HttpContext, content_type: &str, body: &[u8]) -> Routed {
+    let mut response = Vec::with_capacity(body.len() + 256);
+    respond::write(&context, 200, content_type, body, &mut response);
+    Routed::Direct { response, status: 200, context }
+}
+
+pub(super) fn refuse(error: &HttpError, context: HttpContext) -> Routed {
+    let mut response = Vec::with_capacity(256);
+    respond::write_error(&context, error.status, &error.message, &mut response);
+    Routed::Direct { response, status: error.status, context }
+}
+
+fn unmatched(request: &HttpRequest<'_>, context: HttpContext) -> Routed {
+    let allowed = allowed(request.path);
+    if allowed.is_empty() {
+        return refuse(&HttpError::new(404, "Not found"), context);
+    }
+    let mut response = Vec::with_capacity(256);
+    let allow = cors::method_list(&allowed);
+    let headers = [("Allow", allow.as_str())];
+    let message = "Method not allowed";
+    respond::write_error_with(&context, 405, message, &headers, &mut response);
+    Routed::Direct { response, status: 405, context }
+}
+
+fn method(verb: Verb) -> Option<Method> {
+    match verb {
+        Verb::Get | Verb::Head => Some(Method::Get),
+        Verb::Post => Some(Method::Post),
+        Verb::Delete => Some(Method::Delete),
+        Verb::Put | Verb::Options | Verb::Other => None,
+    }
+}
+
+/// The methods that `path` is served with; `*` is served with all of them.
+fn allowed(path: &str) -> SmallVec<[Method; 3]> {
+    let all = [Method::Get, Method::Post, Method::Delete];
+    all.into_iter().filter(|method| path == "*" || find(*method, path).is_some()).collect()
+}
+
+/// Parameters as they stand in the path.
+type RawParams<'a> = SmallVec<[&'a str; 2]>;
+
+fn decode_params<'a>(route: &'static Route, raw: &RawParams<'a>) -> Result<Params<'a>, HttpError> {
+    let names = route.path.split('/').filter_map(parameter);
+    names.zip(raw).map(|(name, text)| Ok((name, input::percent_decode(text, false)?))).collect()
+}
+
+/// The name in a segment `{name}` of a declared path.
+pub(super) fn parameter(segment: &'static str) -> Option<&'static str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// A node of the tree of segments.
+#[derive(Default)]
+struct Node {
+    fixed: Vec<(&'static str, Self)>,
+    parameter: Option<Box<Self>>,
+    routes: [Option<usize>; 3],
+}
+
+static TREE: LazyLock<Node> = LazyLock::new(|| {
+    let mut root = Node::default();
+    for (index, route) in ROUTES.iter().enumerate() {
+        root.add(index, route);
+    }
+    root
+});
+
+impl Node {
+    fn add(&mut self, index: usize, route: &'static Route) {
+        let mut node = self;
+        for segment in route.path.split('/').skip(1) {
+            node = if parameter(segment).is_some() {
+                &mut **node.parameter.get_or_insert_default()
+            } else {
+                let at = node.fixed.iter().position(|(name, _)| *name == segment);
+                let at = at.unwrap_or_else(|| {
+                    node.fixed.push((segment, Self::default()));
+                    node.fixed.len() - 1
+                });
+                &mut node.fixed[at].1
+            };
+        }
+        node.routes[route.method as usize] = Some(index);
+    }
+
+    /// The depth of the recursion is that of the deepest route, not that of the path.
+    fn find<'p>(&self, method: Method, path: &'p str, raw: &mut RawParams<'p>) -> Option<usize> {
+        let (segment, rest) = match path.split_once('/') {
+            Some((segment, rest)) => (segment, Some(rest)),
+            None => (path, None),
+        };
+        let enter = |node: &Self, raw: &mut RawParams<'p>| match rest {
+            Some(rest) => node.find(method, rest, raw),
+            None => node.routes[method as usize],
+        };
+        if let Some((_, node)) = self.fixed.iter().find(|(name, _)| *name == segment)
+            && let Some(found) = enter(node, raw)
+        {
+            return Some(found);
+        }
+        if segment.is_empty() {
+            return None;
+        }
+        raw.push(segment);
+        let found = self.parameter.as_ref().and_then(|node| enter(node, raw));
+        if found.is_none() {
+            raw.pop();
+        }
+        found
+    }
+}
+
+fn find(method: Method, path: &str) -> Option<(RouteId, &'static Route, RawParams<'_>)> {
+    let mut raw = RawParams::new();
+    let index = TREE.find(method, path.strip_prefix('/')?, &mut raw)?;
+    Some((RouteId::at(index + 1), &ROUTES[index], raw))
+}

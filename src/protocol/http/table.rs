@@ -1,0 +1,202 @@
+//! Which routes exist: those that the commands declare, those that serve a command under a second
+//! path, and the server's own. Built once; a route's number is the same on every core.
+
+use std::sync::LazyLock;
+
+use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
+use synap_shards::command::table::{self, CommandId};
+
+/// Number of a route, for counters: below [`count`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RouteId(u16);
+
+impl RouteId {
+    /// Requests that matched no route, or could not be decoded.
+    pub const NONE: Self = Self(0);
+
+    pub(super) fn at(index: usize) -> Self {
+        Self(u16::try_from(index).expect("there are a few hundred routes"))
+    }
+
+    /// Position, below [`count`].
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Method and path with its parameters in braces, for labels and documents.
+    pub fn label(self) -> (&'static str, &'static str) {
+        match self.route() {
+            Some(route) => (route.method.name(), route.path),
+            None => ("other", "unmatched"),
+        }
+    }
+
+    pub(super) fn route(self) -> Option<&'static Route> {
+        ROUTES.get(self.index().checked_sub(1)?)
+    }
+}
+
+/// Number of route numbers: every route, and one for what matches none.
+pub fn count() -> usize {
+    ROUTES.len() + 1
+}
+
+/// Every route number.
+pub fn ids() -> impl Iterator<Item = RouteId> {
+    (0..count()).map(RouteId::at)
+}
+
+/// What answers on a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Target {
+    Command(CommandId),
+    Own(Own),
+}
+
+/// Routes of the server itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Own {
+    Health,
+    HealthOf,
+    Metrics,
+    Info,
+    KvStats,
+    OpenapiJson,
+    OpenapiYaml,
+}
+
+/// How a reply becomes a body: [`JsonReply`] with the names resolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Shape {
+    Bare,
+    Field(&'static str),
+    Flag(&'static str),
+    KvSet,
+    KvGet,
+    Mset,
+    Deleted,
+    Rename,
+    RenameNx,
+    Copy,
+    Ttl,
+    KeyType,
+    KeyExists,
+    MemoryUsage,
+    Keys,
+    Scan,
+    Flush,
+    Slowlog,
+    SlowlogReset,
+    Clients,
+    /// The route's own code writes the body.
+    Own,
+}
+
+impl Shape {
+    /// How many leading arguments the answer repeats.
+    pub(super) fn echoes(self) -> usize {
+        match self {
+            Self::Rename | Self::RenameNx | Self::Copy => 2,
+            Self::KvSet | Self::Deleted | Self::KeyType | Self::KeyExists | Self::MemoryUsage => 1,
+            Self::Ttl => 1,
+            Self::Bare
+            | Self::Field(_)
+            | Self::Flag(_)
+            | Self::KvGet
+            | Self::Mset
+            | Self::Keys
+            | Self::Scan
+            | Self::Flush
+            | Self::Slowlog
+            | Self::SlowlogReset
+            | Self::Clients
+            | Self::Own => 0,
+        }
+    }
+
+    /// The shape a command names; nothing when no shape has this name.
+    fn of(json: JsonReply) -> Option<Self> {
+        Some(match json {
+            JsonReply::Bare => Self::Bare,
+            JsonReply::Field(name) => Self::Field(name),
+            JsonReply::Flag(name) => Self::Flag(name),
+            JsonReply::Shape(name) => match name {
+                "kv_set" => Self::KvSet,
+                "kv_get" => Self::KvGet,
+                "mset" => Self::Mset,
+                "deleted" => Self::Deleted,
+                "rename" => Self::Rename,
+                "renamenx" => Self::RenameNx,
+                "copy" => Self::Copy,
+                "ttl" => Self::Ttl,
+                "key_type" => Self::KeyType,
+                "key_exists" => Self::KeyExists,
+                "memory_usage" => Self::MemoryUsage,
+                "keys" => Self::Keys,
+                "scan" => Self::Scan,
+                "flush" => Self::Flush,
+                "slowlog" => Self::Slowlog,
+                "slowlog_reset" => Self::SlowlogReset,
+                "clients" => Self::Clients,
+                _ => return None,
+            },
+        })
+    }
+}
+
+/// One route.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) target: Target,
+    pub(super) shape: Shape,
+}
+
+/// Second paths to commands: their parameter fills an argument that holds several keys, or their
+/// command does not declare them.
+const MORE: &[(&str, HttpRoute)] = &[
+    ("DEL", HttpRoute::delete("/kv/del/{key}", JsonReply::Shape("deleted"))),
+    ("DEL", HttpRoute::delete("/key/{key}", JsonReply::Shape("deleted"))),
+    ("EXISTS", HttpRoute::get("/kv/{key}/exists", JsonReply::Flag("exists"))),
+    ("EXISTS", HttpRoute::get("/key/{key}/exists", JsonReply::Shape("key_exists"))),
+    ("SLOWLOG GET", HttpRoute::get("/slowlog", JsonReply::Shape("slowlog"))),
+    ("SLOWLOG RESET", HttpRoute::delete("/slowlog", JsonReply::Shape("slowlog_reset"))),
+    ("CLIENT LIST", HttpRoute::get("/clients", JsonReply::Shape("clients"))),
+];
+
+const OWN: &[(&str, Own)] = &[
+    ("/health", Own::Health),
+    ("/health/{component}", Own::HealthOf),
+    ("/metrics", Own::Metrics),
+    ("/info", Own::Info),
+    ("/kv/stats", Own::KvStats),
+    ("/openapi.json", Own::OpenapiJson),
+    ("/openapi.yaml", Own::OpenapiYaml),
+];
+
+/// Every route, in the order of the reference.
+pub(super) static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(build);
+
+fn build() -> Vec<Route> {
+    let declared =
+        table::commands().flat_map(|spec| spec.http.iter().map(|route| (spec.resp, *route)));
+    let mut routes: Vec<Route> = declared
+        .chain(MORE.iter().copied())
+        .filter_map(|(name, route)| {
+            Some(Route {
+                method: route.method,
+                path: route.path,
+                target: Target::Command(table::by_name(name.as_bytes())?),
+                shape: Shape::of(route.json)?,
+            })
+        })
+        .collect();
+    routes.extend(OWN.iter().map(|(path, own)| Route {
+        method: Method::Get,
+        path,
+        target: Target::Own(*own),
+        shape: Shape::Own,
+    }));
+    routes
+}
