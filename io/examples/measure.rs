@@ -130,7 +130,7 @@ fn serve_uring(listener: TcpListener, stopped: &AtomicBool) -> u64 {
                     let mut buffer = buffers.pop().unwrap_or_default();
                     buffer.extend_from_slice(reactor.bytes(&chunk));
                     reactor.recycle(chunk);
-                    reactor.send(conn, buffer);
+                    reactor.send_lazily(conn, buffer);
                 }
                 Completion::Sent { mut buffer, .. } => {
                     buffer.clear();
