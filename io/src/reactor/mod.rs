@@ -357,9 +357,9 @@ impl Reactor {
         self.begin_send(conn, bytes, false);
     }
 
-    /// As [`Reactor::send`], for a caller that holds nothing back for this connection: a `Sent` that
-    /// comes at once does not keep the next turn from sleeping, and is delivered when that turn
-    /// ends. Saves the system call that would only fetch the `Sent`.
+    /// As [`Reactor::send`], for a caller that holds nothing back for this connection: a `Sent`
+    /// that comes at once does not keep the next turn from sleeping, and is delivered when that
+    /// turn ends. Saves the system call that would only fetch the `Sent`.
     pub fn send_lazily(&mut self, conn: ConnId, bytes: Vec<u8>) {
         self.begin_send(conn, bytes, true);
     }
