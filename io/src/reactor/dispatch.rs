@@ -186,7 +186,8 @@ impl Reactor {
             self.in_flight -= 1;
             self.counters.sends += 1;
             self.counters.sent_bytes += sending.buffer.len() as u64;
-            self.ready.push_back(Completion::Sent { conn, buffer: sending.buffer });
+            // In front, because the peer's answer to these very bytes may have been reaped already.
+            self.ready.push_front(Completion::Sent { conn, buffer: sending.buffer });
             self.settle(conn);
         }
         self.silent = silent;
