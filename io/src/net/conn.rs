@@ -26,6 +26,8 @@ pub(crate) enum Receive {
 pub(crate) struct Sending {
     pub(crate) buffer: Vec<u8>,
     pub(crate) sent: usize,
+    /// Handed over so that only failure is reported: silence after the enter means success.
+    pub(crate) silent: bool,
 }
 
 #[derive(Debug)]

@@ -143,6 +143,8 @@ impl Reactor {
         let slot = self.slots.get_mut(conn).expect("a slot outlives its requests");
         slot.in_flight -= 1;
         let sending = slot.sending.as_mut().expect("a send completes once");
+        // If it was silent, its silence is broken; what is left of it waits for room.
+        sending.silent = false;
         match event.outcome() {
             Ok(bytes) => {
                 self.counters.sent_bytes += u64::from(bytes);
@@ -168,6 +170,27 @@ impl Reactor {
             },
         }
         self.settle(conn);
+    }
+
+    /// Completes the silent sends: all queued requests have been taken by the kernel and every
+    /// failure has been reaped, so those not heard of are done.
+    pub(super) fn settle_silent(&mut self) {
+        if self.silent.is_empty() || !self.ring.is_drained() {
+            return;
+        }
+        let mut silent = std::mem::take(&mut self.silent);
+        for conn in silent.drain(..) {
+            let Some(slot) = self.slots.get_mut(conn) else { continue };
+            let Some(sending) = slot.sending.take_if(|sending| sending.silent) else { continue };
+            slot.in_flight -= 1;
+            self.in_flight -= 1;
+            self.counters.sends += 1;
+            self.counters.sent_bytes += sending.buffer.len() as u64;
+            // In front, because the peer's answer to these very bytes may have been reaped already.
+            self.ready.push_front(Completion::Sent { conn, buffer: sending.buffer });
+            self.settle(conn);
+        }
+        self.silent = silent;
     }
 
     fn on_cancelled(&mut self, conn: ConnId, event: Event) {

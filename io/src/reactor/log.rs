@@ -51,6 +51,7 @@ impl Reactor {
             self.ring.fill();
             self.ring.enter_and_sleep(DROP_WAIT)?;
             self.reap();
+            self.settle_silent();
         }
     }
 

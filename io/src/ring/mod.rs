@@ -179,6 +179,11 @@ impl Ring {
         true
     }
 
+    /// Whether the kernel has taken everything that was queued.
+    pub(crate) fn is_drained(&mut self) -> bool {
+        self.waiting.is_empty() && self.uring.submission().is_empty()
+    }
+
     /// Submits what is queued and runs what is due, without sleeping. No system call when there is
     /// neither.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
