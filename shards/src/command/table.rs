@@ -51,9 +51,10 @@ pub fn lookup(words: &[&[u8]]) -> Result<CommandId, CommandError> {
     let name = words.first().copied().unwrap_or_default();
     match TABLE.get(name) {
         Some(Entry::Command(id)) => Ok(*id),
-        Some(Entry::Container(name, subcommands)) => {
+        Some(Entry::Container { name, bare, subcommands }) => {
             let Some(word) = words.get(1) else {
-                return Err(CommandError::WrongArity { command: name.to_ascii_lowercase() });
+                let arity = || CommandError::WrongArity { command: name.to_ascii_lowercase() };
+                return bare.ok_or_else(arity);
             };
             let found = subcommands.iter().find(|id| {
                 id.spec().subcommand().is_some_and(|sub| word.eq_ignore_ascii_case(sub.as_bytes()))
@@ -76,7 +77,7 @@ pub fn by_name(name: &[u8]) -> Option<CommandId> {
 /// The subcommands of a container, or nothing when there is no container of this name.
 pub fn subcommands(name: &[u8]) -> Option<&'static [CommandId]> {
     match TABLE.get(name) {
-        Some(Entry::Container(_, subcommands)) => Some(subcommands),
+        Some(Entry::Container { subcommands, .. }) => Some(subcommands),
         Some(Entry::Command(_)) | None => None,
     }
 }
@@ -97,7 +98,12 @@ fn unknown(words: &[&[u8]]) -> CommandError {
 
 enum Entry {
     Command(CommandId),
-    Container(&'static str, Vec<CommandId>),
+    /// A command of subcommands; `bare` when it means something alone (`COMMAND`).
+    Container {
+        name: &'static str,
+        bare: Option<CommandId>,
+        subcommands: Vec<CommandId>,
+    },
 }
 
 /// An open-addressed table over upper-case names; a power of two well above the number of names.
@@ -131,12 +137,17 @@ impl Table {
     fn add(&mut self, spec: &'static CommandSpec, id: CommandId) {
         let name = spec.container();
         let at = self.place(name.as_bytes());
-        let slot = self.slots[at].get_or_insert_with(|| match spec.subcommand() {
-            None => (name, Entry::Command(id)),
-            Some(_) => (name, Entry::Container(name, Vec::new())),
-        });
-        if let (_, Entry::Container(_, subcommands)) = slot {
-            subcommands.push(id);
+        let (_, entry) = self.slots[at].get_or_insert((name, Entry::Command(id)));
+        if spec.subcommand().is_none() {
+            return;
+        }
+        match entry {
+            Entry::Container { subcommands, .. } => subcommands.push(id),
+            Entry::Command(first) => {
+                // The name alone is a command only if it was declared before its subcommands.
+                let bare = (*first != id).then_some(*first);
+                *entry = Entry::Container { name, bare, subcommands: vec![id] };
+            }
         }
     }
 

@@ -1,6 +1,137 @@
-//! Commands of this family.
+//! Declarations of the commands that concern the server and its administration. The session of
+//! the server carries them out, on one core or on each.
 
-use super::spec::CommandSpec;
+mod command;
+mod config;
+mod watch;
+
+use super::spec::{Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run};
 
 /// The family's commands.
-pub const COMMANDS: &[&CommandSpec] = &[];
+pub const COMMANDS: &[&CommandSpec] = &[
+    &command::COMMAND_BARE,
+    &command::COUNT,
+    &command::INFO,
+    &command::DOCS,
+    &command::LIST,
+    &command::GETKEYS,
+    &command::GETKEYSANDFLAGS,
+    &command::HELP,
+    &INFO,
+    &config::GET,
+    &config::SET,
+    &config::RESETSTAT,
+    &config::REWRITE,
+    &config::HELP,
+    &watch::SLOWLOG_GET,
+    &watch::SLOWLOG_LEN,
+    &watch::SLOWLOG_RESET,
+    &watch::SLOWLOG_HELP,
+    &watch::LATENCY_LATEST,
+    &watch::LATENCY_HISTORY,
+    &watch::LATENCY_RESET,
+    &watch::LATENCY_HISTOGRAM,
+    &watch::LATENCY_HELP,
+    &watch::MEMORY_STATS,
+    &watch::MEMORY_DOCTOR,
+    &watch::MEMORY_HELP,
+    &watch::KVSTATS,
+    &TIME,
+    &LOLWUT,
+    &ROLE,
+    &REPLICAOF,
+    &SLAVEOF,
+    &SHUTDOWN,
+];
+
+const BASE: CommandSpec = CommandSpec {
+    id: "",
+    resp: "",
+    family: Family::Server,
+    access: Access::Admin,
+    keys: Keys::None,
+    atomicity: Atomicity::Single,
+    args: &[],
+    reply: ReplySpec::Ok,
+    http: &[],
+    flags: Flags::NO_SCRIPT,
+    since: "0.1.0",
+    summary: "",
+    complexity: "O(1)",
+    run: Run::Session,
+};
+
+const INFO: CommandSpec = CommandSpec {
+    id: "server.info",
+    resp: "INFO",
+    access: Access::Open,
+    args: &[ArgSpec::bytes("section", "names of sections, or all, default, everything")
+        .optional()
+        .repeated()],
+    reply: ReplySpec::Text,
+    flags: Flags::RANDOM,
+    summary: "Answers facts and figures about the server",
+    ..BASE
+};
+
+const TIME: CommandSpec = CommandSpec {
+    id: "server.time",
+    resp: "TIME",
+    access: Access::Open,
+    reply: ReplySpec::Array,
+    flags: Flags::FAST.and(Flags::RANDOM),
+    summary: "Answers the time of the server: Unix seconds and microseconds",
+    ..BASE
+};
+
+const LOLWUT: CommandSpec = CommandSpec {
+    id: "server.lolwut",
+    resp: "LOLWUT",
+    access: Access::Open,
+    reply: ReplySpec::Text,
+    flags: Flags::FAST,
+    summary: "Answers the version of the server",
+    ..BASE
+};
+
+const ROLE: CommandSpec = CommandSpec {
+    id: "server.role",
+    resp: "ROLE",
+    reply: ReplySpec::Array,
+    flags: Flags::FAST.and(Flags::NO_SCRIPT),
+    summary: "Answers the role in replication",
+    ..BASE
+};
+
+const SOURCE: &[ArgSpec] = &[ArgSpec::bytes("host", "NO"), ArgSpec::bytes("port", "ONE")];
+
+const REPLICAOF: CommandSpec = CommandSpec {
+    id: "server.replicaof",
+    resp: "REPLICAOF",
+    args: SOURCE,
+    summary: "With NO ONE: follows no other server, which is always so",
+    ..BASE
+};
+
+const SLAVEOF: CommandSpec = CommandSpec { id: "server.slaveof", resp: "SLAVEOF", ..REPLICAOF };
+
+const SHUTDOWN: CommandSpec = CommandSpec {
+    id: "server.shutdown",
+    resp: "SHUTDOWN",
+    args: &[
+        ArgSpec::one_of(
+            "save",
+            &[
+                ArgSpec::flag("nosave", "NOSAVE", "write no image of the data; none is written"),
+                ArgSpec::flag("save", "SAVE", "refuse unless the data is kept on disk"),
+            ],
+            "what becomes of the data",
+        )
+        .optional(),
+        ArgSpec::flag("now", "NOW", "wait for no replica; there is none"),
+        ArgSpec::flag("force", "FORCE", "go down even if the data is not kept on disk"),
+        ArgSpec::flag("abort", "ABORT", "call a shutdown off"),
+    ],
+    summary: "Ends the server; what was acknowledged is in the log",
+    ..BASE
+};
