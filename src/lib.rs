@@ -11,6 +11,9 @@ pub mod process;
 pub mod settings;
 pub mod shared;
 
+pub mod latency;
+pub mod slowlog;
+
 pub mod health;
 pub mod protocol;
 pub mod session;

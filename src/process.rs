@@ -19,18 +19,33 @@ pub struct Usage {
     pub virtual_bytes: u64,
     /// Seconds of processor time, user and system, of all threads.
     pub cpu_seconds: f64,
+    /// The part of them that was spent in the kernel.
+    pub cpu_system_seconds: f64,
 }
 
 /// Reads the use of resources. A few system calls; for scrapes, not for requests on the hot path.
 pub fn usage() -> Usage {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let [user, system] = cpu_seconds(&stat);
     Usage {
         rss_bytes: kibibytes(&status, "VmRSS:"),
         rss_peak_bytes: kibibytes(&status, "VmHWM:"),
         virtual_bytes: kibibytes(&status, "VmSize:"),
-        cpu_seconds: cpu_seconds(&stat),
+        cpu_seconds: user + system,
+        cpu_system_seconds: system,
     }
+}
+
+/// Bytes of memory of the machine.
+pub fn machine_bytes() -> u64 {
+    kibibytes(&fs::read_to_string("/proc/meminfo").unwrap_or_default(), "MemTotal:")
+}
+
+/// Name and release of the operating system, and the kind of machine.
+pub fn system() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {} {}", release.trim(), std::env::consts::ARCH)
 }
 
 fn kibibytes(status: &str, name: &str) -> u64 {
@@ -39,11 +54,14 @@ fn kibibytes(status: &str, name: &str) -> u64 {
     number.unwrap_or(0) * KIB
 }
 
-/// Fields 14 and 15 of `proc_pid_stat(5)`; the second field, in parentheses, may hold anything.
-fn cpu_seconds(stat: &str) -> f64 {
-    let Some((_, rest)) = stat.rsplit_once(')') else { return 0.0 };
-    let ticks = rest.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f64>().ok());
-    ticks.sum::<f64>() / TICKS_PER_SECOND
+/// Seconds in user and in system mode: fields 14 and 15 of `proc_pid_stat(5)`; the second field, in
+/// parentheses, may hold anything.
+fn cpu_seconds(stat: &str) -> [f64; 2] {
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    [11, 12].map(|index| {
+        let ticks = fields.split_whitespace().nth(index).and_then(|word| word.parse::<f64>().ok());
+        ticks.unwrap_or(0.0) / TICKS_PER_SECOND
+    })
 }
 
 #[cfg(test)]
@@ -55,13 +73,14 @@ mod tests {
         let usage = usage();
         assert!(usage.rss_bytes > 0 && usage.rss_bytes <= usage.rss_peak_bytes);
         assert!(usage.virtual_bytes >= usage.rss_bytes);
+        assert!(machine_bytes() > usage.rss_bytes && system().starts_with("Linux "));
     }
 
     #[test]
     fn fields_are_found_behind_a_name_with_blanks() {
         let stat = "7 (a ) b) S 1 1 1 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 0";
-        assert!((cpu_seconds(stat) - 2.0).abs() < f64::EPSILON);
-        assert!(cpu_seconds("").abs() < f64::EPSILON);
+        assert_eq!(cpu_seconds(stat), [1.5, 0.5]);
+        assert_eq!(cpu_seconds(""), [0.0, 0.0]);
         assert_eq!(kibibytes("VmRSS:\t  12 kB\n", "VmRSS:"), 12 * 1024);
     }
 }

@@ -127,6 +127,12 @@ pub struct CoreMetrics {
     pub bytes_received: Cell,
     /// Bytes written to sockets.
     pub bytes_sent: Cell,
+    /// Commands carried out per second, lately.
+    pub commands_per_second: Cell,
+    /// Bytes read per second, lately.
+    pub bytes_received_per_second: Cell,
+    /// Bytes written per second, lately.
+    pub bytes_sent_per_second: Cell,
     /// Requests that broke their protocol.
     pub protocol_errors: Cell,
     /// Lookups that found a key.
@@ -186,6 +192,9 @@ impl Default for CoreMetrics {
             resp_connections: Cell::default(),
             bytes_received: Cell::default(),
             bytes_sent: Cell::default(),
+            commands_per_second: Cell::default(),
+            bytes_received_per_second: Cell::default(),
+            bytes_sent_per_second: Cell::default(),
             protocol_errors: Cell::default(),
             keyspace_hits: Cell::default(),
             keyspace_misses: Cell::default(),

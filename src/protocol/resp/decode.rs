@@ -34,6 +34,7 @@ impl Default for RespLimits {
 }
 
 /// What the input begins with.
+#[expect(clippy::large_enum_variant, reason = "a request is the usual case and stays off the heap")]
 #[derive(Clone, PartialEq, Debug)]
 pub enum Decoded<'a> {
     /// A request, at least one word.

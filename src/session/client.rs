@@ -1,0 +1,189 @@
+//! One connection: who it is and how it speaks. Kept on the core that accepted it.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use synap_shards::command::table::CommandId;
+use synap_shards::id::CoreId;
+
+use crate::protocol::resp::encode::Protocol;
+
+/// The kind of port that a connection came in on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// The RESP port that all cores share.
+    Resp,
+    /// The RESP port of one core, for cluster-aware clients.
+    RespShard,
+    /// HTTP.
+    Http,
+}
+
+/// Whether a client wants replies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplyMode {
+    /// To every command.
+    #[default]
+    On,
+    /// To none.
+    Off,
+    /// To every command but the next.
+    SkipNext,
+}
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Number, unique in the life of the process.
+    pub id: u64,
+    /// Name given by the client; empty without.
+    pub name: String,
+    /// Name of the client library; empty when unknown.
+    pub lib_name: String,
+    /// Version of the client library; empty when unknown.
+    pub lib_ver: String,
+    /// Address of the other side.
+    pub peer: SocketAddr,
+    /// Address of this side.
+    pub local: SocketAddr,
+    /// Unix milliseconds at which it was accepted.
+    pub created_ms: u64,
+    /// Unix milliseconds of the last request.
+    pub active_ms: u64,
+    /// Version of RESP it speaks.
+    pub protocol: Protocol,
+    /// The port it came in on.
+    pub listener: Listener,
+    /// Whether it wants replies.
+    pub reply_mode: ReplyMode,
+    /// Whether the request being carried out gets no reply.
+    pub(super) skipping: bool,
+    /// `CLIENT NO-EVICT`; connections are never closed to save memory, so it is only shown.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`: its lookups do not count as uses.
+    pub no_touch: bool,
+    /// Requests so far.
+    pub commands: u64,
+    /// The last command.
+    pub last_command: Option<CommandId>,
+    /// Bytes received that are not carried out yet.
+    pub query_bytes: usize,
+    /// Bytes of the buffer for them.
+    pub query_capacity: usize,
+    /// Bytes of replies that are not written yet.
+    pub output_bytes: usize,
+    /// Bytes of the buffer for them.
+    pub output_capacity: usize,
+}
+
+/// The number of the client that a core accepted as its `nth`, counted from 1: unique in the
+/// process without asking anyone.
+pub fn client_id(nth: u64, core: CoreId, cores: usize) -> u64 {
+    nth * cores as u64 + core.index() as u64
+}
+
+impl Client {
+    /// A connection that was just accepted.
+    pub fn new(
+        id: u64,
+        peer: SocketAddr,
+        local: SocketAddr,
+        listener: Listener,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            lib_name: String::new(),
+            lib_ver: String::new(),
+            peer,
+            local,
+            created_ms: now_ms,
+            active_ms: now_ms,
+            protocol: Protocol::default(),
+            listener,
+            reply_mode: ReplyMode::On,
+            skipping: false,
+            no_evict: false,
+            no_touch: false,
+            commands: 0,
+            last_command: None,
+            query_bytes: 0,
+            query_capacity: 0,
+            output_bytes: 0,
+            output_capacity: 0,
+        }
+    }
+
+    /// Notes that a request begins; of an unknown command there is no `command`. Answers whether
+    /// its reply is to be sent. [`super::run`] knows that too and answers accordingly.
+    #[inline]
+    pub fn begin(&mut self, command: Option<CommandId>, now_ms: u64) -> bool {
+        self.commands += 1;
+        self.active_ms = now_ms;
+        if command.is_some() {
+            self.last_command = command;
+        }
+        match self.reply_mode {
+            ReplyMode::On => {
+                self.skipping = false;
+                true
+            }
+            ReplyMode::Off => false,
+            ReplyMode::SkipNext => {
+                self.reply_mode = ReplyMode::On;
+                self.skipping = true;
+                false
+            }
+        }
+    }
+
+    /// Back to the state of a new connection (`RESET`).
+    pub(super) fn reset(&mut self) {
+        self.name.clear();
+        self.protocol = Protocol::default();
+        self.reply_mode = ReplyMode::On;
+        self.skipping = false;
+        self.no_evict = false;
+        self.no_touch = false;
+    }
+
+    /// Facts on one line, without its end, under the names of Redis.
+    pub fn describe(&self, now_ms: u64) -> String {
+        let seconds = |since: u64| now_ms.saturating_sub(since) / 1000;
+        let mut line = String::with_capacity(320);
+        let mut add = |text: std::fmt::Arguments<'_>| {
+            line.write_fmt(text).expect("a string takes all that is written to it");
+        };
+        add(format_args!("id={} addr={} laddr={} fd=-1", self.id, self.peer, self.local));
+        add(format_args!(" name={} age={}", self.name, seconds(self.created_ms)));
+        add(format_args!(" idle={} flags={} db=0", seconds(self.active_ms), self.flags()));
+        add(format_args!(" sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={}", self.query_bytes));
+        add(format_args!(" qbuf-free={}", self.query_capacity.saturating_sub(self.query_bytes)));
+        add(format_args!(" argv-mem=0 multi-mem=0 rbs={}", self.output_capacity));
+        add(format_args!(" rbp=0 obl={} oll=0 omem=0", self.output_bytes));
+        add(format_args!(" tot-mem={} events=r", self.query_capacity + self.output_capacity));
+        add(format_args!(" cmd={} user=default redir=-1", self.last_command_name()));
+        add(format_args!(" resp={} lib-name={}", self.protocol.number(), self.lib_name));
+        add(format_args!(" lib-ver={} tot-cmds={}", self.lib_ver, self.commands));
+        line
+    }
+
+    fn flags(&self) -> &'static str {
+        match (self.no_evict, self.no_touch) {
+            (false, false) => "N",
+            (true, false) => "e",
+            (false, true) => "T",
+            (true, true) => "eT",
+        }
+    }
+
+    fn last_command_name(&self) -> String {
+        self.last_command.map_or_else(|| "NULL".into(), |id| barred_name(id.spec().resp))
+    }
+}
+
+/// A command's name as Redis shows it: lower case, subcommands behind a bar.
+pub(super) fn barred_name(resp: &str) -> String {
+    resp.to_ascii_lowercase().replace(' ', "|")
+}

@@ -1,0 +1,164 @@
+//! `PING`, `ECHO`, `HELLO`, `AUTH`, `SELECT`, `QUIT`, `RESET`, and the `HELP` of every command of
+//! subcommands.
+//!
+//! There are no users yet, so the default user needs no password, as in a Redis without one.
+
+use synap_shards::command::args::{Arg, Args, integer};
+use synap_shards::command::error::CommandError;
+use synap_shards::command::reply::Reply;
+use synap_shards::command::spec::{ArgKind, ArgSpec};
+use synap_shards::command::table;
+
+use super::client::Listener;
+use super::clients::check_name;
+use super::{Handler, REDIS_VERSION, SessionContext, Then};
+use crate::protocol::resp::encode::Protocol;
+
+pub(super) const HANDLERS: &[(&str, Handler)] = &[
+    ("connection.ping", ping),
+    ("connection.echo", |_, args| Ok(Reply::owned(args.bytes(Arg(0)).to_vec()))),
+    ("connection.hello", hello),
+    ("connection.auth", auth),
+    ("connection.select", select),
+    ("connection.quit", quit),
+    ("connection.reset", reset),
+    ("client.help", help),
+    ("cluster.help", help),
+    ("command.help", help),
+    ("config.help", help),
+    ("latency.help", help),
+    ("memory.help", help),
+    ("slowlog.help", help),
+];
+
+type Answer = Result<Reply<'static>, CommandError>;
+
+fn ping(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    Ok(match args.opt_bytes(Arg(0)) {
+        None => Reply::Status("PONG"),
+        Some(message) => Reply::owned(message.to_vec()),
+    })
+}
+
+const WRONG_PASSWORD: CommandError = CommandError::Denied {
+    code: "WRONGPASS",
+    message: "invalid username-password pair or user is disabled.",
+};
+
+fn check_user(user: &[u8]) -> Result<(), CommandError> {
+    if user == b"default" { Ok(()) } else { Err(WRONG_PASSWORD) }
+}
+
+fn auth(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    const USER: Arg = Arg(0);
+    match args.opt_bytes(USER) {
+        None => Err(CommandError::Invalid(
+            "AUTH <password> called without any password configured for the default user. Are \
+             you sure your configuration is correct?",
+        )),
+        Some(user) => check_user(user).map(|()| Reply::Ok),
+    }
+}
+
+fn hello(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    const VERSION: Arg = Arg(0);
+    const AUTH: Arg = Arg(1);
+    const SETNAME: Arg = Arg(2);
+    let protocol = match args.opt_bytes(VERSION).map(integer) {
+        None => cx.client.protocol,
+        Some(Ok(2)) => Protocol::Resp2,
+        Some(Ok(3)) => Protocol::Resp3,
+        Some(Ok(_)) => {
+            let message = "unsupported protocol version";
+            return Err(CommandError::Coded { code: "NOPROTO", message });
+        }
+        Some(Err(_)) => {
+            let message = "Protocol version is not an integer or out of range";
+            return Err(CommandError::Invalid(message));
+        }
+    };
+    if let [user, _] = args.rest(AUTH) {
+        check_user(user)?;
+    }
+    if let Some(name) = args.opt_bytes(SETNAME) {
+        cx.client.name = check_name(name)?;
+    }
+    cx.client.protocol = protocol;
+    Ok(greeting(cx))
+}
+
+fn greeting(cx: &SessionContext<'_>) -> Reply<'static> {
+    let mode = match cx.client.listener {
+        Listener::RespShard => "cluster",
+        Listener::Resp | Listener::Http => "standalone",
+    };
+    let pair = |name: &'static str, value| (Reply::borrowed(name.as_bytes()), value);
+    Reply::Map(vec![
+        // Client libraries look for this name before they use what Redis has.
+        pair("server", Reply::string("redis")),
+        pair("version", Reply::string(REDIS_VERSION)),
+        pair("proto", Reply::Integer(cx.client.protocol.number())),
+        pair("id", Reply::Integer(cx.client.id as i64)),
+        pair("mode", Reply::string(mode)),
+        pair("role", Reply::string("master")),
+        pair("modules", Reply::Array(Vec::new())),
+    ])
+}
+
+/// There is one database. Another is refused rather than taken for the same, so that nobody finds
+/// the data of two applications mixed.
+fn select(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    match args.integer(Arg(0)) {
+        0 => Ok(Reply::Ok),
+        _ => Err(CommandError::Invalid("DB index is out of range")),
+    }
+}
+
+fn quit(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
+    cx.then = Then::Close;
+    Ok(Reply::Ok)
+}
+
+fn reset(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
+    cx.client.reset();
+    Ok(Reply::Status("RESET"))
+}
+
+/// The subcommands of a command with their arguments and summaries, from the table.
+fn help(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    let container = args.words()[0];
+    let subcommands = table::subcommands(container).unwrap_or_default();
+    let name = String::from_utf8_lossy(container).to_ascii_uppercase();
+    let head = format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+    let mut lines = vec![Reply::string(head)];
+    for spec in subcommands.iter().map(|id| id.spec()) {
+        let mut usage = spec.subcommand().unwrap_or_default().to_owned();
+        spec.args.iter().for_each(|arg| add_usage(arg, &mut usage));
+        lines.push(Reply::string(usage));
+        lines.push(Reply::string(format!("    {}.", spec.summary)));
+    }
+    Ok(Reply::Array(lines))
+}
+
+fn add_usage(arg: &ArgSpec, usage: &mut String) {
+    let mut text = arg.token.to_owned();
+    match arg.kind {
+        ArgKind::Flag => {}
+        ArgKind::OneOf(choices) => {
+            let words: Vec<&str> = choices.iter().map(|choice| choice.token).collect();
+            text.push_str(&words.join("|"));
+        }
+        ArgKind::Block(parts) => parts.iter().for_each(|part| add_usage(part, &mut text)),
+        ArgKind::Key | ArgKind::Bytes | ArgKind::Integer | ArgKind::Float | ArgKind::Pattern => {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&format!("<{}>", arg.name));
+        }
+    }
+    if arg.repeated {
+        text.push_str(" ...");
+    }
+    usage.push(' ');
+    usage.push_str(&if arg.optional { format!("[{text}]") } else { text });
+}
