@@ -6,7 +6,7 @@ use super::BASE;
 pub(super) const SLOWLOG_GET: CommandSpec = CommandSpec {
     id: "slowlog.get",
     resp: "SLOWLOG GET",
-    args: &[ArgSpec::integer("count", "most entries to answer, 10 if absent; -1 is all").optional()],
+    args: &[ArgSpec::integer("count", "most entries, 10 if absent; -1 is all").optional()],
     reply: ReplySpec::Array,
     summary: "Answers the latest slow commands",
     complexity: "O(N) with N entries",
