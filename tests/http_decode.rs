@@ -70,7 +70,13 @@ fn valid_requests_are_taken_whole_and_in_pieces() {
     let cases: &[(&str, &str, &str, &str, bool)] = &[
         ("GET /a HTTP/1.1\r\nHost: x\r\n\r\n", "/a", "", "", true),
         ("\r\nGET /a HTTP/1.1\r\nHost:\r\n\r\n", "/a", "", "", true),
-        ("GET /a?b=c&d HTTP/1.1\r\nhOsT: x:1\r\nConnection: Close\r\n\r\n", "/a", "b=c&d", "", false),
+        (
+            "GET /a?b=c&d HTTP/1.1\r\nhOsT: x:1\r\nConnection: Close\r\n\r\n",
+            "/a",
+            "b=c&d",
+            "",
+            false,
+        ),
         ("GET / HTTP/1.0\r\n\r\n", "/", "", "", false),
         ("GET / HTTP/1.0\r\nConnection: foo, Keep-Alive\r\n\r\n", "/", "", "", true),
         ("GET http://h:1/p?q HTTP/1.1\r\nHost: h:1\r\n\r\n", "/p", "q", "", true),
@@ -183,7 +189,8 @@ fn heads_are_bounded_whether_they_end_or_not() {
     assert_eq!(whole(&long_line.as_bytes()[..16 * 1024 + 1]), Outcome::Broken(414));
     let long_head = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}", "a".repeat(64 * 1024));
     assert_eq!(whole(long_head.as_bytes()), Outcome::Broken(431));
-    let many = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count));
+    let many =
+        |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(count));
     assert_eq!(whole(many(100).as_bytes()), Outcome::Broken(431));
     assert!(matches!(whole(many(99).as_bytes()), Outcome::Request { .. }));
 }
@@ -238,7 +245,8 @@ fn leave_to_send_is_given_once_and_only_while_nothing_came() {
 
     let mut decoder = HttpDecoder::new();
     assert!(matches!(decoder.decode(&begun[..head.len() + 1], 10), Decoded::Incomplete { .. }));
-    let refused = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n";
+    let refused =
+        b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n";
     let decoded = HttpDecoder::new().decode(refused, 10).clone_status();
     assert_eq!(decoded, Some(413));
 }
@@ -266,7 +274,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).expect("31 bits") % sides
     }
 }
@@ -274,9 +283,30 @@ impl Dice {
 #[test]
 fn random_bytes_never_panic_and_splits_never_matter() {
     const PIECES: &[&str] = &[
-        "GET ", "POST ", "/", "http://", " HTTP/1.1", "\r\n", "\r", "\n", "Host: x", "\r\n\r\n",
-        "Content-Length: ", "Transfer-Encoding: chunked", "0", "5", "a", ":", " ", "\0", "\u{ff}",
-        "Expect: 100-continue", "0\r\n\r\n", "%", "?", "GET / HTTP/1.1\r\nHost: x\r\n",
+        "GET ",
+        "POST ",
+        "/",
+        "http://",
+        " HTTP/1.1",
+        "\r\n",
+        "\r",
+        "\n",
+        "Host: x",
+        "\r\n\r\n",
+        "Content-Length: ",
+        "Transfer-Encoding: chunked",
+        "0",
+        "5",
+        "a",
+        ":",
+        " ",
+        "\0",
+        "\u{ff}",
+        "Expect: 100-continue",
+        "0\r\n\r\n",
+        "%",
+        "?",
+        "GET / HTTP/1.1\r\nHost: x\r\n",
     ];
     let mut dice = Dice(7);
     for _ in 0..20_000 {
