@@ -3,8 +3,8 @@
 //! Cluster clients begin anywhere and ask for the map, so the shared port answers the same map as
 //! the ports of the cores, and `INFO` says `cluster_enabled:1` on all of them: redis-py in its
 //! older versions looks there first, ioredis at `CLUSTER INFO`, the others at `CLUSTER SLOTS` or
-//! `SHARDS`. Plain clients do not look, and the shared port never redirects them; `redis_mode` stays
-//! `standalone` there. Without shard-aware ports there is no cluster.
+//! `SHARDS`. Plain clients do not look, and the shared port never redirects them; there
+//! `redis_mode` stays `standalone`. Without shard-aware ports there is no cluster.
 
 use std::fmt::Write;
 use std::net::IpAddr;

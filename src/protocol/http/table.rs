@@ -206,3 +206,24 @@ fn build() -> Vec<Route> {
     }));
     routes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_declared_route_is_served_once_and_its_shape_is_known() {
+        let declared = table::commands().flat_map(|spec| spec.http.iter());
+        let all: Vec<&HttpRoute> = declared.chain(MORE.iter().map(|(_, route)| route)).collect();
+        for route in &all {
+            assert!(Shape::of(route.json).is_some(), "{} has an unknown shape", route.path);
+        }
+        for (name, _) in MORE {
+            assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
+        }
+        assert_eq!(ROUTES.len(), all.len() + OWN.len());
+        let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
+        assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");
+    }
+}
