@@ -178,7 +178,7 @@ fn info_server(facts: &Facts<'_>) -> Value {
         "redis_git_dirty": 0,
         "redis_build_id": env!("CARGO_PKG_VERSION"),
         "redis_mode": "standalone",
-        "os": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        "os": process::system(),
         "arch_bits": usize::BITS,
         "multiplexing_api": "io_uring",
         "process_id": std::process::id(),
@@ -212,7 +212,7 @@ fn info_stats(facts: &Facts<'_>) -> Value {
         (0..table::count()).map(|index| facts.sum(|core| &core.commands[index].calls)).sum();
     json!({
         "total_commands_processed": commands,
-        "instantaneous_ops_per_sec": facts.sum(|core| &core.operations_per_second),
+        "instantaneous_ops_per_sec": facts.sum(|core| &core.commands_per_second),
         "total_connections_received": facts.sum(|core| &core.connections_received),
         "keyspace_hits": facts.sum(|core| &core.keyspace_hits),
         "keyspace_misses": facts.sum(|core| &core.keyspace_misses),

@@ -160,8 +160,6 @@ pub struct CoreMetrics {
     pub turns: Cell,
     /// Turns that took longer than 10 ms.
     pub slow_turns: Cell,
-    /// Commands carried out in the last second.
-    pub operations_per_second: Cell,
     /// Requests sent to other cores.
     pub forwarded: Cell,
     /// Shards lent to other cores.
@@ -208,7 +206,6 @@ impl Default for CoreMetrics {
             held_bytes: Cell::default(),
             turns: Cell::default(),
             slow_turns: Cell::default(),
-            operations_per_second: Cell::default(),
             forwarded: Cell::default(),
             loans: Cell::default(),
             wal_appends: Cell::default(),

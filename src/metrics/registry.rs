@@ -260,7 +260,7 @@ mod tests {
             assert!(names.insert(family.name), "{} stands twice", family.name);
             assert!(family.name.starts_with("synap_"), "{}", family.name);
             assert!(!family.help.is_empty() && !family.help.contains('\n'), "{}", family.name);
-            if family.kind == Kind::Counter {
+            if family.kind == Counter {
                 assert!(family.name.ends_with("_total"), "{}", family.name);
             }
         }

@@ -340,3 +340,63 @@ pub fn base64(text: &str) -> Option<Vec<u8>> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).expect("JSON is UTF-8")
+    }
+
+    #[test]
+    fn strings_survive_writing_and_reading() {
+        for text in ["", "plain", "\"\\/\n\r\t\u{8}\u{c}\0\u{1f}", "é€😀", "\u{7f}"] {
+            let made = written(|out| write_str(out, text));
+            assert_eq!(serde_json::from_str::<String>(&made).expect("valid"), text);
+            assert_eq!(string(&made).expect("valid"), text);
+        }
+    }
+
+    #[test]
+    fn base64_survives_and_rubbish_is_refused() {
+        for length in 0..70_u8 {
+            let bytes: Vec<u8> = (0..length).map(|n| n.wrapping_mul(37)).collect();
+            let made = written(|out| write_base64(out, &bytes));
+            assert_eq!(made.len() % 4, 0);
+            assert_eq!(base64(&made).as_deref(), Some(&*bytes));
+            assert_eq!(base64(made.trim_end_matches('=')).as_deref(), Some(&*bytes));
+        }
+        for text in ["a", "a===", "ab c", "-_", "=", "é"] {
+            assert_eq!(base64(text).filter(|bytes| !bytes.is_empty()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn blanks_go_from_between_tokens_only() {
+        let text = "{ \"a b\" : [ 1 , \"\\\" c\\\\\" , { } ] }";
+        let made = written(|out| compact(text, out));
+        assert_eq!(made, "{\"a b\":[1,\"\\\" c\\\\\",{}]}");
+    }
+
+    #[test]
+    fn deep_nesting_costs_no_stack() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500_000), "]".repeat(500_000));
+        assert_eq!(object(deep.as_bytes()).expect("valid").len(), 1);
+        assert!(object(&deep.as_bytes()[..400_000]).is_err());
+    }
+
+    #[test]
+    fn replies_are_json_whatever_they_hold() {
+        let reply = Reply::Map(vec![
+            (Reply::Integer(1), Reply::Double(f64::INFINITY)),
+            (Reply::borrowed(b"b"), Reply::Set(vec![Reply::Double(0.5), Reply::Boolean(true)])),
+            (Reply::Status("c"), Reply::Error(synap_shards::command::error::CommandError::Syntax)),
+        ]);
+        let made = written(|out| write_reply(out, &reply));
+        assert_eq!(made, "{\"1\":\"inf\",\"b\":[0.5,true],\"c\":\"syntax error\"}");
+        assert_eq!(written(|out| write_integer(out, i64::MIN)), i64::MIN.to_string());
+    }
+}

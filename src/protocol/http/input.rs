@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
-use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec};
+use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec, Family};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::limits::ARGS_MAX;
 
@@ -335,6 +335,15 @@ impl Writer<'_, '_> {
             self.words.push(&prefix_pattern(&prefix));
             return Ok(());
         }
+        // Half a range of bits goes to the end, or begins at the start.
+        if self.spec.family == Family::Bitmap && arg.optional {
+            match (arg.name, self.inputs.get("end").is_some(), self.inputs.get("start").is_some()) {
+                ("start", true, _) => self.words.push(b"0"),
+                ("end", _, true) => self.words.push(b"-1"),
+                _ => {}
+            }
+            return Ok(());
+        }
         match default {
             Some((_, _, word)) => self.words.push(word.as_bytes()),
             None if arg.optional => {}
@@ -372,6 +381,9 @@ impl Writer<'_, '_> {
         if arg.name == "expiry" && self.expiry(choices)? {
             return Ok(());
         }
+        if self.named_choice(arg, choices)? || self.bit_unit(arg) {
+            return Ok(());
+        }
         let mut chosen: Option<&'static ArgSpec> = None;
         for choice in choices {
             let given = match choice.kind {
@@ -394,6 +406,39 @@ impl Writer<'_, '_> {
             None if arg.optional => Ok(()),
             None => Err(missing(arg.name)),
         }
+    }
+
+    /// A choice by its word under the argument's name: `{"operation": "AND"}`.
+    fn named_choice(
+        &mut self,
+        arg: &'static ArgSpec,
+        choices: &'static [ArgSpec],
+    ) -> Result<bool, HttpError> {
+        if arg.name == "expiry" || self.inputs.get(arg.name).is_none() {
+            return Ok(false);
+        }
+        let word = self.inputs.text(arg.name);
+        let choice = word.and_then(|word| {
+            let flags = choices.iter().filter(|choice| matches!(choice.kind, ArgKind::Flag));
+            flags.into_iter().find(|choice| choice.token.eq_ignore_ascii_case(&word))
+        });
+        let Some(choice) = choice else {
+            let words: Vec<&str> = choices.iter().map(|choice| choice.token).collect();
+            return Err(unexpected(arg.name, &words.join(" or "), "something else"));
+        };
+        self.words.push(choice.token.as_bytes());
+        Ok(true)
+    }
+
+    /// A range of a bitmap counts bits over HTTP, unless the request says otherwise.
+    fn bit_unit(&mut self, arg: &ArgSpec) -> bool {
+        let applies = arg.name == "unit"
+            && self.spec.family == Family::Bitmap
+            && (self.inputs.get("start").is_some() || self.inputs.get("end").is_some());
+        if applies {
+            self.words.push(b"BIT");
+        }
+        applies
     }
 
     /// `keepttl` before `expiry` before `ttl`. Whether one of them was given.

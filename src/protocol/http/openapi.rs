@@ -159,6 +159,11 @@ fn answer_inputs(shape: Shape) -> &'static [(&'static str, &'static str)] {
 
 fn inputs(arg: &ArgSpec, properties: &mut Map<String, Value>, required: &mut Vec<String>) {
     match arg.kind {
+        ArgKind::OneOf(choices) if !arg.optional => {
+            let words: Vec<&str> = choices.iter().map(|choice| choice.token).collect();
+            properties.insert(arg.name.to_owned(), json!({ "type": "string", "enum": words }));
+            required.push(arg.name.to_owned());
+        }
         ArgKind::OneOf(choices) => {
             choices.iter().for_each(|choice| inputs(choice, properties, &mut Vec::new()));
         }
@@ -202,12 +207,14 @@ fn responses(shape: Shape) -> Value {
             &[("success", "boolean"), ("source", "string"), ("destination", "string")]
         }
         Shape::Ttl => &[("ttl", "integer")],
-        Shape::KeyType => &[("key", "string"), ("type", "string")],
+        Shape::Keyed(name) => return ok(json!({ "type": "object", "required": ["key", name] })),
+        Shape::BitGet => &[("key", "string"), ("offset", "integer"), ("value", "integer")],
+        Shape::BitPosition => &[("key", "string"), ("position", "integer")],
+        Shape::BitOperation => &[("destination", "string"), ("length", "integer")],
         Shape::KeyExists => &[("key", "string"), ("exists", "boolean")],
         Shape::MemoryUsage => &[("key", "string"), ("bytes", "integer"), ("human", "string")],
         Shape::Keys => &[("keys", "array"), ("count", "integer")],
         Shape::Scan => &[("keys", "array"), ("cursor", "string"), ("count", "integer")],
-        Shape::Flush => &[("flushed", "integer")],
         Shape::Slowlog => &[("entries", "array"), ("total", "integer")],
         Shape::SlowlogReset => &[("success", "boolean")],
         Shape::Clients => &[("clients", "array"), ("count", "integer")],
@@ -221,7 +228,7 @@ fn responses(shape: Shape) -> Value {
         if *kind == "array" {
             schema["items"] = json!({});
         }
-        schema["nullable"] = Value::from(shape == Shape::Ttl);
+        schema["nullable"] = Value::from(matches!(shape, Shape::Ttl | Shape::BitPosition));
         properties.insert((*name).to_owned(), schema);
     }
     ok(json!({ "type": "object", "properties": properties }))

@@ -105,7 +105,7 @@ pub enum Section {
 pub(super) type Params<'a> = SmallVec<[(&'static str, Cow<'a, str>); 2]>;
 
 /// Decides what has to be done for `request`.
-pub fn route<'a>(request: &'a HttpRequest<'_>, options: &HttpOptions) -> Routed {
+pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
     if let Some(prefix) = &options.echo_prefix
         && echo::is_below(request.path, prefix)
     {

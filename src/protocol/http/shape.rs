@@ -49,16 +49,34 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Mset => mset(context, out),
         Shape::Deleted => keyed_flag(context, "deleted", truth(reply), out),
         Shape::KeyExists => {
-            member(out, b'{', "key");
-            json::write_bytes(out, context.key());
-            member(out, b',', "exists");
+            key_and(context, "exists", out);
             json::write_bool(out, truth(reply));
             out.push(b'}');
         }
-        Shape::KeyType => {
-            member(out, b'{', "key");
-            json::write_bytes(out, context.key());
-            member(out, b',', "type");
+        Shape::Keyed(name) => {
+            key_and(context, name, out);
+            json::write_reply(out, reply);
+            out.push(b'}');
+        }
+        Shape::BitGet => {
+            key_and(context, "offset", out);
+            out.extend_from_slice(context.destination());
+            member(out, b',', "value");
+            json::write_reply(out, reply);
+            out.push(b'}');
+        }
+        Shape::BitPosition => {
+            key_and(context, "position", out);
+            match reply {
+                Reply::Integer(position) if *position < 0 => out.extend_from_slice(b"null"),
+                _ => json::write_reply(out, reply),
+            }
+            out.push(b'}');
+        }
+        Shape::BitOperation => {
+            member(out, b'{', "destination");
+            json::write_bytes(out, context.destination());
+            member(out, b',', "length");
             json::write_reply(out, reply);
             out.push(b'}');
         }
@@ -71,11 +89,6 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::MemoryUsage => memory_usage(context, reply, out),
         Shape::Keys => keys(context, items(reply), None, out),
         Shape::Scan => scan(context, reply, out),
-        Shape::Flush => {
-            member(out, b'{', "flushed");
-            json::write_reply(out, reply);
-            out.push(b'}');
-        }
         Shape::Slowlog => slowlog(reply, out),
         Shape::SlowlogReset => object_flag(out, "success", true),
         Shape::Clients => clients(reply, out),
@@ -88,6 +101,13 @@ fn member(out: &mut Vec<u8>, before: u8, name: &str) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
+}
+
+/// Appends `{"key":k,"name":`.
+fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
+    member(out, b'{', "key");
+    json::write_bytes(out, context.key());
+    member(out, b',', name);
 }
 
 fn object_flag(out: &mut Vec<u8>, name: &str, flag: bool) {
@@ -206,9 +226,7 @@ fn memory_usage(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
         Reply::Integer(bytes) => u64::try_from(*bytes).unwrap_or(0),
         _ => 0,
     };
-    member(out, b'{', "key");
-    json::write_bytes(out, context.key());
-    member(out, b',', "bytes");
+    key_and(context, "bytes", out);
     json::write_u64(out, bytes);
     member(out, b',', "human");
     json::write_str(out, &human_bytes(bytes));

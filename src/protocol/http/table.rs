@@ -79,12 +79,15 @@ pub(super) enum Shape {
     RenameNx,
     Copy,
     Ttl,
-    KeyType,
+    /// The key, and the reply under this name.
+    Keyed(&'static str),
     KeyExists,
     MemoryUsage,
     Keys,
     Scan,
-    Flush,
+    BitGet,
+    BitPosition,
+    BitOperation,
     Slowlog,
     SlowlogReset,
     Clients,
@@ -96,9 +99,14 @@ impl Shape {
     /// How many leading arguments the answer repeats.
     pub(super) fn echoes(self) -> usize {
         match self {
-            Self::Rename | Self::RenameNx | Self::Copy => 2,
-            Self::KvSet | Self::Deleted | Self::KeyType | Self::KeyExists | Self::MemoryUsage => 1,
-            Self::Ttl => 1,
+            Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
+            Self::KvSet
+            | Self::Deleted
+            | Self::Keyed(_)
+            | Self::KeyExists
+            | Self::MemoryUsage
+            | Self::Ttl
+            | Self::BitPosition => 1,
             Self::Bare
             | Self::Field(_)
             | Self::Flag(_)
@@ -106,7 +114,6 @@ impl Shape {
             | Self::Mset
             | Self::Keys
             | Self::Scan
-            | Self::Flush
             | Self::Slowlog
             | Self::SlowlogReset
             | Self::Clients
@@ -129,12 +136,16 @@ impl Shape {
                 "renamenx" => Self::RenameNx,
                 "copy" => Self::Copy,
                 "ttl" => Self::Ttl,
-                "key_type" => Self::KeyType,
+                "key_type" => Self::Keyed("type"),
+                "bitmap_setbit" => Self::Keyed("old_value"),
+                "bitmap_count" => Self::Keyed("count"),
+                "bitmap_getbit" => Self::BitGet,
+                "bitmap_pos" => Self::BitPosition,
+                "bitmap_op" => Self::BitOperation,
                 "key_exists" => Self::KeyExists,
                 "memory_usage" => Self::MemoryUsage,
                 "keys" => Self::Keys,
                 "scan" => Self::Scan,
-                "flush" => Self::Flush,
                 "slowlog" => Self::Slowlog,
                 "slowlog_reset" => Self::SlowlogReset,
                 "clients" => Self::Clients,
@@ -153,13 +164,8 @@ pub(super) struct Route {
     pub(super) shape: Shape,
 }
 
-/// Second paths to commands: their parameter fills an argument that holds several keys, or their
-/// command does not declare them.
+/// Commands of the session that HTTP serves; each core answers for all.
 const MORE: &[(&str, HttpRoute)] = &[
-    ("DEL", HttpRoute::delete("/kv/del/{key}", JsonReply::Shape("deleted"))),
-    ("DEL", HttpRoute::delete("/key/{key}", JsonReply::Shape("deleted"))),
-    ("EXISTS", HttpRoute::get("/kv/{key}/exists", JsonReply::Flag("exists"))),
-    ("EXISTS", HttpRoute::get("/key/{key}/exists", JsonReply::Shape("key_exists"))),
     ("SLOWLOG GET", HttpRoute::get("/slowlog", JsonReply::Shape("slowlog"))),
     ("SLOWLOG RESET", HttpRoute::delete("/slowlog", JsonReply::Shape("slowlog_reset"))),
     ("CLIENT LIST", HttpRoute::get("/clients", JsonReply::Shape("clients"))),
@@ -199,4 +205,25 @@ fn build() -> Vec<Route> {
         shape: Shape::Own,
     }));
     routes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_declared_route_is_served_once_and_its_shape_is_known() {
+        let declared = table::commands().flat_map(|spec| spec.http.iter());
+        let all: Vec<&HttpRoute> = declared.chain(MORE.iter().map(|(_, route)| route)).collect();
+        for route in &all {
+            assert!(Shape::of(route.json).is_some(), "{} has an unknown shape", route.path);
+        }
+        for (name, _) in MORE {
+            assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
+        }
+        assert_eq!(ROUTES.len(), all.len() + OWN.len());
+        let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
+        assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) const FLUSHALL: CommandSpec = CommandSpec {
     atomicity: Atomicity::Single,
     args: &[ArgSpec::one_of("mode", MODES, "when memory is given back").optional()],
     reply: ReplySpec::Ok,
-    http: &[HttpRoute::post("/kv/flushall", JsonReply::Shape("flush"))],
+    http: &[],
     flags: Flags::FLUSH,
     since: "0.1.0",
     summary: "Deletes every key",
@@ -60,18 +60,40 @@ pub(crate) const FLUSHALL: CommandSpec = CommandSpec {
 pub(crate) const FLUSHDB: CommandSpec = CommandSpec {
     id: "server.flushdb",
     resp: "FLUSHDB",
-    http: &[HttpRoute::post("/kv/flushdb", JsonReply::Shape("flush"))],
     summary: "Deletes every key of the database, which is the only one",
     ..FLUSHALL
 };
 
-fn flush(plan: &mut Plan<'_>, _: &Args<'_>) -> Result<Reply<'static>, CommandError> {
-    let filled: Vec<ShardId> =
-        plan.shards().filter(|shard| shard.key_count() > 0).map(|shard| shard.id()).collect();
-    for shard in filled {
-        plan.clear(shard);
+/// `SYNAP.FLUSH`: the same, but says how many keys there were, which HTTP answers.
+pub(crate) const FLUSH_COUNTED: CommandSpec = CommandSpec {
+    id: "server.flush_counted",
+    resp: "SYNAP.FLUSH",
+    keys: Keys::AllShards(Fold::Sum),
+    args: &[],
+    reply: ReplySpec::Integer,
+    http: &[
+        HttpRoute::post("/kv/flushall", JsonReply::Field("flushed")),
+        HttpRoute::post("/kv/flushdb", JsonReply::Field("flushed")),
+    ],
+    summary: "Deletes every key and answers how many there were",
+    run: Run::Write(flush_counted),
+    ..FLUSHALL
+};
+
+fn flush(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+    flush_counted(plan, args).map(|_| Reply::Ok)
+}
+
+fn flush_counted(plan: &mut Plan<'_>, _: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+    let filled: Vec<(ShardId, usize)> = plan
+        .shards()
+        .filter(|shard| shard.key_count() > 0)
+        .map(|shard| (shard.id(), shard.key_count()))
+        .collect();
+    for (shard, _) in &filled {
+        plan.clear(*shard);
     }
-    Ok(Reply::Ok)
+    Ok(Reply::count(filled.iter().map(|(_, keys)| keys).sum()))
 }
 
 #[cfg(test)]

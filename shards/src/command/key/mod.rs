@@ -48,5 +48,6 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &inspect::MEMORY_USAGE,
     &all::DBSIZE,
     &all::FLUSHDB,
+    &all::FLUSH_COUNTED,
     &all::FLUSHALL,
 ];
