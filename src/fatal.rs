@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use synap_io::cpus::PlacementError;
+use synap_io::lock::LockError;
+use synap_io::wal::WalError;
 
 /// Why the process ends.
 #[derive(Debug)]
@@ -189,5 +191,34 @@ mod tests {
         let fatal = Fatal::Corrupt { path, offset: Some(4096), what };
         assert!(fatal.to_string().contains("/d/wal/0 is damaged at byte 4096: a bad checksum"));
         assert_eq!(fatal.code(), 2);
+    }
+}
+
+impl From<LockError> for Fatal {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { path, holder } => Self::Locked { path, holder },
+            LockError::Io { source, .. } => Self::Start { what: "lock the data directory", source },
+        }
+    }
+}
+
+impl From<WalError> for Fatal {
+    fn from(error: WalError) -> Self {
+        let what = error.to_string();
+        match error {
+            WalError::Io { path, source, .. } => Self::LogWrite { path, source },
+            WalError::Corrupt { path, offset, .. } => {
+                Self::Corrupt { path, offset: Some(offset), what }
+            }
+            WalError::Missing { directory: path, .. } | WalError::Version { path, .. } => {
+                Self::Corrupt { path, offset: None, what }
+            }
+            WalError::Manifest { copies } => {
+                let path = copies.into_iter().next().unwrap_or_default();
+                Self::Corrupt { path, offset: None, what }
+            }
+            WalError::Failed => Self::Core { core: 0, what },
+        }
     }
 }

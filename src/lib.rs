@@ -1,19 +1,24 @@
 //! The Synap server: what joins the pure core to the world. In reading order:
 
+#![allow(clippy::vec_box, reason = "shards change hands as one pointer, they are never copied")]
+
 pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod fatal;
 pub mod logging;
-pub mod metrics;
 pub mod notify;
+
+pub mod latency;
+pub mod metrics;
 pub mod process;
 pub mod settings;
 pub mod shared;
-
-pub mod latency;
 pub mod slowlog;
 
 pub mod health;
 pub mod protocol;
 pub mod session;
+
+pub mod boot;
+pub mod pump;

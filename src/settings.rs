@@ -20,6 +20,8 @@ pub struct Settings {
     pub expiry_interval_ms: u64,
     /// Whether `FLUSHDB` and `FLUSHALL` are allowed.
     pub allow_flush_commands: bool,
+    /// Whether every command that writes is refused.
+    pub read_only: bool,
     /// Bytes of a string value that a client may store.
     pub max_value_bytes: usize,
     /// Microseconds from which on a command is noted in the slow log; negative is never.

@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use synap_shards::key::ShardMap;
 
 use crate::metrics::CoreMetrics;
+use crate::protocol::http::route::HttpOptions;
 
 /// Facts about this process, and everyone's counters.
 #[derive(Debug)]
@@ -32,8 +33,14 @@ pub struct Shared {
     pub persistence: bool,
     /// The word of `persistence.wal.fsync_mode`.
     pub fsync_mode: &'static str,
+    /// What of HTTP is fixed at start-up.
+    pub http: HttpOptions,
     /// Set once the process is shutting down.
     pub stopping: AtomicBool,
+    /// Set when it was told twice: requests are not waited for any more.
+    pub hurry: AtomicBool,
+    /// Cores that have nothing left to answer while the process shuts down.
+    pub drained: AtomicUsize,
     /// One set of counters per core, written by that core only.
     pub metrics: Vec<CoreMetrics>,
 }

@@ -649,7 +649,7 @@ fn every_operation_of_the_description_is_routed() {
             assert!(names.insert(id), "{method} {path}: its id stands twice");
             assert!(operation["summary"].is_string() && operation["responses"]["200"].is_object());
             let concrete = path.replace("{offset}", "1").replace("{component}", "kv");
-            let concrete = concrete.replace(|c| c == '{' || c == '}', "");
+            let concrete = concrete.replace(['{', '}'], "");
             let routed = send(&format!("{} {concrete}", method.to_uppercase()), "");
             // Without its inputs an operation may be refused, but not as unknown.
             if let Routed::Direct { status, .. } = routed {

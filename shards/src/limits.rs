@@ -36,3 +36,5 @@ pub const EXPIRY_KEYS_PER_TICK: usize = 1_000;
 pub const EXPIRY_LOOKS_PER_TICK: usize = 2_000;
 /// Entries that one command may evict to make room for itself.
 pub const EVICTIONS_PER_COMMAND: usize = 64;
+/// Keys that are looked ahead for in one go.
+pub const PREFETCH_MAX: usize = 16;

@@ -10,10 +10,14 @@
 //! A later start may use the Seqs of what was cut again, under a higher epoch. The epoch history
 //! says where each epoch began; batches of an earlier epoch beyond that point are dead.
 
+use std::fmt;
+
+use smallvec::SmallVec;
+
 use crate::batch::{Batch, BatchError};
 use crate::id::{Epoch, ShardId};
-use crate::limits::SHARDS;
-use crate::seq::ShardSeqs;
+use crate::limits::{PREFETCH_MAX, SHARDS};
+use crate::seq::{Seq, ShardSeqs};
 use crate::shard::{Shard, ShardTable};
 
 /// Where an epoch began: the last Seq of each shard that it took over.
@@ -23,6 +27,106 @@ pub struct EpochStart {
     pub epoch: Epoch,
     /// What it continued from.
     pub seqs: ShardSeqs,
+}
+
+/// What a data directory remembers beside its logs.
+///
+/// Bytes, little endian: format u32 (1), epoch u32, number of starts u32, then per start its epoch
+/// u32 and the 64 Seqs as u64 each. The store around them is checksummed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct History {
+    /// The epoch in force.
+    pub epoch: Epoch,
+    /// Where epochs began that cut something off, oldest first.
+    pub starts: Vec<EpochStart>,
+}
+
+const HISTORY_FORMAT: u32 = 1;
+const HISTORY_HEADER_BYTES: usize = 12;
+const START_BYTES: usize = 4 + SHARDS * 8;
+
+/// Why bytes are not a history.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HistoryError {
+    /// Written in a format that this version does not know.
+    Format {
+        /// The newest format this version knows.
+        expected: u32,
+        /// The format found.
+        found: u32,
+    },
+    /// Too short, too long, or a Seq beyond 48 bits.
+    Malformed,
+}
+
+impl fmt::Display for HistoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format { expected, found } => {
+                write!(f, "epoch history has format {found}, this version reads {expected}")
+            }
+            Self::Malformed => f.write_str("epoch history is malformed"),
+        }
+    }
+}
+
+impl std::error::Error for HistoryError {}
+
+impl History {
+    /// The history of a data directory that was never used.
+    pub fn empty() -> Self {
+        Self { epoch: Epoch(0), starts: Vec::new() }
+    }
+
+    /// The bytes to be stored.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HISTORY_HEADER_BYTES + self.starts.len() * START_BYTES);
+        out.extend_from_slice(&HISTORY_FORMAT.to_le_bytes());
+        out.extend_from_slice(&self.epoch.0.to_le_bytes());
+        out.extend_from_slice(&(self.starts.len() as u32).to_le_bytes());
+        for start in &self.starts {
+            out.extend_from_slice(&start.epoch.0.to_le_bytes());
+            for shard in ShardId::all() {
+                out.extend_from_slice(&start.seqs.get(shard).get().to_le_bytes());
+            }
+        }
+        out
+    }
+
+    /// Reads what [`History::encode`] wrote.
+    ///
+    /// # Errors
+    /// The bytes are of another format, or not a history at all.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HistoryError> {
+        let (header, rest) =
+            bytes.split_first_chunk::<HISTORY_HEADER_BYTES>().ok_or(HistoryError::Malformed)?;
+        let word = |at: usize| {
+            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
+        if word(0) != HISTORY_FORMAT {
+            return Err(HistoryError::Format { expected: HISTORY_FORMAT, found: word(0) });
+        }
+        let (starts, tail) = rest.as_chunks::<START_BYTES>();
+        if starts.len() != word(8) as usize || !tail.is_empty() {
+            return Err(HistoryError::Malformed);
+        }
+        let starts = starts.iter().map(read_start).collect::<Option<Vec<_>>>();
+        Ok(Self { epoch: Epoch(word(4)), starts: starts.ok_or(HistoryError::Malformed)? })
+    }
+}
+
+fn read_start(bytes: &[u8; START_BYTES]) -> Option<EpochStart> {
+    let (epoch, seqs) = bytes.split_first_chunk::<4>()?;
+    let mut start =
+        EpochStart { epoch: Epoch(u32::from_le_bytes(*epoch)), seqs: ShardSeqs::zero() };
+    for (shard, seq) in ShardId::all().zip(seqs.as_chunks::<8>().0) {
+        let number = u64::from_le_bytes(*seq);
+        if number > Seq::MAX.get() {
+            return None;
+        }
+        start.seqs.set(shard, Seq::new(number));
+    }
+    Some(start)
 }
 
 /// What was left over, and so cut.
@@ -107,21 +211,26 @@ impl Recovery {
 
     /// Applies the heads of one log as far as they are next; whether there was any.
     fn drain(&mut self, log: usize) -> Result<bool, BatchError> {
-        let Log { bytes, at, .. } = &mut self.logs[log];
+        let Self { shards, history, logs, applied, dead } = self;
+        let Log { bytes, at, .. } = &mut logs[log];
         let start = *at;
-        while *at < bytes.len() {
-            let (batch, rest) = Batch::decode(&bytes[*at..])?;
-            if is_dead(&self.history, &batch) {
-                self.dead += 1;
-            } else if is_next(&self.shards, &batch) {
-                apply(&mut self.shards, &batch);
-                self.applied += 1;
-            } else {
-                break;
+        loop {
+            let ahead = look_ahead(shards, &bytes[*at..])?;
+            if ahead.is_empty() {
+                return Ok(*at > start);
             }
-            *at = bytes.len() - rest.len();
+            for batch in ahead {
+                if is_dead(history, &batch) {
+                    *dead += 1;
+                } else if is_next(shards, &batch) {
+                    apply(shards, &batch);
+                    *applied += 1;
+                } else {
+                    return Ok(*at > start);
+                }
+                *at += batch.bytes().len();
+            }
         }
-        Ok(*at > start)
     }
 
     /// Batches applied so far.
@@ -150,6 +259,29 @@ impl Recovery {
     }
 }
 
+/// Decodes the next batches, and asks for the memory that applying them will read, so that their
+/// cache misses overlap.
+fn look_ahead<'b>(
+    shards: &ShardTable,
+    mut bytes: &'b [u8],
+) -> Result<SmallVec<[Batch<'b>; PREFETCH_MAX]>, BatchError> {
+    let mut batches = SmallVec::new();
+    let mut places = SmallVec::<[(&Shard, u64); PREFETCH_MAX]>::new();
+    while !bytes.is_empty() && batches.len() < PREFETCH_MAX {
+        let (batch, rest) = Batch::decode(bytes)?;
+        if let Some((id, record)) = batch.records().next() {
+            let shard = shard(shards, id);
+            places.push((shard, shard.prefetch_index(record.key())));
+        }
+        batches.push(batch);
+        bytes = rest;
+    }
+    for (shard, hash) in places {
+        shard.prefetch_entry(hash);
+    }
+    Ok(batches)
+}
+
 fn is_dead(history: &[EpochStart], batch: &Batch<'_>) -> bool {
     let epoch = batch.epoch();
     history
@@ -173,5 +305,27 @@ fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
         if part.seq > shard.seq() {
             shard.replay(batch);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_survives_being_stored() {
+        let mut seqs = ShardSeqs::zero();
+        seqs.set(ShardId::new(63), Seq::MAX);
+        let start = EpochStart { epoch: Epoch(3), seqs };
+        let history = History { epoch: Epoch(9), starts: vec![start] };
+        let bytes = history.encode();
+        assert_eq!(History::decode(&bytes), Ok(history));
+        for end in 0..bytes.len() {
+            assert!(History::decode(&bytes[..end]).is_err());
+        }
+        let mut newer = bytes;
+        newer[0] = 2;
+        let expected = HistoryError::Format { expected: 1, found: 2 };
+        assert_eq!(History::decode(&newer), Err(expected));
     }
 }

@@ -141,6 +141,10 @@ impl Slots {
     }
 }
 
+pub(super) fn slot_of(id: ConnId) -> usize {
+    split(id).0
+}
+
 fn split(id: ConnId) -> (usize, u32) {
     let index = id.0 & (CONNECTIONS_MAX as u64 - 1);
     (index as usize, (id.0 >> SLOT_BITS) as u32)

@@ -11,7 +11,7 @@ use super::spec::{ArgKind, ArgSpec, CommandSpec, least_arguments};
 
 /// The words of a request; slices of the connection's buffer. Most commands fit without a heap
 /// allocation.
-pub type Words<'a> = SmallVec<[&'a [u8]; 16]>;
+pub type Words<'a> = SmallVec<[&'a [u8]; 6]>;
 
 /// Index of an argument in [`CommandSpec::args`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -419,7 +419,7 @@ impl CommandSpec {
 
     /// Number of words in the name.
     pub fn words(&self) -> usize {
-        1 + usize::from(self.subcommand().is_some())
+        1 + usize::from(self.resp.as_bytes().contains(&b' '))
     }
 
     /// Positions of the keys among `words` words of a request, the name included.

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 use crate::id::{ConnId, CoreId, ShardId, Ticket};
 use crate::key::ShardMap;
-use crate::limits::{CREDITS_PER_CORE, SHARDS};
+use crate::limits::{CREDITS_PER_CORE, PREFETCH_MAX, SHARDS};
 use crate::rng::Rng;
 use crate::seq::Seq;
 use crate::shard::plan::{Now, Tally};
@@ -203,6 +203,31 @@ impl Engine {
         *place = parcel;
     }
 
+    /// Whether a parcel waits to be taken.
+    pub fn has_parcels(&self) -> bool {
+        self.peers.iter().any(|peer| !peer.requests.is_empty() || !peer.completions.is_empty())
+    }
+
+    /// Draws up to `count` keys with a deadline; the sum of their remaining lifetimes in
+    /// milliseconds, and how many were drawn.
+    pub fn sample_ttls(&mut self, count: usize, now: Now) -> (u64, u64) {
+        let (mut sum_ms, mut drawn) = (0, 0);
+        for _ in 0..count {
+            let start = self.rng.below(SHARDS);
+            let mut shards = self.shards[start..].iter().chain(&self.shards[..start]).flatten();
+            let Some(shard) = shards.find(|shard| shard.volatile_count() > 0) else {
+                break;
+            };
+            if let Some(entry) = shard.sample(&mut self.rng, true, count)
+                && let Some(deadline_ms) = entry.deadline_ms()
+            {
+                sum_ms += deadline_ms.saturating_sub(now.unix_ms);
+                drawn += 1;
+            }
+        }
+        (sum_ms, drawn)
+    }
+
     /// Whether no further request may be handed in until parcels came in, because a peer has too
     /// much unanswered work of this core already.
     pub fn is_congested(&self) -> bool {
@@ -259,11 +284,19 @@ impl Engine {
         }
     }
 
-    /// Reads the memory that a lookup of `key` will need, so that the cache misses of a pipeline
-    /// overlap. Returns something that depends on those reads.
-    pub fn warm(&self, key: &[u8]) -> u8 {
-        let shard = crate::key::shard_of(key);
-        self.shards[shard.index()].as_deref().map_or(0, |shard| shard.warm(key))
+    /// Brings the memory that lookups of `keys` will read closer, so that the cache misses of a
+    /// pipeline overlap instead of following one another.
+    pub fn prefetch(&self, keys: &[&[u8]]) {
+        let mut places = [None; PREFETCH_MAX];
+        for (place, key) in places.iter_mut().zip(keys) {
+            let id = crate::key::shard_of(key);
+            if let Some(shard) = self.shards[id.index()].as_deref() {
+                *place = Some((shard, shard.prefetch_index(key)));
+            }
+        }
+        for (shard, hash) in places.into_iter().flatten() {
+            shard.prefetch_entry(hash);
+        }
     }
 
     fn owned_mask(&self) -> u64 {

@@ -183,10 +183,23 @@ impl Shard {
         })
     }
 
-    /// Brings the memory that a lookup of `key` will read into the cache, so that the misses of
-    /// the requests of a pipeline overlap. Returns something that depends on those reads.
-    pub fn warm(&self, key: &[u8]) -> u8 {
-        self.index.warm(self.hash(key)).map_or(0, |handle| self.slab.bytes(handle)[0])
+    /// First of three steps of a lookup whose cache misses shall overlap with those of others:
+    /// hashes the key and asks for its place in the index.
+    pub fn prefetch_index(&self, key: &[u8]) -> u64 {
+        let hash = self.hash(key);
+        self.index.prefetch(hash);
+        hash
+    }
+
+    /// Second step: asks for the entry. The third is the lookup itself.
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Some(handle) = self.index.likely(hash) {
+            let bytes = self.slab.bytes(handle);
+            entry::prefetch(bytes);
+            // An entry of the usual size ends in the next line but one.
+            entry::prefetch(&bytes[bytes.len().min(64)..]);
+            entry::prefetch(&bytes[bytes.len().min(128)..]);
+        }
     }
 
     fn entry(&self, handle: Handle) -> Entry<'_> {
@@ -245,11 +258,12 @@ impl Shard {
         let part = batch.parts().find(|part| part.shard == self.id);
         let seq = part.expect("a batch is applied to the shards it names").seq;
         assert_eq!(seq, self.seq.next(), "shard {:?} continues", self.id);
-        let mine = || batch.records().filter(|(shard, _)| *shard == self.id).map(|(_, r)| r);
-        let only = mine().nth(1).is_none();
         let time_ms = batch.time_ms();
         let id = self.id;
-        for (_, record) in batch.records().filter(|(shard, _)| *shard == id) {
+        let mut mine = batch.records().filter(|(shard, _)| *shard == id);
+        let (first, second) = (mine.next(), mine.next());
+        let only = second.is_none();
+        for (_, record) in first.into_iter().chain(second).chain(mine) {
             self.apply_record(&record, seq, only, time_ms, origin);
         }
         if !only {

@@ -34,7 +34,7 @@ impl Default for RespLimits {
 }
 
 /// What the input begins with.
-#[expect(clippy::large_enum_variant, reason = "a request is the usual case and stays off the heap")]
+
 #[derive(Clone, PartialEq, Debug)]
 pub enum Decoded<'a> {
     /// A request, at least one word.
@@ -125,6 +125,22 @@ pub fn decode<'a>(input: &'a [u8], limits: &RespLimits) -> Decoded<'a> {
         None => Decoded::Incomplete { needs: 1 },
         Some(b'*') => multibulk(input, limits).0,
         Some(_) => inline::decode(input, limits),
+    }
+}
+
+/// The second word of the multi-bulk request at the start of `input`: where most commands have their
+/// key. A guess, for reading ahead; nothing when the input does not look like such a request.
+pub fn first_key(input: &[u8]) -> Option<&[u8]> {
+    let limits = RespLimits { args_max: REPEATED_WORDS_MAX, ..RespLimits::default() };
+    match input.first() {
+        Some(b'*') => match multibulk(input, &limits).0 {
+            Decoded::Request { words, .. } => words.get(1).copied(),
+            Decoded::Quoted { .. }
+            | Decoded::Incomplete { .. }
+            | Decoded::Empty { .. }
+            | Decoded::Broken(_) => None,
+        },
+        Some(_) | None => None,
     }
 }
 

@@ -1,0 +1,271 @@
+//! Binding the listeners and starting the cores, each with its shards, its log and its end of the
+//! mesh.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+
+use synap_io::clock;
+use synap_io::doorbell::Doorbell;
+use synap_io::executor::{self, CorePlan, Cores};
+use synap_io::mesh::{Endpoint, mesh};
+use synap_io::net::listener::{self, Sharing, bind_group};
+use synap_io::reactor::{Reactor, ReactorOptions};
+use synap_io::wal::{LogStart, WalOptions, Writer};
+use synap_shards::engine::Engine;
+use synap_shards::engine::event::{Acknowledge, EngineSettings, MemorySettings};
+use synap_shards::engine::parcel::Parcel;
+use synap_shards::id::CoreId;
+use synap_shards::shard::Shard;
+
+use super::recover::Recovered;
+use super::{start as start_error, supervise};
+use crate::config::{Config, FsyncMode};
+use crate::fatal::Fatal;
+use crate::pump::{Core, Listeners, Message, Parts};
+use crate::settings::Settings;
+use crate::shared::Shared;
+
+/// Messages that a ring between two cores holds: one per turn and lane, so few are ever needed.
+const MESH_CAPACITY: usize = 1024;
+
+/// Open listeners, one set per core.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) http_address: SocketAddr,
+    pub(super) resp_address: Option<SocketAddr>,
+    sets: Vec<Listeners>,
+}
+
+/// Opens every port.
+pub(super) fn bind(config: &Config, cores: usize) -> Result<Bound, Fatal> {
+    let address = config.http_addr().map_err(start_error("resolve server.host"))?;
+    let failed = |key, addr| move |source| Fatal::Bind { key, addr, source };
+    let http = bind_group(address, cores).map_err(failed("server.port", address))?;
+    let http_address =
+        http[0].local_addr().map_err(start_error("read the address of the HTTP port"))?;
+    let mut sets: Vec<Listeners> = http
+        .into_iter()
+        .map(|listener| Listeners { http: Some(listener), ..Listeners::default() })
+        .collect();
+    let resp_address = bind_resp(config, &mut sets)?;
+    if let (Some(base), Some(address)) = (config.server.shard_port_base, resp_address) {
+        for (core, set) in sets.iter_mut().enumerate() {
+            let port = base.saturating_add(u16::try_from(core).unwrap_or(u16::MAX));
+            let address = SocketAddr::new(address.ip(), port);
+            let listener = listener::bind(address, Sharing::Exclusive);
+            set.shard = Some(listener.map_err(failed("server.shard_port_base", address))?);
+        }
+    }
+    Ok(Bound { http_address, resp_address, sets })
+}
+
+fn bind_resp(config: &Config, sets: &mut [Listeners]) -> Result<Option<SocketAddr>, Fatal> {
+    if !config.resp3.enabled {
+        return Ok(None);
+    }
+    let address = config.resp_addr().map_err(start_error("resolve resp3.host"))?;
+    let group = match bind_group(address, sets.len()) {
+        Ok(group) => group,
+        Err(error)
+            if error.kind() == std::io::ErrorKind::AddrInUse && !config.resp3.port_is_explicit =>
+        {
+            tracing::warn!(
+                %address,
+                "the RESP port is taken; going on without RESP. Set `resp3.port` to another port, \
+                 or `resp3.enabled` to false"
+            );
+            return Ok(None);
+        }
+        Err(source) => return Err(Fatal::Bind { key: "resp3.port", addr: address, source }),
+    };
+    let bound = group[0].local_addr().map_err(start_error("read the address of the RESP port"))?;
+    for (set, listener) in sets.iter_mut().zip(group) {
+        set.resp = Some(listener);
+    }
+    Ok(Some(bound))
+}
+
+/// What the cores are made of.
+pub(super) struct Seeds<'a> {
+    pub(super) config: &'a Config,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) settings: &'a Settings,
+    pub(super) recovered: Recovered,
+    pub(super) listeners: Bound,
+}
+
+/// Running cores, and how to reach them.
+pub(super) struct Running {
+    pub(super) cores: Cores<()>,
+    pub(super) inboxes: Vec<(Sender<Message>, Doorbell)>,
+}
+
+/// One core's share, waiting for its thread.
+struct Seed {
+    shards: Vec<Box<Shard>>,
+    mesh: Endpoint<Parcel>,
+    listeners: Listeners,
+    wal: Option<(WalOptions, LogStart)>,
+    shared: Arc<Shared>,
+    settings: Settings,
+    engine: EngineSettings,
+    inbox: Receiver<Message>,
+    bells: Receiver<Vec<Doorbell>>,
+    reactor: ReactorOptions,
+}
+
+/// Starts every core. Each makes its reactor first; when all have, each learns how to wake the
+/// others and begins to serve.
+pub(super) fn start(
+    plans: &[CorePlan],
+    seeds: Seeds<'_>,
+    control: &Sender<supervise::Event>,
+) -> Result<Running, Fatal> {
+    let count = plans.len();
+    let (ready, readies) = mpsc::channel();
+    let mut inboxes = Vec::with_capacity(count);
+    let mut bell_senders = Vec::with_capacity(count);
+    let mut slots = Vec::with_capacity(count);
+    for seed in sow(seeds, count, &mut inboxes, &mut bell_senders) {
+        slots.push(Mutex::new(Some(seed)));
+    }
+    let slots = Arc::new(slots);
+    let control = control.clone();
+    let main = move |core: CoreId| {
+        let (slots, ready, control) = (Arc::clone(&slots), ready.clone(), control.clone());
+        async move {
+            let seed = slots[core.index()].lock().expect("nobody panics holding it").take();
+            let seed = seed.expect("each core takes its seed once");
+            let result = grow(core, seed, &ready, &control).await;
+            // When nobody listens any more, the process is ending already.
+            let _ended = control.send(supervise::Event::CoreEnded(result));
+        }
+    };
+    let cores = executor::start(plans, main)
+        .map_err(|error| Fatal::Core { core: 0, what: error.to_string() })?;
+    for warning in cores.warnings() {
+        tracing::warn!(
+            core = warning.core.index(),
+            cpu = warning.cpu,
+            reason = %warning.reason,
+            "the core could not be pinned and runs wherever the kernel puts it"
+        );
+    }
+    let mut bells: Vec<Option<Doorbell>> = vec![None; count];
+    for _ in 0..count {
+        let (core, bell): (CoreId, Result<Doorbell, Fatal>) =
+            readies.recv().map_err(|_| core_lost())?;
+        bells[core.index()] = Some(bell?);
+    }
+    let bells: Vec<Doorbell> = bells.into_iter().flatten().collect();
+    for sender in &bell_senders {
+        sender.send(bells.clone()).map_err(|_| core_lost())?;
+    }
+    Ok(Running { cores, inboxes: inboxes.into_iter().zip(bells).collect() })
+}
+
+fn core_lost() -> Fatal {
+    Fatal::Core { core: 0, what: "a core ended while it was starting".to_owned() }
+}
+
+fn sow(
+    seeds: Seeds<'_>,
+    count: usize,
+    inboxes: &mut Vec<Sender<Message>>,
+    bells: &mut Vec<Sender<Vec<Doorbell>>>,
+) -> Vec<Seed> {
+    let Seeds { config, shared, settings, recovered, listeners } = seeds;
+    let Recovered { shards, epoch, mut starts } = recovered;
+    let mut by_core: Vec<Vec<Box<Shard>>> = (0..count).map(|_| Vec::new()).collect();
+    for shard in shards {
+        by_core[shared.shard_map.owner(shard.id()).index()].push(shard);
+    }
+    let durable_first = config.persistence.wal.fsync_mode == FsyncMode::Always;
+    let acknowledge = if config.persistence.enabled && durable_first {
+        Acknowledge::OnDisk
+    } else {
+        Acknowledge::OnAppend
+    };
+    let memory = MemorySettings {
+        limit_bytes: 0,
+        policy: settings.eviction_policy,
+        sample_size: settings.eviction_sample_size,
+        mode: settings.access_mode(),
+    };
+    let reactor = ReactorOptions {
+        connections_max: settings.max_connections.div_ceil(count),
+        ..ReactorOptions::default()
+    };
+    let parts = by_core.into_iter().zip(mesh(count, MESH_CAPACITY)).zip(listeners.sets);
+    parts
+        .enumerate()
+        .map(|(core, ((shards, mesh), listeners))| {
+            let (inbox_sender, inbox) = mpsc::channel();
+            let (bell_sender, bell_receiver) = mpsc::channel();
+            inboxes.push(inbox_sender);
+            bells.push(bell_sender);
+            let wal = config.persistence.enabled.then(|| {
+                let core = CoreId::new(core);
+                let start = starts.remove(&core).unwrap_or_else(LogStart::fresh);
+                (super::recover::wal_options(config, core, epoch), start)
+            });
+            Seed {
+                shards,
+                mesh,
+                listeners,
+                wal,
+                shared: Arc::clone(shared),
+                settings: settings.clone(),
+                engine: EngineSettings { epoch, acknowledge, memory },
+                inbox,
+                bells: bell_receiver,
+                reactor: reactor.clone(),
+            }
+        })
+        .collect()
+}
+
+/// The life of one core, on its thread.
+async fn grow(
+    core: CoreId,
+    seed: Seed,
+    ready: &Sender<(CoreId, Result<Doorbell, Fatal>)>,
+    control: &Sender<supervise::Event>,
+) -> Result<(), Fatal> {
+    let failed = |what: String| Fatal::Core { core: core.index(), what };
+    let reactor = match Reactor::new(&seed.reactor) {
+        Ok(reactor) => reactor,
+        Err(error) => {
+            // The start waits for this report; without a listener it has failed already.
+            let _gone = ready.send((core, Err(failed(error.to_string()))));
+            return Ok(());
+        }
+    };
+    if ready.send((core, Ok(reactor.doorbell()))).is_err() {
+        return Ok(());
+    }
+    let Ok(bells) = seed.bells.recv() else { return Ok(()) };
+    let mut mesh = seed.mesh;
+    mesh.connect(bells);
+    let wal = match seed.wal {
+        Some((options, start)) => Some(Writer::open(options, start, &reactor)?),
+        None => None,
+    };
+    let map = seed.shared.shard_map.clone();
+    let engine = Engine::new(core, map, seed.shards, seed.engine, clock::entropy());
+    let control = control.clone();
+    let parts = Parts {
+        reactor,
+        mesh,
+        engine,
+        wal,
+        shared: seed.shared,
+        settings: seed.settings,
+        inbox: seed.inbox,
+        ask_to_stop: Box::new(move || {
+            let _ended = control.send(supervise::Event::StopAsked);
+        }),
+    };
+    Core::new(core, parts, seed.listeners).run().await
+}

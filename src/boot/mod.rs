@@ -1,0 +1,174 @@
+//! Start-up and shutdown, as named steps: check the machine, lock the data directory, recover,
+//! raise the epoch, bind, start the cores, and only then say "ready". Listeners open last, so no
+//! client sees a half-recovered server.
+
+mod cores;
+mod recover;
+mod settings;
+mod supervise;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::mpsc;
+
+use synap_io::cpus::{Allowed, Placement};
+use synap_io::executor::CorePlan;
+use synap_io::lock::DirLock;
+use synap_io::signal::Blocked;
+use synap_io::{clock, probe};
+use synap_shards::id::CoreId;
+use synap_shards::key::ShardMap;
+use synap_shards::shard::evict::AccessMode;
+
+use crate::config::{Config, FsyncMode, Loaded, Sources};
+use crate::doctor;
+use crate::fatal::Fatal;
+use crate::logging::Logs;
+use crate::metrics::CoreMetrics;
+use crate::notify::Notifier;
+use crate::protocol::http::route::HttpOptions;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use cores::Seeds;
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// Whatever keeps the server from starting, or from going on.
+pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
+    let loaded = Config::load(&sources).map_err(Fatal::Config)?;
+    let logs = Logs::install(&loaded.config.logging).map_err(Fatal::Logging)?;
+    announce(&loaded);
+    let config = &loaded.config;
+    let unsupported = config.unsupported();
+    if !unsupported.is_empty() {
+        return Err(Fatal::Unsupported(unsupported));
+    }
+    let notifier = Notifier::from_env().map_err(start("open the service manager's socket"))?;
+    let (control, events) = mpsc::channel();
+    let signals = control.clone();
+    blocked
+        .listen(move |signal| {
+            // When nobody listens any more, the process is ending already.
+            let _ended = signals.send(supervise::Event::Signal(signal));
+        })
+        .map_err(start("start the signal thread"))?;
+    prepare_machine(config)?;
+    let lock = lock_data(&config.data_dir)?;
+    let placement = place(config)?;
+    let settings = Settings::from_config(config);
+    let recovered = recover::run(config, settings.access_mode(), &notifier)?;
+    let listeners = cores::bind(config, placement.cpus.len())?;
+    let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len()));
+    let plans = plans(&placement);
+    let seeds = Seeds { config, shared: &shared, settings: &settings, recovered, listeners };
+    let running = cores::start(&plans, seeds, &control)?;
+    tracing::info!(
+        http = %format_args!("http://{}", shared.http_address),
+        resp = shared.resp_address.map(tracing::field::display),
+        cores = plans.len(),
+        data = %shared.data_directory.display(),
+        "synap {} is ready",
+        env!("CARGO_PKG_VERSION"),
+    );
+    let result = supervise::run(running, events, &shared, &notifier, (loaded, sources, logs));
+    drop(lock);
+    result
+}
+
+fn announce(loaded: &Loaded) {
+    match &loaded.file {
+        Some(file) => tracing::info!(file = %file.display(), "configuration read"),
+        None => tracing::info!("no configuration file, built-in defaults are in effect"),
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    for key in loaded.config.dormant() {
+        tracing::warn!(key, "this key has no effect in this version");
+    }
+}
+
+fn start(what: &'static str) -> impl FnOnce(std::io::Error) -> Fatal {
+    move |source| Fatal::Start { what, source }
+}
+
+fn prepare_machine(config: &Config) -> Result<(), Fatal> {
+    let limit = probe::raise_nofile().map_err(start("raise the limit of open files"))?;
+    tracing::debug!(?limit, "open files");
+    for check in doctor::startup(config).map_err(Fatal::Environment)? {
+        if check.status == doctor::Status::Warn {
+            tracing::warn!("{}", doctor::explain(&check));
+        }
+    }
+    Ok(())
+}
+
+fn lock_data(directory: &Path) -> Result<DirLock, Fatal> {
+    std::fs::create_dir_all(directory).map_err(start("create the data directory"))?;
+    Ok(DirLock::acquire(directory)?)
+}
+
+fn place(config: &Config) -> Result<Placement, Fatal> {
+    let allowed = Allowed::detect().map_err(start("find out which CPUs are allowed"))?;
+    let placement = allowed
+        .place(config.server.workers, config.server.cpu_list.as_deref())
+        .map_err(Fatal::Placement)?;
+    for note in &placement.notes {
+        tracing::warn!("{note}");
+    }
+    Ok(placement)
+}
+
+/// Cores that share a CPU are left to the kernel: pinned together, one would wait for the other's
+/// time slice to end.
+fn plans(placement: &Placement) -> Vec<CorePlan> {
+    let shares = |cpu: usize| placement.cpus.iter().filter(|other| **other == cpu).count() > 1;
+    let plan = |(core, cpu): (usize, &usize)| CorePlan {
+        core: CoreId::new(core),
+        cpu: (!shares(*cpu)).then_some(*cpu),
+    };
+    placement.cpus.iter().enumerate().map(plan).collect()
+}
+
+fn facts(loaded: &Loaded, listeners: &cores::Bound, cores: usize) -> Shared {
+    let config = &loaded.config;
+    let file = loaded.file.as_ref().map(|file| {
+        let absolute = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
+        absolute.display().to_string()
+    });
+    let random: String = (0..3).map(|_| format!("{:016x}", clock::entropy())).collect();
+    Shared {
+        started_unix_ms: clock::unix_ms(),
+        run_id: random[..40].to_owned(),
+        config_file: file.unwrap_or_default(),
+        data_directory: config.data_dir.clone(),
+        http_address: listeners.http_address,
+        resp_address: listeners.resp_address,
+        shard_port_base: config.server.shard_port_base,
+        shard_map: ShardMap::new(cores),
+        persistence: config.persistence.enabled,
+        fsync_mode: match config.persistence.wal.fsync_mode {
+            FsyncMode::Always => "always",
+            FsyncMode::Periodic => "periodic",
+            FsyncMode::Never => "never",
+        },
+        http: HttpOptions {
+            echo_prefix: config.server.echo_prefix.clone(),
+            cors_origins: config.server.cors.allowed_origins.clone(),
+        },
+        stopping: AtomicBool::new(false),
+        hurry: AtomicBool::new(false),
+        drained: AtomicUsize::new(0),
+        metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
+    }
+}
+
+/// Every shard, empty.
+fn empty_shards(mode: AccessMode) -> Vec<Box<synap_shards::shard::Shard>> {
+    let seed = clock::entropy();
+    synap_shards::id::ShardId::all()
+        .map(|id| Box::new(synap_shards::shard::Shard::new(id, seed, mode)))
+        .collect()
+}

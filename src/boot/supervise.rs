@@ -1,0 +1,173 @@
+//! The main thread while the cores work: signals, reload, watchdog, the end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use synap_io::clock;
+use synap_io::signal::Signal;
+
+use super::cores::Running;
+use crate::config::{Config, Loaded, Sources};
+use crate::fatal::Fatal;
+use crate::logging::Logs;
+use crate::notify::{Notifier, State};
+use crate::pump::Message;
+use crate::settings::Settings;
+use crate::shared::Shared;
+
+/// How often the turn counters of the cores are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A core that has taken no turn for this long is stuck: turns last milliseconds, and an idle core
+/// takes one every 100 ms.
+const STUCK_AFTER: Duration = Duration::from_secs(10);
+
+/// What the main thread is told.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The process got a signal.
+    Signal(Signal),
+    /// A client asked the server to stop.
+    StopAsked,
+    /// A core has ended, well or not.
+    CoreEnded(Result<(), Fatal>),
+}
+
+/// Watches over the cores until all have ended.
+pub(super) fn run(
+    running: Running,
+    events: Receiver<Event>,
+    shared: &Arc<Shared>,
+    notifier: &Notifier,
+    (mut loaded, sources, logs): (Loaded, Sources, Logs),
+) -> Result<(), Fatal> {
+    let status = format!("serving HTTP on {}", shared.http_address);
+    notifier.tell(State::Ready { status: &status });
+    let mut watch = Watch::new(shared);
+    let mut next_alive = Instant::now();
+    let mut ended = 0;
+    loop {
+        match events.recv_timeout(wait_of(notifier)) {
+            Ok(Event::Signal(Signal::Hangup)) => {
+                reload(&mut loaded, &sources, &logs, &running, notifier);
+                notifier.tell(State::Ready { status: &status });
+            }
+            Ok(Event::Signal(Signal::Terminate | Signal::Interrupt)) => {
+                if shared.stopping.swap(true, Ordering::SeqCst) {
+                    tracing::warn!("told to stop again: ending once the log is on disk");
+                    shared.hurry.store(true, Ordering::SeqCst);
+                }
+                stop(&running, notifier);
+            }
+            Ok(Event::StopAsked) => {
+                shared.stopping.store(true, Ordering::SeqCst);
+                stop(&running, notifier);
+            }
+            // A core that failed takes the process with it: its shards are gone, and its peers
+            // may be waiting for it for ever.
+            Ok(Event::CoreEnded(result)) => {
+                result?;
+                ended += 1;
+                if ended == shared.metrics.len() {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Event::Signal(signal)) => tracing::debug!(?signal, "signal without a meaning"),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        watch.look(shared)?;
+        if let Some(interval) = notifier.watchdog_interval()
+            && Instant::now() >= next_alive
+        {
+            next_alive = Instant::now() + interval;
+            notifier.tell(State::Alive);
+        }
+    }
+    for result in running.cores.join() {
+        result.map_err(|panic| Fatal::Core { core: 0, what: panic.to_string() })?;
+    }
+    tracing::info!("stopped cleanly");
+    Ok(())
+}
+
+fn wait_of(notifier: &Notifier) -> Duration {
+    notifier.watchdog_interval().map_or(LOOK_INTERVAL, |interval| interval.min(LOOK_INTERVAL))
+}
+
+fn stop(running: &Running, notifier: &Notifier) {
+    tracing::info!("stopping: answering what has come, then closing the log");
+    notifier.tell(State::Stopping);
+    for (inbox, bell) in &running.inboxes {
+        // A core that has ended already needs no message.
+        let _ended = inbox.send(Message::Stop);
+        bell.ring();
+    }
+}
+
+fn reload(
+    loaded: &mut Loaded,
+    sources: &Sources,
+    logs: &Logs,
+    running: &Running,
+    notifier: &Notifier,
+) {
+    notifier.tell(State::Reloading { monotonic_usec: clock::monotonic_ns() / 1000 });
+    let new = match Config::load(sources) {
+        Ok(new) => new,
+        Err(errors) => {
+            tracing::error!("configuration not reloaded, the old one stays in effect: {errors}");
+            return;
+        }
+    };
+    let plan = loaded.config.reload_diff(&new.config);
+    if !plan.refused.is_empty() {
+        tracing::error!(keys = ?plan.refused, "configuration not reloaded: these keys are refused");
+        return;
+    }
+    for change in &plan.apply {
+        tracing::info!(key = %change.key, from = %change.from, to = %change.to, "reloaded");
+    }
+    for key in &plan.restart_needed {
+        tracing::warn!(%key, "changed, but needs a restart to take effect");
+    }
+    loaded.config = loaded.config.reloaded(&new.config);
+    if let Err(error) = logs.set_filter(&loaded.config.logging.level) {
+        tracing::error!("log filter not changed: {error}");
+    }
+    if let Err(error) = logs.reopen() {
+        tracing::error!("log file not reopened: {error}");
+    }
+    let settings = Settings::from_config(&loaded.config);
+    for (inbox, bell) in &running.inboxes {
+        // A core that has ended already needs no settings.
+        let _ended = inbox.send(Message::Settings(Box::new(settings.clone())));
+        bell.ring();
+    }
+}
+
+/// Notices cores that take no turns.
+struct Watch {
+    seen: Vec<(u64, Instant)>,
+}
+
+impl Watch {
+    fn new(shared: &Shared) -> Self {
+        Self { seen: vec![(0, Instant::now()); shared.metrics.len()] }
+    }
+
+    fn look(&mut self, shared: &Shared) -> Result<(), Fatal> {
+        for (core, metrics) in shared.metrics.iter().enumerate() {
+            let turns = metrics.turns.get();
+            let (before, since) = &mut self.seen[core];
+            if turns != *before {
+                (*before, *since) = (turns, Instant::now());
+            } else if since.elapsed() > STUCK_AFTER && !shared.stopping.load(Ordering::SeqCst) {
+                let what = format!("took no turn for {} s", since.elapsed().as_secs());
+                return Err(Fatal::Core { core, what });
+            }
+        }
+        Ok(())
+    }
+}

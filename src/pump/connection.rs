@@ -1,0 +1,285 @@
+//! A connection on its core: bytes that wait to be understood, replies that wait for their turn,
+//! bytes that wait to be sent.
+
+use std::collections::VecDeque;
+
+use synap_shards::command::reply::Reply;
+use synap_shards::id::{ConnId, Ticket};
+
+use crate::protocol::http::decode::HttpDecoder;
+use crate::protocol::http::table::RouteId;
+use crate::protocol::http::{HttpContext, respond};
+use crate::protocol::resp::decode;
+use crate::protocol::resp::encode::{self, Protocol};
+use crate::session::client::Client;
+use crate::session::finish::Finish;
+
+/// Input that may pile up while a connection may not go on, before its socket is not read any more.
+const INPUT_PAUSE_BYTES: usize = 64 * 1024;
+/// Output that may pile up before no further requests of the connection are started.
+const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
+/// Requests of one connection that may wait for their replies before no further ones are started.
+const SLOTS_PAUSE: usize = 16 * 1024;
+
+/// How the reply to one request is to be written.
+#[derive(Clone, Debug)]
+pub(super) enum Style {
+    /// RESP in this version.
+    Resp(Protocol),
+    /// After a last step on the folded answers of all cores.
+    Finished(Finish, Box<Self>),
+    /// Not at all (`CLIENT REPLY OFF`).
+    Silent,
+    /// As this route answers; also when the work on the request began.
+    Http(Box<HttpContext>, u64),
+}
+
+/// What an HTTP answer came to, for the route's counters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Noted {
+    pub(super) route: RouteId,
+    pub(super) status: u16,
+    pub(super) started_ns: u64,
+}
+
+impl Style {
+    fn write(&self, reply: &Reply<'_>, out: &mut Vec<u8>) -> Option<Noted> {
+        match self {
+            Self::Resp(protocol) => encode::encode(reply, *protocol, out),
+            Self::Finished(finish, style) => {
+                return style.write(&finish.apply(reply.clone().into_owned()), out);
+            }
+            Self::Silent => {}
+            Self::Http(context, started_ns) => {
+                let status = respond::respond(context, reply, out);
+                return Some(Noted { route: context.route, status, started_ns: *started_ns });
+            }
+        }
+        None
+    }
+}
+
+/// A request whose reply could not be written yet, because it or an earlier one is not there.
+#[derive(Debug)]
+struct Slot {
+    style: Style,
+    bytes: Option<Vec<u8>>,
+}
+
+/// How the bytes of a connection are understood.
+#[derive(Debug)]
+pub(super) enum Decoder {
+    Resp(decode::Decoder),
+    Http(HttpDecoder),
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::Resp(decode::Decoder::default())
+    }
+}
+
+/// Everything this core knows about a connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) client: Client,
+    pub(super) decoder: Decoder,
+    /// Bytes that came and are not consumed.
+    pub(super) input: Vec<u8>,
+    /// Bytes the decoder wants at least before it is worth asking it again.
+    pub(super) input_wanted: usize,
+    /// Replies that are complete and in order.
+    pub(super) output: Vec<u8>,
+    slots: VecDeque<Slot>,
+    first: Ticket,
+    next: Ticket,
+    /// No further request may start before the reply to this one.
+    pub(super) barrier: Option<Ticket>,
+    pub(super) sending: bool,
+    pub(super) reading_paused: bool,
+    pub(super) read_ended: bool,
+    /// Close as soon as everything is answered and sent.
+    pub(super) closing: bool,
+    pub(super) is_dirty: bool,
+}
+
+impl Connection {
+    pub(super) fn new(client: Client, decoder: Decoder) -> Self {
+        Self {
+            client,
+            decoder,
+            input: Vec::new(),
+            input_wanted: 0,
+            output: Vec::new(),
+            slots: VecDeque::new(),
+            first: Ticket(0),
+            next: Ticket(0),
+            barrier: None,
+            sending: false,
+            reading_paused: false,
+            read_ended: false,
+            closing: false,
+            is_dirty: false,
+        }
+    }
+
+    /// The ticket of the next request; [`Connection::issue`] takes it.
+    pub(super) fn next_ticket(&self) -> Ticket {
+        self.next
+    }
+
+    /// Whether the reply to the next request can be written at once, when it comes.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Takes the next ticket for a request whose reply was written at once.
+    pub(super) fn answered(&mut self) {
+        debug_assert!(self.slots.is_empty(), "an earlier reply is missing");
+        self.next = self.next.next();
+        self.first = self.next;
+    }
+
+    /// Takes the next ticket for a request whose reply comes later.
+    pub(super) fn issue(&mut self, style: Style) {
+        self.slots.push_back(Slot { style, bytes: None });
+        self.next = self.next.next();
+    }
+
+    /// The reply to an issued request has come; it is written when its turn has come too.
+    pub(super) fn complete(&mut self, ticket: Ticket, reply: &Reply<'_>) -> Option<Noted> {
+        if ticket < self.first {
+            // The connection was given up meanwhile.
+            return None;
+        }
+        let at = (ticket.0 - self.first.0) as usize;
+        let noted = if at == 0 {
+            let slot = self.slots.pop_front().expect("the reply's request was issued");
+            let noted = slot.style.write(reply, &mut self.output);
+            self.first = self.first.next();
+            self.write_ready();
+            noted
+        } else {
+            let slot = &mut self.slots[at];
+            let mut bytes = Vec::new();
+            let noted = slot.style.write(reply, &mut bytes);
+            slot.bytes = Some(bytes);
+            noted
+        };
+        if self.barrier == Some(ticket) {
+            self.barrier = None;
+        }
+        noted
+    }
+
+    fn write_ready(&mut self) {
+        while let Some(bytes) = self.slots.front_mut().and_then(|slot| slot.bytes.take()) {
+            self.output.extend_from_slice(&bytes);
+            self.slots.pop_front();
+            self.first = self.first.next();
+        }
+    }
+
+    /// Writes a reply to the request that is being handled and was not issued.
+    pub(super) fn write_now(&mut self, style: &Style, reply: &Reply<'_>) -> Option<Noted> {
+        style.write(reply, &mut self.output)
+    }
+
+    /// Bytes for the client that belong to no reply (`100 Continue`, a protocol error). They keep
+    /// their place behind the replies that are still missing.
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        if self.slots.is_empty() {
+            self.output.extend_from_slice(bytes);
+        } else {
+            self.slots.push_back(Slot { style: Style::Silent, bytes: Some(bytes.to_vec()) });
+            self.next = self.next.next();
+        }
+    }
+
+    /// Whether the next request may be started.
+    pub(super) fn may_start(&self) -> bool {
+        self.barrier.is_none()
+            && !self.closing
+            && self.output.len() < OUTPUT_PAUSE_BYTES
+            && self.slots.len() < SLOTS_PAUSE
+    }
+
+    /// Whether so much input waits that the socket should rest.
+    pub(super) fn has_too_much_input(&self) -> bool {
+        self.input.len() >= INPUT_PAUSE_BYTES
+    }
+
+    /// Closes without sending what is left.
+    pub(super) fn abandon(&mut self) {
+        self.close();
+        self.output = Vec::new();
+        self.slots.clear();
+        self.first = self.next;
+    }
+
+    /// Whether nothing is left to be answered or sent.
+    pub(super) fn is_drained(&self) -> bool {
+        self.slots.is_empty() && self.output.is_empty() && !self.sending
+    }
+
+    /// Requests that wait for their replies.
+    pub(super) fn waiting(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+/// The connections of one core, found by the slot in their id.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    slots: Vec<Option<(ConnId, Box<Connection>)>>,
+    count: usize,
+}
+
+impl Connections {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn insert(&mut self, id: ConnId, connection: Connection) {
+        let slot = synap_io::net::slot_of(id);
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        let before = self.slots[slot].replace((id, Box::new(connection)));
+        assert!(before.is_none(), "a slot is free before it is taken again");
+        self.count += 1;
+    }
+
+    pub(super) fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
+        match self.slots.get_mut(synap_io::net::slot_of(id)) {
+            Some(Some((found, connection))) if *found == id => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: ConnId) -> Option<Box<Connection>> {
+        let slot = self.slots.get_mut(synap_io::net::slot_of(id))?;
+        if slot.as_ref().is_none_or(|(found, _)| *found != id) {
+            return None;
+        }
+        self.count -= 1;
+        slot.take().map(|(_, connection)| connection)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().flatten().map(|(_, connection)| connection.as_ref())
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ConnId, &mut Connection)> {
+        self.slots.iter_mut().flatten().map(|(id, connection)| (*id, connection.as_mut()))
+    }
+
+    /// Connections whose input waits, though it may be complete.
+    pub(super) fn with_input(&mut self) -> Vec<ConnId> {
+        self.iter_mut().filter(|(_, c)| !c.input.is_empty()).map(|(id, _)| id).collect()
+    }
+
+    pub(super) fn ids(&self) -> Vec<ConnId> {
+        self.slots.iter().flatten().map(|(id, _)| *id).collect()
+    }
+}

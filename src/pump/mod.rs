@@ -1,0 +1,545 @@
+//! The loop of one core. It turns the world into events and actions into the world, and decides
+//! nothing itself.
+//!
+//! A turn: take everything that happened (one system call, which also submits what the last turn
+//! left), hand it to the engine, log what the engine wrote, send parcels to the other cores, then
+//! let replies out. The order is the engine's ordering duty: append, send, reply.
+
+mod connection;
+mod outlet;
+mod serve;
+mod serve_http;
+mod upkeep;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use synap_io::mesh::{self, Endpoint};
+use synap_io::reactor::{Chunk, Completion, ListenerTag, Reactor};
+use synap_io::wal::{LogDone, LogOffset, Writer};
+use synap_io::{clock, executor};
+use synap_shards::engine::event::Event;
+use synap_shards::engine::parcel::Parcel;
+use synap_shards::engine::{Engine, Lane};
+use synap_shards::id::{ConnId, CoreId};
+use synap_shards::limits::PREFETCH_MAX;
+use synap_shards::shard::plan::Now;
+
+use crate::fatal::Fatal;
+use crate::latency::LatencyLog;
+use crate::protocol::http::decode::HttpDecoder;
+use crate::protocol::resp::decode;
+use crate::session::client::{Client, Listener, client_id};
+use crate::session::rates::RateSampler;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::slowlog::SlowLog;
+use connection::{Connection, Connections, Decoder};
+use outlet::Outlet;
+use serve::Host;
+
+pub use upkeep::{Inbox, Message};
+
+/// Longest sleep of an idle core.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// Sleep of a core that waits for the others to drain.
+const STOPPING_SLEEP: Duration = Duration::from_millis(5);
+/// A turn that took longer than this is counted and logged.
+const SLOW_TURN_NS: u64 = 10_000_000;
+/// Bytes that may wait for the log before no further requests are started.
+const BACKLOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Buffers kept for reuse, and the largest that is kept.
+const SPARE_BUFFERS: usize = 256;
+const SPARE_BYTES_MAX: usize = 64 * 1024;
+/// How long a stopping core waits for requests to be answered.
+const DRAIN_NS: u64 = 10_000_000_000;
+
+/// Listeners of a core, by what they serve.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// HTTP.
+    pub http: Option<TcpListener>,
+    /// RESP.
+    pub resp: Option<TcpListener>,
+    /// RESP for cluster-aware clients, this core's slots only.
+    pub shard: Option<TcpListener>,
+}
+
+const HTTP: ListenerTag = ListenerTag(0);
+const RESP: ListenerTag = ListenerTag(1);
+const SHARD: ListenerTag = ListenerTag(2);
+
+/// What a core is made of.
+#[expect(missing_debug_implementations, reason = "it holds a closure")]
+pub struct Parts {
+    /// Its sockets, clock and ring.
+    pub reactor: Reactor,
+    /// Its end of the mesh.
+    pub mesh: Endpoint<Parcel>,
+    /// Its engine.
+    pub engine: Engine,
+    /// Its log, if there is one.
+    pub wal: Option<Writer>,
+    /// Facts and counters of the process.
+    pub shared: Arc<Shared>,
+    /// Its copy of what can change.
+    pub settings: Settings,
+    /// Messages from the main thread.
+    pub inbox: Inbox,
+    /// Tells the main thread that a client asked the server to stop.
+    pub ask_to_stop: Box<dyn Fn()>,
+}
+
+/// One core at work.
+#[expect(missing_debug_implementations, reason = "it holds a closure")]
+pub struct Core {
+    id: CoreId,
+    reactor: Reactor,
+    mesh: Endpoint<Parcel>,
+    engine: Engine,
+    wal: Option<Writer>,
+    durable: LogOffset,
+    outlet: Outlet,
+    inbox: Inbox,
+    ask_to_stop: Box<dyn Fn()>,
+    /// Bytes of the log on their way from the engine to the writer.
+    log: Vec<u8>,
+    spare: Vec<Vec<u8>>,
+    /// Connections being gone through; kept to keep its memory.
+    scratch: Vec<ConnId>,
+    /// What happened in this turn; kept to keep its memory.
+    happened: Vec<Completion>,
+    clients_made: u64,
+    next_tick_ns: u64,
+    next_round_ns: u64,
+    rates: RateSampler,
+    /// A client asked the server to stop.
+    stop: bool,
+    drained: bool,
+    stopping_since_ns: Option<u64>,
+}
+
+impl Core {
+    /// Puts a core together on its own thread, and starts listening.
+    pub fn new(id: CoreId, parts: Parts, listeners: Listeners) -> Self {
+        let Parts { mut reactor, mesh, engine, wal, shared, settings, inbox, ask_to_stop } = parts;
+        let tagged = [(listeners.http, HTTP), (listeners.resp, RESP), (listeners.shard, SHARD)];
+        for (listener, tag) in tagged {
+            if let Some(listener) = listener {
+                reactor.listen(listener, tag);
+            }
+        }
+        let now = read_clocks();
+        let slowlog = SlowLog::new(id, shared.shard_map.cores());
+        let outlet = Outlet {
+            core: id,
+            shared,
+            settings,
+            now,
+            connections: Connections::default(),
+            dirty: Vec::new(),
+            resumed: Vec::new(),
+            current: None,
+            slowlog,
+            latency: LatencyLog::default(),
+            congested: false,
+            backlogged: false,
+            settings_changed: true,
+            stats_reset: false,
+        };
+        Self {
+            id,
+            reactor,
+            mesh,
+            engine,
+            wal,
+            durable: LogOffset(0),
+            outlet,
+            inbox,
+            ask_to_stop,
+            log: Vec::new(),
+            spare: Vec::new(),
+            scratch: Vec::new(),
+            happened: Vec::new(),
+            clients_made: 0,
+            next_tick_ns: 0,
+            next_round_ns: 0,
+            rates: RateSampler::default(),
+            stop: false,
+            drained: false,
+            stopping_since_ns: None,
+        }
+    }
+
+    /// Works until the server is told to stop and everything is answered.
+    ///
+    /// # Errors
+    /// Whatever the process must not outlive.
+    pub async fn run(mut self) -> Result<(), Fatal> {
+        while !self.is_finished() {
+            self.turn()?;
+            executor::yield_to_background().await;
+        }
+        self.finish()
+    }
+
+    fn turn(&mut self) -> Result<(), Fatal> {
+        let wait = self.sleep_for();
+        self.reactor.turn(wait).map_err(|error| self.broken(&error))?;
+        let started_ns = clock::monotonic_ns();
+        self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
+        let mut happened = std::mem::take(&mut self.happened);
+        while let Some(completion) = self.reactor.next() {
+            happened.push(completion);
+        }
+        self.look_ahead(&happened);
+        for completion in happened.drain(..) {
+            self.completed(completion)?;
+        }
+        self.happened = happened;
+        self.receive_parcels();
+        self.go_on_with_resumed();
+        self.upkeep();
+        self.log_and_send()?;
+        self.flush();
+        self.count_turn(started_ns);
+        if std::mem::take(&mut self.stop) {
+            (self.ask_to_stop)();
+        }
+        Ok(())
+    }
+
+    /// Asks for the memory that the first request of each connection will read, so that the cache
+    /// misses of a turn overlap. Pipelines look ahead for themselves.
+    fn look_ahead(&self, happened: &[Completion]) {
+        let mut keys = SmallVec::<[&[u8]; PREFETCH_MAX]>::new();
+        for completion in happened {
+            let Completion::Received { chunk, .. } = completion else { continue };
+            if let Some(key) = decode::first_key(self.reactor.bytes(chunk)) {
+                keys.push(key);
+            }
+            if keys.len() == PREFETCH_MAX {
+                self.engine.prefetch(&keys);
+                keys.clear();
+            }
+        }
+        if keys.len() > 1 {
+            self.engine.prefetch(&keys);
+        }
+    }
+
+    fn broken(&self, error: &dyn std::error::Error) -> Fatal {
+        Fatal::Core { core: self.id.index(), what: error.to_string() }
+    }
+
+    fn count_turn(&self, started_ns: u64) {
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        metrics.turns.add(1);
+        let took_ns = clock::monotonic_ns() - started_ns;
+        if took_ns > SLOW_TURN_NS {
+            metrics.slow_turns.add(1);
+            tracing::debug!(core = self.id.index(), took_us = took_ns / 1000, "slow turn");
+        }
+    }
+
+    /// How long there is nothing to do, unless something happens.
+    fn sleep_for(&self) -> Duration {
+        if self.mesh.has_incoming() || !self.outlet.resumed.is_empty() || self.has_unsent() {
+            return Duration::ZERO;
+        }
+        if self.stopping_since_ns.is_some() {
+            return STOPPING_SLEEP;
+        }
+        let mut until_ns = self.next_tick_ns.min(self.next_round_ns);
+        if let Some(deadline_ns) = self.wal.as_ref().and_then(Writer::next_deadline) {
+            until_ns = until_ns.min(deadline_ns);
+        }
+        let now_ns = clock::monotonic_ns();
+        Duration::from_nanos(until_ns.saturating_sub(now_ns)).min(SLEEP_MAX)
+    }
+
+    /// Whether a parcel could not be sent because its ring was full.
+    fn has_unsent(&self) -> bool {
+        self.engine.has_parcels()
+    }
+
+    fn completed(&mut self, completion: Completion) -> Result<(), Fatal> {
+        match completion {
+            Completion::Accepted { conn, listener, .. } => self.accepted(conn, listener),
+            Completion::Received { conn, chunk } => self.received(conn, chunk),
+            Completion::ReadEnded { conn } => {
+                if let Some(connection) = self.outlet.connections.get_mut(conn) {
+                    connection.read_ended = true;
+                    self.outlet.mark_dirty(conn);
+                }
+            }
+            Completion::Sent { conn, buffer } => self.sent(conn, buffer),
+            Completion::Failed { conn, .. } => self.reactor.shutdown(conn),
+            Completion::Closed { conn } => self.closed(conn),
+            Completion::Log(done) => self.log_completed(done)?,
+            Completion::Rung => self.read_messages(),
+        }
+        Ok(())
+    }
+
+    fn accepted(&mut self, conn: ConnId, listener: ListenerTag) {
+        let addresses = (self.reactor.peer(conn), self.reactor.local(conn));
+        let (Some(peer), Some(local)) = addresses else { return };
+        let (kind, decoder) = match listener {
+            HTTP => (Listener::Http, Decoder::Http(HttpDecoder::new())),
+            SHARD => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
+            _ => (Listener::Resp, Decoder::Resp(decode::Decoder::default())),
+        };
+        let cores = self.outlet.shared.shard_map.cores();
+        self.clients_made += 1;
+        let number = client_id(self.clients_made, self.id, cores);
+        let client = Client::new(number, peer, local, kind, self.outlet.now.unix_ms);
+        self.outlet.connections.insert(conn, Connection::new(client, decoder));
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        metrics.connections_received.add(1);
+        let gauge = match kind {
+            Listener::Http => &metrics.http_connections,
+            Listener::Resp | Listener::RespShard => &metrics.resp_connections,
+        };
+        gauge.add(1);
+    }
+
+    fn received(&mut self, conn: ConnId, chunk: Chunk) {
+        let bytes = self.reactor.bytes(&chunk);
+        let now_ms = self.outlet.now.unix_ms;
+        let limit = self.outlet.settings.query_buffer_bytes_max;
+        if let Some(connection) = self.outlet.connections.get_mut(conn) {
+            connection.client.active_ms = now_ms;
+            if connection.closing {
+                // Its requests are not read any more; what still arrives is dropped.
+            } else if connection.input.is_empty() && connection.may_start() {
+                let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);
+                let used = host.serve(conn, bytes);
+                if used < bytes.len()
+                    && let Some(connection) = self.outlet.connections.get_mut(conn)
+                {
+                    connection.input.extend_from_slice(&bytes[used..]);
+                }
+            } else if connection.input.len() + bytes.len() > limit {
+                drop_connection(&mut self.outlet, conn, "request exceeds the query buffer limit");
+            } else {
+                connection.input.extend_from_slice(bytes);
+                if connection.input.len() >= connection.input_wanted {
+                    self.outlet.resumed.push(conn);
+                }
+            }
+        }
+        self.reactor.recycle(chunk);
+        self.rest_reading(conn);
+    }
+
+    /// Stops reading a socket whose input piles up because the connection may not go on.
+    fn rest_reading(&mut self, conn: ConnId) {
+        let congested = self.outlet.backlogged || self.engine.is_congested();
+        if let Some(connection) = self.outlet.connections.get_mut(conn)
+            && !connection.reading_paused
+            && connection.has_too_much_input()
+            && (congested || !connection.may_start())
+        {
+            connection.reading_paused = true;
+            self.reactor.pause_reading(conn);
+        }
+    }
+
+    /// Serves input that waited, of connections that may go on now.
+    fn go_on_with_resumed(&mut self) {
+        std::mem::swap(&mut self.outlet.resumed, &mut self.scratch);
+        for at in 0..self.scratch.len() {
+            self.go_on(self.scratch[at]);
+        }
+        self.scratch.clear();
+    }
+
+    fn go_on(&mut self, conn: ConnId) {
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
+        if !connection.input.is_empty() && connection.may_start() {
+            let mut input = std::mem::take(&mut connection.input);
+            let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);
+            let used = host.serve(conn, &input);
+            let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
+            if used < input.len() && !connection.closing {
+                input.drain(..used);
+                connection.input = input;
+            }
+        }
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
+        if connection.reading_paused && connection.may_start() {
+            connection.reading_paused = false;
+            self.reactor.resume_reading(conn);
+        }
+        self.outlet.mark_dirty(conn);
+    }
+
+    fn sent(&mut self, conn: ConnId, mut buffer: Vec<u8>) {
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
+        connection.sending = false;
+        buffer.clear();
+        if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
+            self.spare.push(buffer);
+        }
+        if !connection.input.is_empty() && connection.may_start() {
+            self.outlet.resumed.push(conn);
+        }
+        self.outlet.mark_dirty(conn);
+    }
+
+    fn closed(&mut self, conn: ConnId) {
+        let Some(connection) = self.outlet.connections.remove(conn) else { return };
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        let gauge = match connection.client.listener {
+            Listener::Http => &metrics.http_connections,
+            Listener::Resp | Listener::RespShard => &metrics.resp_connections,
+        };
+        gauge.set(gauge.get() - 1);
+    }
+
+    fn receive_parcels(&mut self) {
+        let now = self.outlet.now;
+        for from in (0..self.mesh.cores()).map(CoreId::new).filter(|core| *core != self.id) {
+            // Completions first: they free credits and bring shards home.
+            for lane in [mesh::Lane::Completions, mesh::Lane::Requests] {
+                while let Some(parcel) = self.mesh.receive(from, lane) {
+                    self.engine.step(now, Event::Parcel { from, parcel }, &mut self.outlet);
+                }
+            }
+        }
+        let free = !self.engine.is_congested() && !self.outlet.backlogged;
+        if self.outlet.congested && free {
+            self.outlet.congested = false;
+            let blocked = self.outlet.connections.with_input();
+            self.outlet.resumed.extend(blocked);
+        }
+    }
+
+    /// Logs what the engine wrote, then sends what it has for other cores.
+    fn log_and_send(&mut self) -> Result<(), Fatal> {
+        self.outlet.congested |= self.engine.is_congested() || self.outlet.backlogged;
+        self.engine.take_log(&mut self.log);
+        let now_ns = self.outlet.now.monotonic_ns;
+        if let Some(wal) = &mut self.wal {
+            if !self.log.is_empty() {
+                let end = wal.append(&self.log);
+                assert_eq!(end.0, self.engine.log_end(), "the log holds what the engine wrote");
+            }
+            wal.turn_end(now_ns, &mut self.reactor)?;
+            self.outlet.backlogged = wal.backlog_bytes() > BACKLOG_BYTES_MAX;
+            self.became_durable();
+        } else if !self.log.is_empty() {
+            let event = Event::Durable(self.engine.log_end());
+            self.engine.step(self.outlet.now, event, &mut self.outlet);
+        }
+        self.log.clear();
+        self.send_parcels();
+        Ok(())
+    }
+
+    fn send_parcels(&mut self) {
+        for to in (0..self.mesh.cores()).map(CoreId::new).filter(|core| *core != self.id) {
+            for (lane, ring) in [
+                (Lane::Requests, mesh::Lane::Requests),
+                (Lane::Completions, mesh::Lane::Completions),
+            ] {
+                if let Some(parcel) = self.engine.take_parcel(to, lane)
+                    && let Err(parcel) = self.mesh.try_send(to, ring, parcel)
+                {
+                    self.engine.untake_parcel(to, lane, parcel);
+                }
+            }
+        }
+        self.mesh.flush();
+    }
+
+    fn log_completed(&mut self, done: LogDone) -> Result<(), Fatal> {
+        let wal = self.wal.as_mut().expect("only a log has log completions");
+        wal.on_completion(done, self.outlet.now.monotonic_ns)?;
+        self.became_durable();
+        Ok(())
+    }
+
+    /// Tells the engine how far the log has come.
+    fn became_durable(&mut self) {
+        let Some(durable) = self.wal.as_ref().map(Writer::durable) else { return };
+        if durable > self.durable {
+            self.durable = durable;
+            self.engine.step(self.outlet.now, Event::Durable(durable.0), &mut self.outlet);
+        }
+    }
+
+    /// Sends what connections have to say, one send per connection, and closes those that are done.
+    fn flush(&mut self) {
+        let limit = self.outlet.settings.output_buffer_bytes_max;
+        std::mem::swap(&mut self.outlet.dirty, &mut self.scratch);
+        for at in 0..self.scratch.len() {
+            let conn = self.scratch[at];
+            let Some(connection) = self.outlet.connections.get_mut(conn) else { continue };
+            connection.is_dirty = false;
+            if connection.output.len() > limit {
+                drop_connection(&mut self.outlet, conn, "replies exceed the output buffer limit");
+                self.reactor.shutdown(conn);
+                continue;
+            }
+            if !connection.sending && !connection.output.is_empty() {
+                connection.sending = true;
+                let fresh = self.spare.pop().unwrap_or_default();
+                let output = std::mem::replace(&mut connection.output, fresh);
+                if connection.waiting() == 0 {
+                    self.reactor.send_lazily(conn, output);
+                } else {
+                    self.reactor.send(conn, output);
+                }
+            } else if connection.output.is_empty() && connection.output.capacity() > 0 {
+                let buffer = std::mem::take(&mut connection.output);
+                if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
+                    self.spare.push(buffer);
+                }
+            }
+            let ended = connection.closing || connection.read_ended;
+            if ended && connection.is_drained() {
+                self.reactor.shutdown(conn);
+            }
+        }
+        self.scratch.clear();
+    }
+
+    fn is_finished(&mut self) -> bool {
+        let Some(since_ns) = self.stopping_since_ns else { return false };
+        let late = clock::monotonic_ns() - since_ns > DRAIN_NS;
+        let hurry = self.outlet.shared.hurry.load(Ordering::Relaxed);
+        self.all_drained() || late || hurry
+    }
+
+    /// The last thing a core does: everything in the log, on disk.
+    fn finish(mut self) -> Result<(), Fatal> {
+        if let Some(wal) = self.wal.take() {
+            wal.close(&mut self.reactor)?;
+        }
+        Ok(())
+    }
+}
+
+fn host<'a>(engine: &'a mut Engine, outlet: &'a mut Outlet, stop: &'a mut bool) -> Host<'a> {
+    Host { engine, outlet, stop, started_ns: clock::monotonic_ns() }
+}
+
+/// Gives a connection up whose peer does not keep to the limits.
+fn drop_connection(outlet: &mut Outlet, conn: ConnId, why: &'static str) {
+    let metrics = &outlet.shared.metrics[outlet.core.index()];
+    metrics.connections_dropped.add(1);
+    if let Some(connection) = outlet.connections.get_mut(conn) {
+        tracing::warn!(client = connection.client.id, peer = %connection.client.peer, why, "closed");
+        connection.abandon();
+    }
+    outlet.mark_dirty(conn);
+}
+
+fn read_clocks() -> Now {
+    Now { unix_ms: clock::unix_ms(), monotonic_ns: clock::monotonic_ns() }
+}

@@ -1,0 +1,180 @@
+//! What the engine's requests to the outside become: replies in the right connection's output, and
+//! commands that concern this core itself.
+
+use std::sync::Arc;
+
+use synap_io::clock;
+use synap_shards::command::args::Args;
+use synap_shards::command::reply::Reply;
+use synap_shards::command::table::CommandId;
+use synap_shards::engine::event::Outbound;
+use synap_shards::id::{ConnId, CoreId, Ticket};
+use synap_shards::shard::plan::Now;
+
+use super::connection::{Connection, Connections, Noted, Style};
+use crate::latency::LatencyLog;
+use crate::session::client::Client;
+use crate::session::{self, Clients, CoreContext, Effects};
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::slowlog::SlowLog;
+
+/// The request that is being handed to the engine right now. Its reply usually comes before the
+/// engine returns, and is then written at once.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) conn: ConnId,
+    pub(super) ticket: Ticket,
+    /// Taken when the reply has to wait in line.
+    pub(super) style: Option<Style>,
+    pub(super) outcome: Option<Answered>,
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Answered {
+    Well,
+    WithError,
+}
+
+/// The connections of a core, and what commands about the core itself work with.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) core: CoreId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Settings,
+    pub(super) now: Now,
+    pub(super) connections: Connections,
+    /// Connections with output to be sent.
+    pub(super) dirty: Vec<ConnId>,
+    /// Connections whose barrier has opened, or that may go on for another reason.
+    pub(super) resumed: Vec<ConnId>,
+    pub(super) current: Option<Current>,
+    pub(super) slowlog: SlowLog,
+    pub(super) latency: LatencyLog,
+    /// A request could not start because a peer has too much unanswered work.
+    pub(super) congested: bool,
+    /// The log cannot keep up; no request is started until it has.
+    pub(super) backlogged: bool,
+    /// Settings were changed by a command and have to be brought to the engine.
+    pub(super) settings_changed: bool,
+    /// Counters are to be set back.
+    pub(super) stats_reset: bool,
+}
+
+impl Outlet {
+    pub(super) fn mark_dirty(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !connection.is_dirty
+        {
+            connection.is_dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Counts an HTTP answer.
+    pub(super) fn note(&self, noted: Option<Noted>) {
+        if let Some(Noted { route, status, started_ns }) = noted {
+            let routes = &self.shared.metrics[self.core.index()].routes;
+            routes[route.index()].record(status, clock::monotonic_ns() - started_ns);
+        }
+    }
+
+    /// A reply to the request that is being handed in, if `conn` and `ticket` say so.
+    fn reply_now(&mut self, conn: ConnId, ticket: Ticket, reply: &Reply<'_>) -> bool {
+        let Some(current) = &mut self.current else { return false };
+        if current.conn != conn || current.ticket != ticket || current.outcome.is_some() {
+            return false;
+        }
+        let error = matches!(reply, Reply::Error(_));
+        current.outcome = Some(if error { Answered::WithError } else { Answered::Well });
+        let style = current.style.take().expect("a request is answered once");
+        let Some(connection) = self.connections.get_mut(conn) else { return true };
+        let noted = if connection.is_in_order() {
+            let noted = connection.write_now(&style, reply);
+            connection.answered();
+            noted
+        } else {
+            connection.issue(style);
+            connection.complete(ticket, reply)
+        };
+        self.note(noted);
+        true
+    }
+}
+
+impl Outbound for Outlet {
+    fn reply(&mut self, conn: ConnId, ticket: Ticket, reply: Reply<'_>) {
+        if !self.reply_now(conn, ticket, &reply) {
+            // A connection that is gone does not stop its commands, it only misses the replies.
+            let Some(connection) = self.connections.get_mut(conn) else { return };
+            let could_not_start = !connection.may_start();
+            let noted = connection.complete(ticket, &reply);
+            if could_not_start && connection.may_start() {
+                self.resumed.push(conn);
+            }
+            self.note(noted);
+        }
+        self.mark_dirty(conn);
+    }
+
+    fn run_on_core(&mut self, command: CommandId, args: &Args<'_>, caller: u64) -> Reply<'static> {
+        let mut clients = Everyone { connections: &mut self.connections, dirty: &mut self.dirty };
+        let mut context = CoreContext {
+            clients: &mut clients,
+            settings: &mut self.settings,
+            shared: &self.shared,
+            slowlog: &mut self.slowlog,
+            latency: &mut self.latency,
+            now: self.now,
+            core: self.core,
+            caller,
+            effects: Effects::default(),
+        };
+        let reply = session::run_on_core(&mut context, command, args);
+        let Effects { settings_changed, stats_reset } = context.effects;
+        self.settings_changed |= settings_changed;
+        self.stats_reset |= stats_reset;
+        reply
+    }
+}
+
+/// The clients of this core, as commands about clients see them.
+struct Everyone<'a> {
+    connections: &'a mut Connections,
+    dirty: &'a mut Vec<ConnId>,
+}
+
+impl Clients for Everyone<'_> {
+    fn each(&self, visit: &mut dyn FnMut(&Client)) {
+        for connection in self.connections.iter() {
+            visit(&connection.client);
+        }
+    }
+
+    fn kill(&mut self, id: u64) {
+        let found = self.connections.iter_mut().find(|(_, c)| c.client.id == id);
+        let Some((conn, connection)) = found else { return };
+        connection.close();
+        if !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push(conn);
+        }
+    }
+}
+
+impl Connection {
+    /// Brings the sizes that `CLIENT LIST` shows up to date.
+    pub(super) fn refresh_sizes(&mut self) {
+        self.client.query_bytes = self.input.len();
+        self.client.query_capacity = self.input.capacity();
+        self.client.output_bytes = self.output.len();
+        self.client.output_capacity = self.output.capacity();
+    }
+
+    /// No further request is read; the connection goes when it is drained.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+        self.input = Vec::new();
+    }
+}

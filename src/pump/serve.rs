@@ -1,0 +1,361 @@
+//! From the bytes of a connection to commands: decode, check, hand to the engine or the session.
+
+use smallvec::SmallVec;
+use synap_io::clock;
+use synap_shards::command::args::{Args, Words};
+use synap_shards::command::error::CommandError;
+use synap_shards::command::reply::Reply;
+use synap_shards::command::spec::{Access, Flags, Keys, Run};
+use synap_shards::command::table::{self, CommandId};
+use synap_shards::engine::Engine;
+use synap_shards::engine::event::{Event, Flow};
+use synap_shards::id::ConnId;
+use synap_shards::key::slot_of;
+use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
+
+use super::connection::{Decoder, Style};
+use super::outlet::{Answered, Current, Outlet};
+use crate::protocol::resp::decode::{Decoded, RespLimits};
+use crate::protocol::resp::encode::protocol_error;
+use crate::session::client::Listener;
+use crate::session::finish::Finish;
+use crate::session::{self, SessionContext, Then};
+
+/// Requests of a pipeline that are decoded before the first of them runs, so that the cache misses
+/// of their lookups overlap.
+const LOOKAHEAD: usize = PREFETCH_MAX;
+/// Below this many, looking ahead costs more than it saves.
+const AHEAD_FROM: usize = 3;
+
+/// What serving works on.
+pub(super) struct Host<'a> {
+    pub(super) engine: &'a mut Engine,
+    pub(super) outlet: &'a mut Outlet,
+    /// Set when a client asked the server to stop.
+    pub(super) stop: &'a mut bool,
+    /// When the work on the present request began.
+    pub(super) started_ns: u64,
+}
+
+/// Why decoding stopped.
+pub(super) enum Stop {
+    /// More bytes are needed, at least this many in all.
+    Incomplete(usize),
+    /// The connection may not go on now.
+    Blocked,
+    /// The input does not follow the protocol, or the connection closes.
+    Closed,
+}
+
+type Batch<'a> = SmallVec<[(Words<'a>, usize); LOOKAHEAD]>;
+
+impl Host<'_> {
+    /// Serves what `input` holds, and returns how many bytes of it are done with.
+    pub(super) fn serve(&mut self, id: ConnId, input: &[u8]) -> usize {
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return input.len() };
+        let decoder = std::mem::take(&mut connection.decoder);
+        let (used, decoder, stop) = match decoder {
+            Decoder::Resp(mut decoder) => {
+                let (used, stop) = self.serve_resp(id, input, &mut decoder);
+                (used, Decoder::Resp(decoder), stop)
+            }
+            Decoder::Http(mut decoder) => {
+                let (used, stop) = self.serve_http(id, input, &mut decoder);
+                (used, Decoder::Http(decoder), stop)
+            }
+        };
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return input.len() };
+        connection.decoder = decoder;
+        match stop {
+            Stop::Incomplete(needs) => {
+                connection.input_wanted = needs;
+                used
+            }
+            Stop::Blocked => {
+                connection.input_wanted = 0;
+                used
+            }
+            Stop::Closed => {
+                connection.close();
+                self.outlet.mark_dirty(id);
+                input.len()
+            }
+        }
+    }
+
+    pub(super) fn may_start(&mut self, id: ConnId) -> bool {
+        !self.outlet.backlogged
+            && !self.engine.is_congested()
+            && self.outlet.connections.get_mut(id).is_some_and(|connection| connection.may_start())
+    }
+
+    fn serve_resp(
+        &mut self,
+        id: ConnId,
+        input: &[u8],
+        decoder: &mut crate::protocol::resp::decode::Decoder,
+    ) -> (usize, Stop) {
+        let limits = RespLimits::default();
+        let mut used = 0;
+        loop {
+            if !self.may_start(id) {
+                return (used, Stop::Blocked);
+            }
+            let mut batch = Batch::new();
+            let mut ahead = used;
+            let end = loop {
+                if batch.len() == LOOKAHEAD {
+                    break None;
+                }
+                match decoder.decode(&input[ahead..], &limits) {
+                    Decoded::Request { words, consumed } => {
+                        ahead += consumed;
+                        batch.push((words, ahead));
+                    }
+                    other => break Some(other),
+                }
+            };
+            self.look_ahead(&batch);
+            let count = batch.len();
+            for (at, (words, after)) in batch.iter().enumerate() {
+                self.command(id, words);
+                used = *after;
+                if at + 1 < count && !self.may_start(id) {
+                    // What was decoded behind it is decoded again when the connection goes on.
+                    *decoder = Default::default();
+                    return (used, Stop::Blocked);
+                }
+            }
+            match end {
+                None | Some(Decoded::Request { .. }) => {}
+                Some(Decoded::Quoted { words, consumed }) => {
+                    if !self.may_start(id) {
+                        return (used, Stop::Blocked);
+                    }
+                    let words: Words<'_> = words.iter().map(Vec::as_slice).collect();
+                    self.command(id, &words);
+                    used += consumed;
+                }
+                Some(Decoded::Empty { consumed }) => used += consumed,
+                Some(Decoded::Incomplete { needs }) => return (used, Stop::Incomplete(needs)),
+                Some(Decoded::Broken(error)) => {
+                    let mut bytes = Vec::new();
+                    protocol_error(error, &mut bytes);
+                    if let Some(connection) = self.outlet.connections.get_mut(id) {
+                        connection.say(&bytes);
+                    }
+                    self.outlet.shared.metrics[self.outlet.core.index()].protocol_errors.add(1);
+                    return (used, Stop::Closed);
+                }
+            }
+        }
+    }
+
+    fn look_ahead(&self, batch: &Batch<'_>) {
+        if batch.len() < AHEAD_FROM {
+            return;
+        }
+        let keys: SmallVec<[&[u8]; PREFETCH_MAX]> =
+            batch.iter().filter_map(|(words, _)| words.get(1).copied()).collect();
+        self.engine.prefetch(&keys);
+    }
+
+    /// Carries out one request of a RESP client.
+    fn command(&mut self, id: ConnId, words: &[&[u8]]) {
+        self.dispatch(id, words, None);
+    }
+
+    /// Carries out one request. Its reply is written in `style`, or as a RESP client wants it.
+    pub(super) fn dispatch(&mut self, id: ConnId, words: &[&[u8]], style: Option<Style>) {
+        let found = table::lookup(words);
+        let now_ms = self.outlet.now.unix_ms;
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        let ticket = connection.next_ticket();
+        let heard = connection.client.begin(found.as_ref().ok().copied(), now_ms);
+        let protocol = connection.client.protocol;
+        let style = match style {
+            Some(style) => style,
+            None if heard => Style::Resp(protocol),
+            None => Style::Silent,
+        };
+        self.outlet.current = Some(Current { conn: id, ticket, style: Some(style), outcome: None });
+        let (command, flow) = match found {
+            Err(error) => (None, self.refuse(id, error)),
+            Ok(command) => match self.checked(id, command, words) {
+                Err(error) => {
+                    self.stat(command, |stat| stat.rejected.add(1));
+                    (None, self.refuse(id, error))
+                }
+                Ok(args) => (Some(command), self.run(id, command, &args)),
+            },
+        };
+        let current = self.outlet.current.take().expect("it was set above");
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        if let Some(style) = current.style {
+            connection.issue(style);
+            if flow == Flow::Barrier {
+                connection.barrier = Some(ticket);
+            }
+        }
+        if let Some(command) = command {
+            // One reading ends this request and begins the next.
+            let ended_ns = clock::monotonic_ns();
+            let elapsed = ended_ns - std::mem::replace(&mut self.started_ns, ended_ns);
+            let failed = current.outcome == Some(Answered::WithError);
+            self.stat(command, |stat| stat.record(elapsed, failed));
+            self.note_slow(id, command, words, elapsed);
+        }
+    }
+
+    fn stat(&self, command: CommandId, note: impl FnOnce(&crate::metrics::CommandStat)) {
+        note(&self.outlet.shared.metrics[self.outlet.core.index()].commands[command.index()]);
+    }
+
+    fn note_slow(&mut self, id: ConnId, command: CommandId, words: &[&[u8]], elapsed_ns: u64) {
+        let settings = &self.outlet.settings;
+        let (elapsed_us, unix_ms) = (elapsed_ns / 1000, self.outlet.now.unix_ms);
+        let latency_threshold = settings.latency_threshold_ms;
+        self.outlet.latency.note("command", elapsed_us / 1000, latency_threshold, unix_ms);
+        let is_slow = u64::try_from(settings.slowlog_threshold_us)
+            .is_ok_and(|threshold| elapsed_us >= threshold);
+        if !is_slow || command.spec().flags.has(Flags::SKIP_SLOWLOG) {
+            return;
+        }
+        let entries_max = settings.slowlog_max_entries;
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        self.outlet.slowlog.note(elapsed_us, words, &connection.client, unix_ms, entries_max);
+    }
+
+    fn refuse(&mut self, id: ConnId, error: CommandError) -> Flow {
+        self.reply(id, Reply::Error(error));
+        Flow::Continue
+    }
+
+    fn reply(&mut self, id: ConnId, reply: Reply<'_>) {
+        use synap_shards::engine::event::Outbound;
+        let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
+        self.outlet.reply(id, ticket, reply);
+    }
+
+    /// Decodes the arguments and checks what does not depend on data.
+    fn checked<'w>(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        words: &'w [&'w [u8]],
+    ) -> Result<Args<'w>, CommandError> {
+        let spec = command.spec();
+        let args = Args::parse(spec, words)?;
+        let settings = &self.outlet.settings;
+        if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
+            return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
+        }
+        if spec.access == Access::Write {
+            if settings.read_only {
+                return Err(CommandError::Coded {
+                    code: "READONLY",
+                    message: "You can't write against a read only server.",
+                });
+            }
+            let limit = settings.max_value_bytes;
+            if words.iter().any(|word| word.len() > limit) {
+                return Err(CommandError::StringTooLong { limit });
+            }
+        }
+        if matches!(spec.keys, Keys::Range { .. }) {
+            self.check_slots(id, command, words)?;
+        }
+        Ok(args)
+    }
+
+    /// On a shard-aware port, sends the client to the core that owns the keys.
+    fn check_slots(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        words: &[&[u8]],
+    ) -> Result<(), CommandError> {
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
+        if connection.client.listener != Listener::RespShard {
+            return Ok(());
+        }
+        let host = connection.client.local.ip();
+        let spec = command.spec();
+        let mut slots = spec.key_positions(words.len()).map(|at| slot_of(words[at]));
+        let Some(slot) = slots.next() else { return Ok(()) };
+        if slots.any(|other| other != slot) {
+            return Err(CommandError::Coded {
+                code: "CROSSSLOT",
+                message: "Keys in request don't hash to the same slot",
+            });
+        }
+        let shard = synap_shards::id::ShardId::new(usize::from(slot) / SLOTS_PER_SHARD);
+        let owner = self.outlet.shared.shard_map.owner(shard);
+        let base = self.outlet.shared.shard_port_base;
+        match base {
+            Some(base) if owner != self.outlet.core => {
+                let port = usize::from(base) + owner.index();
+                let address = if host.is_ipv6() {
+                    format!("[{host}]:{port}")
+                } else {
+                    format!("{host}:{port}")
+                };
+                Err(CommandError::Moved { slot, address })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn run(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {
+        let spec = command.spec();
+        if let Run::Session = spec.run {
+            return self.run_session(id, command, args);
+        }
+        let current = self.outlet.current.as_mut().expect("a request is being handled");
+        let (conn, ticket) = (current.conn, current.ticket);
+        if let Run::EveryCore(_) = spec.run
+            && let Some(finish) = Finish::of(command, args)
+            && let Some(style) = current.style.take()
+        {
+            current.style = Some(Style::Finished(finish, Box::new(style)));
+        }
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
+        let (caller, quiet) = (connection.client.id, connection.client.no_touch);
+        let now = self.outlet.now;
+        let event = Event::Request { conn, ticket, caller, quiet, command, args };
+        self.engine.step(now, event, self.outlet)
+    }
+
+    fn run_session(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
+        let mut context = SessionContext {
+            client: &mut connection.client,
+            shared: &self.outlet.shared,
+            settings: &self.outlet.settings,
+            now: self.outlet.now,
+            core: self.outlet.core,
+            then: Then::Continue,
+        };
+        let outcome = session::run(&mut context, command, args);
+        let protocol = connection.client.protocol;
+        if let Some(current) = &mut self.outlet.current {
+            match (&current.style, &outcome.reply) {
+                (Some(Style::Http(..)), _) => {}
+                // HELLO answers in the version it switches to.
+                (_, Some(_)) => current.style = Some(Style::Resp(protocol)),
+                (_, None) => current.style = Some(Style::Silent),
+            }
+        }
+        self.reply(id, outcome.reply.unwrap_or(Reply::Nil));
+        match outcome.then {
+            Then::Continue => {}
+            Then::Close => {
+                if let Some(connection) = self.outlet.connections.get_mut(id) {
+                    connection.close();
+                }
+            }
+            Then::Shutdown => *self.stop = true,
+        }
+        Flow::Continue
+    }
+}

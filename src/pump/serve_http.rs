@@ -1,0 +1,92 @@
+//! From the bytes of an HTTP connection to commands and to answers of the server's own.
+
+use synap_shards::id::ConnId;
+
+use super::connection::{Noted, Style};
+use super::serve::{Host, Stop};
+use crate::health::{self, Facts};
+use crate::protocol::http::HttpContext;
+use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
+use crate::protocol::http::route::{self, Builtin, Routed};
+
+impl Host<'_> {
+    pub(super) fn serve_http(
+        &mut self,
+        id: ConnId,
+        input: &[u8],
+        decoder: &mut HttpDecoder,
+    ) -> (usize, Stop) {
+        let mut used = 0;
+        loop {
+            if !self.may_start(id) {
+                return (used, Stop::Blocked);
+            }
+            let rest = &input[used..];
+            let body_max = self.outlet.settings.http_body_bytes_max;
+            let (routed, consumed) = match decoder.decode(rest, body_max) {
+                Decoded::Request(request) => {
+                    (route::route(&request, &self.outlet.shared.http), request.consumed)
+                }
+                Decoded::Incomplete { needs } => {
+                    return (used, Stop::Incomplete(rest.len() + needs));
+                }
+                Decoded::SendContinue => {
+                    if let Some(connection) = self.outlet.connections.get_mut(id) {
+                        connection.say(CONTINUE);
+                    }
+                    self.outlet.mark_dirty(id);
+                    continue;
+                }
+                Decoded::Broken(error) => {
+                    self.outlet.shared.metrics[self.outlet.core.index()].protocol_errors.add(1);
+                    (route::broken(&error), rest.len())
+                }
+            };
+            used += consumed;
+            if !self.http_request(id, routed) {
+                return (used, Stop::Closed);
+            }
+        }
+    }
+
+    /// Carries out one request; false when the connection ends with its answer.
+    fn http_request(&mut self, id: ConnId, routed: Routed) -> bool {
+        match routed {
+            Routed::Command { words, context } => {
+                let keep_alive = context.keep_alive;
+                let style = Style::Http(Box::new(context), self.started_ns);
+                self.dispatch(id, &words.as_words(), Some(style));
+                keep_alive
+            }
+            Routed::Direct { response, status, context } => {
+                self.http_answer(id, &context, status, &response);
+                context.keep_alive
+            }
+            Routed::Builtin { builtin, context } => {
+                let (status, response) = self.builtin(&builtin, &context);
+                self.http_answer(id, &context, status, &response);
+                context.keep_alive
+            }
+        }
+    }
+
+    fn builtin(&self, builtin: &Builtin, context: &HttpContext) -> (u16, Vec<u8>) {
+        let facts = Facts {
+            shared: &self.outlet.shared,
+            settings: &self.outlet.settings,
+            now_unix_ms: self.outlet.now.unix_ms,
+        };
+        let mut response = Vec::new();
+        let status = health::answer(builtin, context, &facts, &mut response);
+        (status, response)
+    }
+
+    fn http_answer(&mut self, id: ConnId, context: &HttpContext, status: u16, response: &[u8]) {
+        if let Some(connection) = self.outlet.connections.get_mut(id) {
+            connection.say(response);
+        }
+        let started_ns = self.started_ns;
+        self.outlet.note(Some(Noted { route: context.route, status, started_ns }));
+        self.outlet.mark_dirty(id);
+    }
+}

@@ -1,0 +1,169 @@
+//! What a core does by the clock: ticks of the engine, gauges, silent connections, messages from
+//! the main thread, and stopping.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+
+use synap_shards::engine::event::{Event, MemorySettings};
+use synap_shards::limits::SHARDS;
+
+use super::Core;
+use crate::settings::Settings;
+
+/// Nanoseconds between two rounds of gauges and messages.
+const GAUGES_NS: u64 = 100_000_000;
+/// Nanoseconds until the next tick while the engine has upkeep left.
+const BUSY_TICK_NS: u64 = 1_000_000;
+/// Keys with a deadline that are sampled for the average lifetime in `INFO`.
+const TTL_SAMPLES: usize = 16;
+
+/// What the main thread tells a core.
+#[derive(Debug)]
+pub enum Message {
+    /// The configuration was read again.
+    Settings(Box<Settings>),
+    /// Stop: no new connections, answer what has come, log it, end.
+    Stop,
+}
+
+/// Where a core finds its messages. The sender rings the core's doorbell.
+pub type Inbox = Receiver<Message>;
+
+impl Core {
+    pub(super) fn upkeep(&mut self) {
+        let now_ns = self.outlet.now.monotonic_ns;
+        if now_ns >= self.next_tick_ns {
+            self.engine.step(self.outlet.now, Event::Tick, &mut self.outlet);
+            let pause_ns = if self.engine.wants_tick() {
+                BUSY_TICK_NS
+            } else {
+                self.outlet.settings.expiry_interval_ms * 1_000_000
+            };
+            self.next_tick_ns = now_ns + pause_ns;
+        }
+        if now_ns >= self.next_round_ns {
+            self.next_round_ns = now_ns + GAUGES_NS;
+            self.read_messages();
+            self.refresh_gauges();
+            let metrics = &self.outlet.shared.metrics[self.id.index()];
+            self.rates.sample(metrics, now_ns);
+            for (_, connection) in self.outlet.connections.iter_mut() {
+                connection.refresh_sizes();
+            }
+            self.close_silent();
+        }
+        if std::mem::take(&mut self.outlet.settings_changed) {
+            self.bring_settings_to_engine();
+        }
+        if std::mem::take(&mut self.outlet.stats_reset) {
+            self.engine.reset_stats();
+        }
+    }
+
+    pub(super) fn read_messages(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            match message {
+                Message::Settings(settings) => {
+                    self.outlet.settings = *settings;
+                    self.outlet.settings_changed = true;
+                }
+                Message::Stop => self.begin_stop(),
+            }
+        }
+    }
+
+    /// A core's part of the memory limit is its part of the shards.
+    fn bring_settings_to_engine(&mut self) {
+        let settings = &self.outlet.settings;
+        let owned = self.outlet.shared.shard_map.owned_by(self.id).count();
+        self.engine.set_memory(MemorySettings {
+            limit_bytes: settings.max_memory_bytes.div_ceil(SHARDS) * owned,
+            policy: settings.eviction_policy,
+            sample_size: settings.eviction_sample_size,
+            mode: settings.access_mode(),
+        });
+    }
+
+    fn refresh_gauges(&mut self) {
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        let stats = self.engine.stats();
+        metrics.keyspace_hits.set(stats.hits);
+        metrics.keyspace_misses.set(stats.misses);
+        metrics.expired_keys.set(stats.expired);
+        metrics.evicted_keys.set(stats.evicted);
+        metrics.forwarded.set(stats.forwarded);
+        metrics.loans.set(stats.lent);
+        let (mut keys, mut volatile, mut live, mut held) = (0, 0, 0, 0);
+        for shard in self.engine.shards() {
+            keys += shard.key_count();
+            volatile += shard.volatile_count();
+            live += shard.live_bytes();
+            held += shard.held_bytes();
+        }
+        metrics.keys.set(keys as u64);
+        metrics.volatile_keys.set(volatile as u64);
+        metrics.live_bytes.set(live as u64);
+        metrics.held_bytes.set(held as u64);
+        let (sum_ms, count) = self.engine.sample_ttls(TTL_SAMPLES, self.outlet.now);
+        metrics.sampled_ttl_ms.set(sum_ms);
+        metrics.sampled_ttl_keys.set(count);
+        let net = self.reactor.counters();
+        metrics.bytes_received.set(net.received_bytes);
+        metrics.bytes_sent.set(net.sent_bytes);
+        metrics.connections_refused.set(net.refused);
+        if let Some(wal) = &self.wal {
+            let log = wal.metrics();
+            metrics.wal_appends.set(log.appends);
+            metrics.wal_bytes.set(log.appended_bytes);
+            metrics.wal_commits.set(log.commits);
+            metrics.wal_fsyncs.set(log.syncs);
+            metrics.wal_fsync_nanoseconds.set(log.commit_time_ns);
+            metrics.wal_size_bytes.set(log.written_bytes);
+        }
+    }
+
+    /// Closes connections that have said nothing for too long and wait for nothing.
+    fn close_silent(&mut self) {
+        let timeout_ms = self.outlet.settings.idle_timeout_secs.saturating_mul(1000);
+        if timeout_ms == 0 {
+            return;
+        }
+        let now_ms = self.outlet.now.unix_ms;
+        let mut silent = Vec::new();
+        for (id, connection) in self.outlet.connections.iter_mut() {
+            let idle_ms = now_ms.saturating_sub(connection.client.active_ms);
+            if idle_ms > timeout_ms && connection.is_drained() {
+                connection.close();
+                silent.push(id);
+            }
+        }
+        for id in silent {
+            self.outlet.mark_dirty(id);
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        if self.stopping_since_ns.is_some() {
+            return;
+        }
+        self.stopping_since_ns = Some(self.outlet.now.monotonic_ns);
+        self.reactor.stop_listening();
+        for id in self.outlet.connections.ids() {
+            if let Some(connection) = self.outlet.connections.get_mut(id) {
+                connection.close();
+            }
+            self.outlet.mark_dirty(id);
+        }
+    }
+
+    /// Whether this core has nothing left to do, and no other core has either: until then it
+    /// answers what they still ask of it.
+    pub(super) fn all_drained(&mut self) -> bool {
+        let shared = &self.outlet.shared;
+        if !self.drained && self.outlet.connections.len() == 0 && self.engine.is_idle() {
+            self.drained = true;
+            shared.drained.fetch_add(1, Ordering::AcqRel);
+        }
+        shared.drained.load(Ordering::Acquire) == shared.shard_map.cores()
+    }
+}
