@@ -170,30 +170,6 @@ impl fmt::Display for Fatal {
 
 impl std::error::Error for Fatal {}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_taken_port_names_its_key() {
-        let addr = "127.0.0.1:15500".parse().expect("an address");
-        let fatal =
-            Fatal::Bind { key: "server.port", addr, source: io::ErrorKind::AddrInUse.into() };
-        let message = fatal.to_string();
-        assert!(message.starts_with("synap-server: fatal: cannot listen on 127.0.0.1:15500"));
-        assert!(message.contains("change `server.port`"), "{message}");
-        assert_eq!(fatal.code(), 3);
-    }
-
-    #[test]
-    fn damage_names_file_and_offset() {
-        let (path, what) = (PathBuf::from("/d/wal/0"), "a bad checksum".to_owned());
-        let fatal = Fatal::Corrupt { path, offset: Some(4096), what };
-        assert!(fatal.to_string().contains("/d/wal/0 is damaged at byte 4096: a bad checksum"));
-        assert_eq!(fatal.code(), 2);
-    }
-}
-
 impl From<LockError> for Fatal {
     fn from(error: LockError) -> Self {
         match error {
@@ -220,5 +196,29 @@ impl From<WalError> for Fatal {
             }
             WalError::Failed => Self::Core { core: 0, what },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_names_its_key() {
+        let addr = "127.0.0.1:15500".parse().expect("an address");
+        let fatal =
+            Fatal::Bind { key: "server.port", addr, source: io::ErrorKind::AddrInUse.into() };
+        let message = fatal.to_string();
+        assert!(message.starts_with("synap-server: fatal: cannot listen on 127.0.0.1:15500"));
+        assert!(message.contains("change `server.port`"), "{message}");
+        assert_eq!(fatal.code(), 3);
+    }
+
+    #[test]
+    fn damage_names_file_and_offset() {
+        let (path, what) = (PathBuf::from("/d/wal/0"), "a bad checksum".to_owned());
+        let fatal = Fatal::Corrupt { path, offset: Some(4096), what };
+        assert!(fatal.to_string().contains("/d/wal/0 is damaged at byte 4096: a bad checksum"));
+        assert_eq!(fatal.code(), 2);
     }
 }

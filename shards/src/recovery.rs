@@ -2,19 +2,24 @@
 //! applied in the order that the Seqs of their shards demand.
 //!
 //! Seqs have no gaps. So a batch is next when each of its Seqs continues its shard, whatever log it
-//! lies in, and whatever core count wrote it. When no log's head is next, what is left followed a
-//! batch that was lost with a log's tail, and is cut: it was never acknowledged under
-//! `fsync_mode: always`, and lies within the window of loss otherwise. What survives is a prefix
-//! per shard with whole transactions.
+//! lies in, and whatever core count wrote it. When no log's head is next, some batch was lost with
+//! the tail of a log. Then heads are set aside, one by one, so that what lies behind them can be
+//! reached: it may concern other shards, and may have been acknowledged. A batch that was set aside
+//! is applied as soon as it is next after all. What is left aside at the end followed a lost batch
+//! and is cut: it was never acknowledged under `fsync_mode: always`, and lies within the window of
+//! loss otherwise. What survives is a prefix per shard with whole transactions.
+//!
+//! Memory: batches are only set aside behind a loss, so no more than logs were written after it.
 //!
 //! A later start may use the Seqs of what was cut again, under a higher epoch. The epoch history
 //! says where each epoch began; batches of an earlier epoch beyond that point are dead.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::batch::{Batch, BatchError};
+use crate::batch::{Batch, BatchError, PartSpec};
 use crate::id::{Epoch, ShardId};
 use crate::limits::{PREFETCH_MAX, SHARDS};
 use crate::seq::{Seq, ShardSeqs};
@@ -160,6 +165,8 @@ pub struct Recovery {
     shards: ShardTable,
     history: Vec<EpochStart>,
     logs: Vec<Log>,
+    /// Batches set aside, each under one of its parts that is not next yet.
+    aside: BTreeMap<(ShardId, Seq), Vec<Vec<u8>>>,
     applied: u64,
     dead: u64,
 }
@@ -174,7 +181,7 @@ impl Recovery {
         }
         assert!(table.iter().all(Option::is_some), "recovery starts from all {SHARDS} shards");
         let logs = (0..logs).map(|_| Log::default()).collect();
-        Self { shards: table, history, logs, applied: 0, dead: 0 }
+        Self { shards: table, history, logs, aside: BTreeMap::new(), applied: 0, dead: 0 }
     }
 
     /// Gives more of a log: a run of whole batches that follows what was given before.
@@ -203,7 +210,7 @@ impl Recovery {
                     return Ok(Wanted::Input(log));
                 }
             }
-            if !progress {
+            if !progress && !self.set_head_aside()? {
                 return Ok(Wanted::Nothing);
             }
         }
@@ -211,26 +218,75 @@ impl Recovery {
 
     /// Applies the heads of one log as far as they are next; whether there was any.
     fn drain(&mut self, log: usize) -> Result<bool, BatchError> {
-        let Self { shards, history, logs, applied, dead } = self;
-        let Log { bytes, at, .. } = &mut logs[log];
-        let start = *at;
-        loop {
-            let ahead = look_ahead(shards, &bytes[*at..])?;
-            if ahead.is_empty() {
-                return Ok(*at > start);
-            }
-            for batch in ahead {
-                if is_dead(history, &batch) {
-                    *dead += 1;
-                } else if is_next(shards, &batch) {
-                    apply(shards, &batch);
-                    *applied += 1;
+        // Taken out, so that its batches can be read while shards change.
+        let bytes = std::mem::take(&mut self.logs[log].bytes);
+        let start = self.logs[log].at;
+        let drained = self.drain_bytes(&bytes, start);
+        self.logs[log].bytes = bytes;
+        self.logs[log].at = drained?;
+        Ok(self.logs[log].at > start)
+    }
+
+    /// Where the first batch stands that is not next, from `at` on.
+    fn drain_bytes(&mut self, bytes: &[u8], mut at: usize) -> Result<usize, BatchError> {
+        while at < bytes.len() {
+            for batch in look_ahead(&self.shards, &bytes[at..])? {
+                if is_dead(&self.history, &batch) {
+                    self.dead += 1;
+                } else if first_gap(&self.shards, &batch).is_none() {
+                    self.apply(&batch);
+                    self.apply_followers(&batch);
                 } else {
-                    return Ok(*at > start);
+                    return Ok(at);
                 }
-                *at += batch.bytes().len();
+                at += batch.bytes().len();
             }
         }
+        Ok(at)
+    }
+
+    fn apply(&mut self, batch: &Batch<'_>) {
+        for part in batch.parts() {
+            let shard = self.shards[part.shard.index()].as_deref_mut();
+            let shard = shard.expect("recovery holds all shards");
+            if part.seq > shard.seq() {
+                shard.replay(batch);
+            }
+        }
+        self.applied += 1;
+    }
+
+    /// Applies what was set aside and waited for this batch, and what waited for that.
+    fn apply_followers(&mut self, batch: &Batch<'_>) {
+        let mut done: Vec<PartSpec> =
+            if self.aside.is_empty() { Vec::new() } else { batch.parts().collect() };
+        while let Some(part) = done.pop() {
+            let waiting = self.aside.remove(&(part.shard, part.seq.next()));
+            for bytes in waiting.into_iter().flatten() {
+                let (batch, _) = Batch::decode(&bytes).expect("it was decoded before");
+                match first_gap(&self.shards, &batch) {
+                    Some(gap) => self.aside.entry((gap.shard, gap.seq)).or_default().push(bytes),
+                    None => {
+                        self.apply(&batch);
+                        done.extend(batch.parts());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the head of some log out of the way of what follows it; false when there is none. No
+    /// head is next at that time.
+    fn set_head_aside(&mut self) -> Result<bool, (usize, BatchError)> {
+        let Some(log) = self.logs.iter().position(|log| log.at < log.bytes.len()) else {
+            return Ok(false);
+        };
+        let Log { bytes, at, .. } = &mut self.logs[log];
+        let (batch, _) = Batch::decode(&bytes[*at..]).map_err(|error| (log, error))?;
+        let gap = first_gap(&self.shards, &batch).expect("no head of a log is next");
+        self.aside.entry((gap.shard, gap.seq)).or_default().push(batch.bytes().to_vec());
+        *at += batch.bytes().len();
+        Ok(true)
     }
 
     /// Batches applied so far.
@@ -243,19 +299,16 @@ impl Recovery {
         self.dead
     }
 
-    /// Ends the recovery: the shards, and what had to be cut.
-    pub fn finish(self) -> Result<(Vec<Box<Shard>>, Cut), BatchError> {
+    /// Ends the recovery, after [`Wanted::Nothing`]: the shards, and what had to be cut.
+    pub fn finish(self) -> (Vec<Box<Shard>>, Cut) {
+        assert!(self.logs.iter().all(|log| log.at == log.bytes.len()), "every log was read");
         let mut cut = Cut::default();
-        for log in &self.logs {
-            let mut rest = &log.bytes[log.at..];
-            while !rest.is_empty() {
-                let (batch, after) = Batch::decode(rest)?;
-                cut.batches += 1;
-                cut.shards |= batch.parts().fold(0, |mask, part| mask | 1 << part.shard.index());
-                rest = after;
-            }
+        for bytes in self.aside.values().flatten() {
+            let (batch, _) = Batch::decode(bytes).expect("it was decoded before");
+            cut.batches += 1;
+            cut.shards |= batch.parts().fold(0, |mask, part| mask | 1 << part.shard.index());
         }
-        Ok((self.shards.into_iter().flatten().collect(), cut))
+        (self.shards.into_iter().flatten().collect(), cut)
     }
 }
 
@@ -294,18 +347,9 @@ fn shard(shards: &ShardTable, id: ShardId) -> &Shard {
     shards[id.index()].as_deref().expect("recovery holds all shards")
 }
 
-/// Whether each part continues its shard, or is in it already.
-fn is_next(shards: &ShardTable, batch: &Batch<'_>) -> bool {
-    batch.parts().all(|part| part.seq <= shard(shards, part.shard).seq().next())
-}
-
-fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
-    for part in batch.parts() {
-        let shard = shards[part.shard.index()].as_deref_mut().expect("recovery holds all shards");
-        if part.seq > shard.seq() {
-            shard.replay(batch);
-        }
-    }
+/// The first part that neither continues its shard nor is in it already.
+fn first_gap(shards: &ShardTable, batch: &Batch<'_>) -> Option<PartSpec> {
+    batch.parts().find(|part| part.seq > shard(shards, part.shard).seq().next())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The session commands as a client sees them: requests as lines, replies as RESP.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use synap_shards::command::spec::Run;
 use synap_shards::key::ShardMap;
@@ -10,6 +10,7 @@ use super::client::{Listener, client_id};
 use super::finish::Finish;
 use super::*;
 use crate::metrics::CoreMetrics;
+use crate::protocol::http::route::HttpOptions;
 use crate::protocol::resp::encode::{Protocol, encode};
 use synap_shards::shard::evict::EvictionPolicy;
 
@@ -48,6 +49,7 @@ fn settings() -> Settings {
         lfu_decay_minutes: 1,
         expiry_interval_ms: 100,
         allow_flush_commands: false,
+        read_only: false,
         max_value_bytes: 512 << 20,
         slowlog_threshold_us: 10_000,
         slowlog_max_entries: 3,
@@ -84,7 +86,10 @@ impl Server {
                 shard_map: ShardMap::new(cores),
                 persistence: true,
                 fsync_mode: "periodic",
+                http: HttpOptions::default(),
                 stopping: AtomicBool::new(false),
+                hurry: AtomicBool::new(false),
+                drained: AtomicUsize::new(0),
                 metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
             },
             settings: settings(),

@@ -49,9 +49,13 @@ impl Engine {
         if self.settings.acknowledge == Acknowledge::OnAppend {
             return Needs::default();
         }
-        for shard in shards_in(touched) {
-            let seq = self.seq_of(shard);
-            self.appended.push_back(Appended { log_end: self.log_end, shard, seq });
+        if touched & self.gates.mask() != 0 && touched.count_ones() > 1 {
+            self.gate_together(touched);
+        } else {
+            for shard in shards_in(touched) {
+                let seq = self.seq_of(shard);
+                self.appended.push_back(Appended { log_end: self.log_end, shard, seq });
+            }
         }
         self.needs_of(touched | unstable)
     }
@@ -106,6 +110,9 @@ impl Engine {
     ) {
         if self.is_met(&needs) {
             self.answer(reply_to, reply, out);
+        } else if needs.log_end <= self.durable {
+            // Only gates keep it, and nothing says that this log will ever become durable again.
+            self.gated.push(Held { needs, reply_to, reply });
         } else {
             let held = Held { needs, reply_to, reply };
             let queue_ends = self.held.back().map_or(0, |last| last.needs.log_end);

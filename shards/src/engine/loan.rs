@@ -9,9 +9,10 @@
 //! Stability, only where replies wait for the disk: the batch lies in the log of the borrower, what
 //! the lent shards held before lies in the logs of their owners. The batch is stable when both are.
 //! Until then its shards are *gated* at their owners: later batches of them are logged meanwhile,
-//! their replies wait.
+//! their replies wait. A later batch over several shards, of which one is gated, gates the others
+//! too.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::event::{Acknowledge, Outbound};
 use super::parcel::{Envelope, OwnedWords};
@@ -19,8 +20,9 @@ use super::route::Request;
 use super::run::Job;
 use super::{Engine, ReplyTo, Waiting, shards_in};
 use crate::command::args::Args;
+use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::Run;
+use crate::command::spec::{Flags, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::limits::SHARDS;
@@ -56,41 +58,48 @@ struct Settling {
     unsettled: u64,
     /// Shards that the batch changed, with its Seq there.
     parts: Vec<(ShardId, Seq)>,
-    reply_to: ReplyTo,
-    reply: Reply<'static>,
+    /// Nothing where the reply is kept elsewhere.
+    answer: Option<(ReplyTo, Reply<'static>)>,
 }
 
-/// The transactions of one core, by number.
+/// The transactions of one core, by number. Numbers are never used again: news about a shard may
+/// come after its transaction has ended, and must not be taken for news to a later one.
 #[derive(Debug, Default)]
 pub(super) struct Loans {
-    slots: Vec<Option<Loan>>,
-    free: Vec<u32>,
+    open: BTreeMap<u64, Loan>,
+    next: u64,
 }
 
 impl Loans {
     pub(super) fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
+        self.open.is_empty()
     }
 
-    fn open(&mut self, loan: Loan) -> u32 {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() as u32 - 1
-        });
-        self.slots[slot as usize] = Some(loan);
-        slot
+    fn open(&mut self, loan: Loan) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.open.insert(number, loan);
+        number
     }
 
-    fn gathering(&mut self, loan: u32) -> &mut Gathering {
-        match self.slots[loan as usize].as_mut() {
+    fn gathering(&mut self, loan: u64) -> &mut Gathering {
+        match self.open.get_mut(&loan) {
             Some(Loan::Gathering(gathering)) => gathering,
             other => unreachable!("loan {loan} is gathering shards, not {other:?}"),
         }
     }
 
-    fn close(&mut self, loan: u32) -> Loan {
-        self.free.push(loan);
-        self.slots[loan as usize].take().expect("a loan is closed once")
+    fn close(&mut self, loan: u64) -> Loan {
+        self.open.remove(&loan).expect("a loan is closed once")
+    }
+
+    /// A transaction that has run and waits for nothing but the log, which has come that far.
+    fn settled(&self, durable: u64) -> Option<u64> {
+        let is_settled = |loan: &Loan| match loan {
+            Loan::Settling(settling) => settling.unsettled == 0 && settling.log_end <= durable,
+            Loan::Gathering(_) => false,
+        };
+        self.open.iter().find(|(_, loan)| is_settled(loan)).map(|(number, _)| *number)
     }
 }
 
@@ -110,7 +119,7 @@ struct Gate {
     durable: Seq,
     stable: Seq,
     /// Who wants to know when a Seq is stable.
-    watchers: Vec<(Seq, CoreId, u32)>,
+    watchers: Vec<(Seq, CoreId, u64)>,
 }
 
 impl Default for Gates {
@@ -169,7 +178,7 @@ impl Engine {
     }
 
     /// Asks the next owner, or runs the transaction when every shard is here.
-    fn ask_next(&mut self, now: Now, loan: u32, out: &mut dyn Outbound) {
+    fn ask_next(&mut self, now: Now, loan: u64, out: &mut dyn Outbound) {
         let gathering = self.loans.gathering(loan);
         let here = gathering.held.iter().fold(0u64, |mask, shard| mask | 1 << shard.id().index());
         let missing = gathering.wanted & !here;
@@ -193,7 +202,7 @@ impl Engine {
     }
 
     /// Another core asks for shards of this one.
-    pub(super) fn asked_to_lend(&mut self, to: CoreId, loan: u32, shards: u64) {
+    pub(super) fn asked_to_lend(&mut self, to: CoreId, loan: u64, shards: u64) {
         if shards & self.unavailable() == 0 {
             self.lend(to, loan, shards);
         } else {
@@ -201,21 +210,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn lend(&mut self, to: CoreId, loan: u32, mask: u64) {
+    pub(super) fn lend(&mut self, to: CoreId, loan: u64, mask: u64) {
         let (shards, unsettled) = self.hand_over(to, loan, mask);
         self.stats.lent += shards.len() as u64;
         let envelope = Envelope::Lent { loan, shards, unsettled };
         self.peers[to.index()].completions.envelopes.push(envelope);
     }
 
-    pub(super) fn take_own(&mut self, now: Now, loan: u32, mask: u64, out: &mut dyn Outbound) {
+    pub(super) fn take_own(&mut self, now: Now, loan: u64, mask: u64, out: &mut dyn Outbound) {
         let (shards, unsettled) = self.hand_over(self.core, loan, mask);
         self.received(now, loan, shards, unsettled, out);
     }
 
     /// Takes shards out of the table, and promises to tell when their content is stable where it
     /// is not yet.
-    fn hand_over(&mut self, to: CoreId, loan: u32, mask: u64) -> (Vec<Box<Shard>>, u64) {
+    fn hand_over(&mut self, to: CoreId, loan: u64, mask: u64) -> (Vec<Box<Shard>>, u64) {
         self.away |= mask;
         let mut unsettled = 0;
         let mut shards = Vec::new();
@@ -235,7 +244,7 @@ impl Engine {
     pub(super) fn lent(
         &mut self,
         now: Now,
-        loan: u32,
+        loan: u64,
         shards: Vec<Box<Shard>>,
         unsettled: u64,
         out: &mut dyn Outbound,
@@ -246,7 +255,7 @@ impl Engine {
     fn received(
         &mut self,
         now: Now,
-        loan: u32,
+        loan: u64,
         shards: Vec<Box<Shard>>,
         unsettled: u64,
         out: &mut dyn Outbound,
@@ -258,24 +267,30 @@ impl Engine {
     }
 
     /// Runs a transaction whose shards are all here, and sends them home.
-    fn run_loan(&mut self, now: Now, loan: u32, out: &mut dyn Outbound) {
+    fn run_loan(&mut self, now: Now, loan: u64, out: &mut dyn Outbound) {
         let gathering = self.loans.gathering(loan);
         let wanted = gathering.wanted;
         let unsettled = gathering.unsettled;
         let (reply_to, caller, quiet) = (gathering.reply_to, gathering.caller, gathering.quiet);
         let command = gathering.command;
         let words = std::mem::replace(&mut gathering.words, OwnedWords::new(&[]));
-        for shard in std::mem::take(&mut gathering.held) {
-            self.used_bytes += shard.live_bytes();
-            let at = shard.id().index();
-            assert!(self.shards[at].replace(shard).is_none(), "a borrowed shard has a free place");
-        }
+        let (own, borrowed): (Vec<_>, Vec<_>) = std::mem::take(&mut gathering.held)
+            .into_iter()
+            .partition(|shard| self.map.owner(shard.id()) == self.core);
+        self.place(own);
+        // Before the borrowed shards are here: a core evicts what is its own.
+        let has_room = !command.spec().flags.has(Flags::DENY_OOM) || self.make_room(now);
+        self.place(borrowed);
         let words = words.get();
         let args = Args::parse(command.spec(), &words)
             .expect("the words were decoded before the shards were asked for");
         let request = Request { reply_to, caller, quiet, command, args: &args };
         let before: Vec<Seq> = shards_in(wanted).map(|shard| self.seq_of(shard)).collect();
-        let (reply, unstable) = self.run_borrowed(now, request);
+        let (reply, unstable) = if has_room {
+            self.run_borrowed(now, request)
+        } else {
+            (Reply::Error(CommandError::OutOfMemory), 0)
+        };
         let parts: Vec<(ShardId, Seq)> = shards_in(wanted)
             .zip(before)
             .map(|(shard, before)| (shard, before, self.seq_of(shard)))
@@ -290,12 +305,21 @@ impl Engine {
             self.answer(reply_to, reply, out);
         } else {
             let log_end = self.log_end;
-            let settling = Settling { log_end, unsettled, parts: parts.clone(), reply_to, reply };
-            self.loans.slots[loan as usize] = Some(Loan::Settling(settling));
+            let answer = Some((reply_to, reply));
+            let settling = Settling { log_end, unsettled, parts, answer };
+            self.loans.open.insert(loan, Loan::Settling(settling));
         }
         self.send_home(wanted, if settled_at_once { 0 } else { touched });
         self.settle_transactions(out);
         self.run_waiting(now, out);
+    }
+
+    fn place(&mut self, shards: Vec<Box<Shard>>) {
+        for shard in shards {
+            self.used_bytes += shard.live_bytes();
+            let at = shard.id().index();
+            assert!(self.shards[at].replace(shard).is_none(), "the shard was away until now");
+        }
     }
 
     /// Runs the command over the shards in the table; the second value marks shards in which it
@@ -320,6 +344,9 @@ impl Engine {
             self.gates.shut(id, seq);
         }
         self.away &= !(mask & own);
+        for id in shards_in(mask & own & !pending) {
+            self.catch_up(id);
+        }
         for owner in (0..self.map.cores()).map(CoreId::new).filter(|core| *core != self.core) {
             let theirs: Vec<ShardId> =
                 shards_in(mask).filter(|shard| self.map.owner(*shard) == owner).collect();
@@ -345,20 +372,45 @@ impl Engine {
         pending: u64,
         out: &mut dyn Outbound,
     ) {
-        for mut shard in shards {
+        for shard in shards {
             let id = shard.id();
             if pending & (1 << id.index()) != 0 {
                 self.gates.shut(id, shard.seq());
-            } else if self.settings.acknowledge == Acknowledge::OnDisk {
-                // What became stable while it was away.
-                let stable = self.gates.stable(id).min(shard.seq());
-                shard.set_stable(stable);
             }
             self.used_bytes += shard.live_bytes();
             self.away &= !(1 << id.index());
             self.shards[id.index()] = Some(shard);
+            self.catch_up(id);
         }
         self.run_waiting(now, out);
+    }
+
+    /// A batch that this core wrote over several of its own shards, of which some wait for another
+    /// core's transaction: if that is lost so is the batch, and with it its part in the others. So
+    /// all of them wait together.
+    pub(super) fn gate_together(&mut self, touched: u64) {
+        let waits = touched & self.gates.mask();
+        let parts: Vec<(ShardId, Seq)> =
+            shards_in(touched).map(|shard| (shard, self.seq_of(shard))).collect();
+        let log_end = self.log_end;
+        let settling = Settling { log_end, unsettled: waits, parts: parts.clone(), answer: None };
+        let loan = self.loans.open(Loan::Settling(settling));
+        for (shard, seq) in parts {
+            if waits & (1 << shard.index()) != 0 {
+                let before = Seq::new(seq.get() - 1);
+                self.gates.shards[shard.index()].watchers.push((before, self.core, loan));
+            }
+            self.gates.shut(shard, seq);
+        }
+    }
+
+    /// Tells a shard that is home again what became stable while it was away.
+    fn catch_up(&mut self, id: ShardId) {
+        if self.settings.acknowledge == Acknowledge::OnDisk {
+            let stable = self.gates.stable(id);
+            let shard = self.shards[id.index()].as_deref_mut().expect("it has just come home");
+            shard.set_stable(stable.min(shard.seq()));
+        }
     }
 
     /// A batch of this core's own log is durable in one of its own shards.
@@ -403,9 +455,9 @@ impl Engine {
     }
 
     /// What a shard held when it was lent to a transaction of this core is stable now.
-    pub(super) fn settled(&mut self, loan: u32, shard: ShardId, out: &mut dyn Outbound) {
+    pub(super) fn settled(&mut self, loan: u64, shard: ShardId, out: &mut dyn Outbound) {
         let bit = 1u64 << shard.index();
-        match self.loans.slots.get_mut(loan as usize).and_then(Option::as_mut) {
+        match self.loans.open.get_mut(&loan) {
             Some(Loan::Gathering(gathering)) => gathering.unsettled &= !bit,
             Some(Loan::Settling(settling)) => settling.unsettled &= !bit,
             // It read nothing unstable and wrote nothing there, so it did not wait.
@@ -416,15 +468,13 @@ impl Engine {
 
     /// Completes transactions that have run and are stable now.
     pub(super) fn settle_transactions(&mut self, out: &mut dyn Outbound) {
-        let durable = self.durable;
-        while let Some(loan) = self.loans.slots.iter().position(|slot| {
-            matches!(slot, Some(Loan::Settling(settling))
-                if settling.unsettled == 0 && settling.log_end <= durable)
-        }) {
-            let Loan::Settling(settling) = self.loans.close(loan as u32) else {
+        while let Some(loan) = self.loans.settled(self.durable) {
+            let Loan::Settling(settling) = self.loans.close(loan) else {
                 unreachable!("the search found one that settles")
             };
-            self.answer(settling.reply_to, settling.reply, out);
+            if let Some((reply_to, reply)) = settling.answer {
+                self.answer(reply_to, reply, out);
+            }
             for (shard, seq) in settling.parts {
                 let owner = self.map.owner(shard);
                 if owner == self.core {
