@@ -17,7 +17,7 @@ use super::input::{self, Inputs};
 use super::respond;
 use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
-use super::{cors, echo, openapi};
+use super::{arguments, cors, echo, openapi};
 
 /// Settings that concern HTTP alone; fixed at start-up.
 #[derive(Clone, Default, Debug)]
@@ -145,7 +145,7 @@ fn dispatch<'a>(
     match route.target {
         Target::Command(id) => {
             let inputs = Inputs::new(params, request.query, &request.body)?;
-            let words = input::words(route, id, &inputs, request, &mut context)?;
+            let words = arguments::words(route, id, &inputs, request, &mut context)?;
             Ok(Routed::Command { words, context })
         }
         Target::Own(own) => {
