@@ -59,9 +59,8 @@ pub(super) fn words(
     if route.shape == Shape::Mset {
         context.pairs = (words.len() - spec.words()) / 2;
     }
-    if route.shape.echoes() > 0 {
-        context.remember(&words.as_words()[spec.words()..], route.shape.echoes());
-    }
+    let echoed = spec.words()..words.len().min(spec.words() + route.shape.echoes());
+    echoed.for_each(|index| context.remember(words.word(index)));
     Ok(words)
 }
 

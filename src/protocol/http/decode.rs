@@ -31,7 +31,7 @@ pub struct HttpRequest<'a> {
     /// What follows the question mark, still percent-encoded; empty when there is none.
     pub query: &'a str,
     /// The headers in order.
-    pub headers: SmallVec<[Header<'a>; 12]>,
+    pub headers: SmallVec<[Header<'a>; 8]>,
     /// The body, without its transfer coding.
     pub body: Cow<'a, [u8]>,
     /// Whether the client speaks HTTP/1.0.
