@@ -1,7 +1,7 @@
 //! Health, totals, sections and metrics, from the counters of several cores.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 use synap::health::{Facts, answer};
@@ -24,6 +24,7 @@ fn settings() -> Settings {
         lfu_decay_minutes: 1,
         expiry_interval_ms: 100,
         allow_flush_commands: false,
+        read_only: false,
         max_value_bytes: 1024,
         slowlog_threshold_us: 10_000,
         slowlog_max_entries: 128,
@@ -48,7 +49,10 @@ fn shared() -> Shared {
         shard_map: ShardMap::new(2),
         persistence: true,
         fsync_mode: "always",
+        http: HttpOptions::default(),
         stopping: AtomicBool::new(false),
+        hurry: AtomicBool::new(false),
+        drained: AtomicUsize::new(0),
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }
 }
