@@ -436,7 +436,10 @@ fn rows() -> Vec<Row> {
                 bytes(""),
             ])]),
             200,
-            r#"{"entries":[{"id":1,"timestamp":9,"duration_us":15000,"command":"SET","args":["k","v"]}],"total":1}"#,
+            concat!(
+                r#"{"entries":[{"id":1,"timestamp":9,"duration_us":15000,"#,
+                r#""command":"SET","args":["k","v"]}],"total":1}"#,
+            ),
         ),
         Row("DELETE /slowlog", "", "SLOWLOG RESET", Reply::Ok, 200, r#"{"success":true}"#),
         Row(
@@ -445,7 +448,10 @@ fn rows() -> Vec<Row> {
             "CLIENT LIST",
             bytes("id=3 addr=127.0.0.1:9 name=7 qbuf-free=2 cmd=client|list\n"),
             200,
-            r#"{"clients":[{"id":3,"addr":"127.0.0.1:9","name":"7","qbuf_free":2,"cmd":"client|list"}],"count":1}"#,
+            concat!(
+                r#"{"clients":[{"id":3,"addr":"127.0.0.1:9","name":"7","qbuf_free":2,"#,
+                r#""cmd":"client|list"}],"count":1}"#,
+            ),
         ),
     ]
 }

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use synap_shards::command::reply::Reply;
 
 /// The members of an object in order: name, and the value as JSON text.
-pub type Members<'a> = SmallVec<[(Cow<'a, str>, &'a str); 6]>;
+pub type Members<'a> = SmallVec<[(Cow<'a, str>, &'a str); 4]>;
 
 /// What a JSON text holds, told by its first byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -92,13 +92,12 @@ impl HttpContext {
         }
     }
 
-    /// Remembers the first `count` of `words`, 0..=2.
-    pub(super) fn remember(&mut self, words: &[&[u8]], count: usize) {
-        for (index, word) in words.iter().take(count).enumerate() {
-            self.echo.extend_from_slice(word);
-            if index == 0 {
-                self.echo_split = self.echo.len();
-            }
+    /// Remembers a key that the answer repeats; two at most.
+    pub(super) fn remember(&mut self, word: &[u8]) {
+        let first = self.echo.is_empty();
+        self.echo.extend_from_slice(word);
+        if first {
+            self.echo_split = self.echo.len();
         }
     }
 

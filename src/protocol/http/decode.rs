@@ -31,7 +31,7 @@ pub struct HttpRequest<'a> {
     /// What follows the question mark, still percent-encoded; empty when there is none.
     pub query: &'a str,
     /// The headers in order.
-    pub headers: SmallVec<[Header<'a>; 12]>,
+    pub headers: SmallVec<[Header<'a>; 8]>,
     /// The body, without its transfer coding.
     pub body: Cow<'a, [u8]>,
     /// Whether the client speaks HTTP/1.0.
@@ -71,8 +71,8 @@ pub enum Decoded<'a> {
 /// Where the current request stands.
 #[derive(Debug)]
 enum State {
-    /// Its head is not there yet. `scanned` bytes hold no blank line; the line at their end began at
-    /// `line`; the request begins at `begin`, behind blank lines.
+    /// Its head is not there yet. `scanned` bytes hold no blank line; the line at their end began
+    /// at `line`; the request begins at `begin`, behind blank lines.
     Head { scanned: usize, line: usize, begin: usize },
     /// The head, of `head` bytes, is known to be good; `length` bytes of body follow.
     Body { begin: usize, head: usize, length: usize },
@@ -143,7 +143,7 @@ impl HttpDecoder {
                 (begin, end, Cow::Owned(body.take_body()), end + length)
             }
         };
-        // A body that came later: the head is parsed again, because what it yields borrows the input.
+        // A body that came later: the head is parsed again, because what it yields is borrowed.
         let head = match parsed {
             Some(head) => head,
             None => Head::parse(&input[begin..end])?,

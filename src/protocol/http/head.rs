@@ -58,7 +58,7 @@ pub(super) struct Head<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) query: &'a str,
-    pub(super) headers: SmallVec<[Header<'a>; 12]>,
+    pub(super) headers: SmallVec<[Header<'a>; 8]>,
     pub(super) http_1_0: bool,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,

@@ -4,6 +4,7 @@
 //! Routes are what the commands declare plus a few of the server's own; nothing here knows what a
 //! command does.
 
+mod arguments;
 mod chunked;
 mod context;
 mod cors;

@@ -17,7 +17,7 @@ use super::input::{self, Inputs};
 use super::respond;
 use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
-use super::{cors, echo, openapi};
+use super::{arguments, cors, echo, openapi};
 
 /// Settings that concern HTTP alone; fixed at start-up.
 #[derive(Clone, Default, Debug)]
@@ -123,9 +123,11 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
         let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
         return unmatched(request, context);
     };
-    let context = HttpContext::new(id, request, &options.cors_origins);
-    match dispatch(route, &raw, request, context.clone()) {
-        Ok(routed) => routed,
+    let mut context = HttpContext::new(id, request, &options.cors_origins);
+    match work(route, &raw, request, &mut context) {
+        Ok(Work::Command(words)) => Routed::Command { words, context },
+        Ok(Work::Builtin(builtin)) => Routed::Builtin { builtin, context },
+        Ok(Work::Document(content_type, text)) => direct(context, content_type, text.as_bytes()),
         Err(error) => refuse(&error, context),
     }
 }
@@ -135,41 +137,39 @@ pub fn broken(error: &HttpError) -> Routed {
     refuse(error, HttpContext::closing(RouteId::NONE))
 }
 
-fn dispatch<'a>(
+/// What a matched route asks for.
+enum Work {
+    Command(OwnedWords),
+    Builtin(Builtin),
+    Document(&'static str, &'static str),
+}
+
+fn work<'a>(
     route: &'static Route,
     raw: &RawParams<'a>,
     request: &'a HttpRequest<'_>,
-    mut context: HttpContext,
-) -> Result<Routed, HttpError> {
+    context: &mut HttpContext,
+) -> Result<Work, HttpError> {
     let params = decode_params(route, raw)?;
     match route.target {
         Target::Command(id) => {
             let inputs = Inputs::new(params, request.query, &request.body)?;
-            let words = input::words(route, id, &inputs, request, &mut context)?;
-            Ok(Routed::Command { words, context })
+            arguments::words(route, id, &inputs, request, context).map(Work::Command)
         }
-        Target::Own(own) => {
-            let inputs = Inputs::new(params, request.query, b"")?;
-            own_route(own, &inputs, context)
-        }
+        Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),
     }
 }
 
-fn own_route(own: Own, inputs: &Inputs<'_>, context: HttpContext) -> Result<Routed, HttpError> {
-    let builtin = match own {
+fn own_route(own: Own, inputs: &Inputs<'_>) -> Result<Work, HttpError> {
+    Ok(Work::Builtin(match own {
         Own::Health => Builtin::Health,
         Own::HealthOf => Builtin::HealthOf(component(inputs)?),
         Own::Metrics => Builtin::Metrics,
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
-        Own::OpenapiJson => {
-            return Ok(direct(context, "application/json", openapi::json().as_bytes()));
-        }
-        Own::OpenapiYaml => {
-            return Ok(direct(context, "application/yaml", openapi::yaml().as_bytes()));
-        }
-    };
-    Ok(Routed::Builtin { builtin, context })
+        Own::OpenapiJson => return Ok(Work::Document("application/json", openapi::json())),
+        Own::OpenapiYaml => return Ok(Work::Document("application/yaml", openapi::yaml())),
+    }))
 }
 
 fn component(inputs: &Inputs<'_>) -> Result<Component, HttpError> {

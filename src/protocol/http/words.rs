@@ -42,6 +42,12 @@ impl OwnedWords {
         self.ends.is_empty()
     }
 
+    /// The word at `index`, below [`OwnedWords::len`].
+    pub fn word(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.bytes[start..self.ends[index]]
+    }
+
     /// The words as slices, the command's name first.
     pub fn as_words(&self) -> Words<'_> {
         let mut start = 0;
