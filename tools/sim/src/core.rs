@@ -1,0 +1,183 @@
+//! One simulated core: an engine, its clients, and the turn in which everything happens.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use synap_shards::command::args::Args;
+use synap_shards::command::reply::Reply;
+use synap_shards::command::spec::{Fold, Run};
+use synap_shards::command::table::{self, CommandId};
+use synap_shards::engine::Engine;
+use synap_shards::engine::event::{Event, Flow, Outbound};
+use synap_shards::id::{ConnId, Ticket};
+use synap_shards::shard::plan::Now;
+
+use crate::workload::Wish;
+
+/// A request that a client has made, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) wish: Wish,
+    pub(crate) at: u64,
+    pub(crate) at_ms: u64,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) number: u64,
+    next_ticket: u64,
+    /// Made, and not yet handed to the engine.
+    pub(crate) queue: VecDeque<Asked>,
+    /// Requests handed in that have no reply.
+    unanswered: BTreeSet<u64>,
+    /// Nothing may be handed in before the reply to this one.
+    barrier: Option<u64>,
+}
+
+impl Connection {
+    pub(crate) fn new(number: u64) -> Self {
+        Self {
+            number,
+            next_ticket: 0,
+            queue: VecDeque::new(),
+            unanswered: BTreeSet::new(),
+            barrier: None,
+        }
+    }
+
+    /// Requests that wait for the engine or for a reply.
+    pub(crate) fn open(&self) -> usize {
+        self.queue.len() + self.unanswered.len()
+    }
+
+    fn answered(&mut self, ticket: u64) {
+        self.unanswered.remove(&ticket);
+        if self.barrier == Some(ticket) {
+            self.barrier = None;
+        }
+    }
+}
+
+/// A reply on its way to a client.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) connection: u64,
+    pub(crate) ticket: u64,
+    pub(crate) reply: Reply<'static>,
+}
+
+/// Collects what an engine asks for during a turn.
+#[derive(Debug, Default)]
+struct Collector {
+    answers: Vec<Answer>,
+}
+
+impl Outbound for Collector {
+    fn reply(&mut self, conn: ConnId, ticket: Ticket, reply: Reply<'_>) {
+        let reply = reply.into_owned();
+        self.answers.push(Answer { connection: conn.0, ticket: ticket.0, reply });
+    }
+
+    fn run_on_core(&mut self, command: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
+        match command.spec().run {
+            Run::EveryCore(Fold::Sum) => Reply::Integer(1),
+            Run::EveryCore(Fold::Concat) => Reply::Array(vec![Reply::Integer(1)]),
+            Run::EveryCore(Fold::Text) => Reply::Text(String::new()),
+            Run::EveryCore(Fold::First | Fold::AnyNonNil)
+            | Run::Read(_)
+            | Run::Write(_)
+            | Run::Session => Reply::Ok,
+        }
+    }
+}
+
+/// A core.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) engine: Engine,
+    pub(crate) connections: Vec<Connection>,
+    /// Which log it writes.
+    pub(crate) log: usize,
+    /// Bytes of that log before this start.
+    pub(crate) log_start: usize,
+    /// Bytes of that log that the engine has been told are durable.
+    pub(crate) committed: usize,
+    collector: Collector,
+}
+
+impl Core {
+    pub(crate) fn new(
+        engine: Engine,
+        connections: Vec<Connection>,
+        log: usize,
+        start: usize,
+    ) -> Self {
+        let collector = Collector::default();
+        Self { engine, connections, log, log_start: start, committed: start, collector }
+    }
+
+    /// Whether a connection has a request that may be handed in now.
+    pub(crate) fn is_ready(&self, at: usize) -> bool {
+        let connection = &self.connections[at];
+        !connection.queue.is_empty()
+            && connection.barrier.is_none()
+            && !self.engine.is_congested()
+    }
+
+    /// Hands in the next request of a connection. Its ticket, and the request.
+    pub(crate) fn hand_in(&mut self, now: Now, at: usize) -> Option<(u64, Asked)> {
+        let connection = &mut self.connections[at];
+        let asked = connection.queue.pop_front()?;
+        let ticket = connection.next_ticket;
+        connection.next_ticket += 1;
+        connection.unanswered.insert(ticket);
+        let words: Vec<&[u8]> = asked.wish.words.iter().map(Vec::as_slice).collect();
+        let (conn, number) = (ConnId(connection.number), connection.number);
+        let command = match table::lookup(&words) {
+            Ok(command) => command,
+            Err(error) => {
+                self.collector.reply(conn, Ticket(ticket), Reply::Error(error));
+                return Some((ticket, asked));
+            }
+        };
+        let args = match Args::parse(command.spec(), &words) {
+            Ok(args) => args,
+            Err(error) => {
+                self.collector.reply(conn, Ticket(ticket), Reply::Error(error));
+                return Some((ticket, asked));
+            }
+        };
+        let event = Event::Request {
+            conn,
+            ticket: Ticket(ticket),
+            caller: number,
+            quiet: false,
+            command,
+            args: &args,
+        };
+        let flow = self.engine.step(now, event, &mut self.collector);
+        let replied = self.collector.answers.iter().any(|a| a.connection == number && a.ticket == ticket);
+        if flow == Flow::Barrier && !replied {
+            self.connections[at].barrier = Some(ticket);
+        }
+        Some((ticket, asked))
+    }
+
+    /// Hands in any other event.
+    pub(crate) fn step(&mut self, now: Now, event: Event<'_>) {
+        self.engine.step(now, event, &mut self.collector);
+    }
+
+    /// The replies of this turn.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
+        let answers = std::mem::take(&mut self.collector.answers);
+        for answer in &answers {
+            if let Some(connection) =
+                self.connections.iter_mut().find(|c| c.number == answer.connection)
+            {
+                connection.answered(answer.ticket);
+            }
+        }
+        answers
+    }
+}
