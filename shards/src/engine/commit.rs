@@ -106,6 +106,9 @@ impl Engine {
     ) {
         if self.is_met(&needs) {
             self.answer(reply_to, reply, out);
+        } else if needs.log_end <= self.durable {
+            // Only gates keep it, and nothing says that this log will ever become durable again.
+            self.gated.push(Held { needs, reply_to, reply });
         } else {
             let held = Held { needs, reply_to, reply };
             let queue_ends = self.held.back().map_or(0, |last| last.needs.log_end);
