@@ -320,6 +320,9 @@ impl Engine {
             self.gates.shut(id, seq);
         }
         self.away &= !(mask & own);
+        for id in shards_in(mask & own & !pending) {
+            self.catch_up(id);
+        }
         for owner in (0..self.map.cores()).map(CoreId::new).filter(|core| *core != self.core) {
             let theirs: Vec<ShardId> =
                 shards_in(mask).filter(|shard| self.map.owner(*shard) == owner).collect();
@@ -345,20 +348,26 @@ impl Engine {
         pending: u64,
         out: &mut dyn Outbound,
     ) {
-        for mut shard in shards {
+        for shard in shards {
             let id = shard.id();
             if pending & (1 << id.index()) != 0 {
                 self.gates.shut(id, shard.seq());
-            } else if self.settings.acknowledge == Acknowledge::OnDisk {
-                // What became stable while it was away.
-                let stable = self.gates.stable(id).min(shard.seq());
-                shard.set_stable(stable);
             }
             self.used_bytes += shard.live_bytes();
             self.away &= !(1 << id.index());
             self.shards[id.index()] = Some(shard);
+            self.catch_up(id);
         }
         self.run_waiting(now, out);
+    }
+
+    /// Tells a shard that is home again what became stable while it was away.
+    fn catch_up(&mut self, id: ShardId) {
+        if self.settings.acknowledge == Acknowledge::OnDisk {
+            let stable = self.gates.stable(id);
+            let shard = self.shards[id.index()].as_deref_mut().expect("it has just come home");
+            shard.set_stable(stable.min(shard.seq()));
+        }
     }
 
     /// A batch of this core's own log is durable in one of its own shards.
