@@ -2,19 +2,24 @@
 //! applied in the order that the Seqs of their shards demand.
 //!
 //! Seqs have no gaps. So a batch is next when each of its Seqs continues its shard, whatever log it
-//! lies in, and whatever core count wrote it. When no log's head is next, what is left followed a
-//! batch that was lost with a log's tail, and is cut: it was never acknowledged under
-//! `fsync_mode: always`, and lies within the window of loss otherwise. What survives is a prefix
-//! per shard with whole transactions.
+//! lies in, and whatever core count wrote it. When no log's head is next, some batch was lost with
+//! the tail of a log. Then heads are set aside, one by one, so that what lies behind them can be
+//! reached: it may concern other shards, and may have been acknowledged. A batch that was set aside
+//! is applied as soon as it is next after all. What is left aside at the end followed a lost batch
+//! and is cut: it was never acknowledged under `fsync_mode: always`, and lies within the window of
+//! loss otherwise. What survives is a prefix per shard with whole transactions.
+//!
+//! Memory: batches are only set aside behind a loss, so no more than logs were written after it.
 //!
 //! A later start may use the Seqs of what was cut again, under a higher epoch. The epoch history
 //! says where each epoch began; batches of an earlier epoch beyond that point are dead.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::batch::{Batch, BatchError};
+use crate::batch::{Batch, BatchError, PartSpec};
 use crate::id::{Epoch, ShardId};
 use crate::limits::{PREFETCH_MAX, SHARDS};
 use crate::seq::{Seq, ShardSeqs};
@@ -154,12 +159,16 @@ struct Log {
     ended: bool,
 }
 
+/// Batches set aside, each under one of its parts that is not next yet.
+type Aside = BTreeMap<(ShardId, Seq), Vec<Vec<u8>>>;
+
 /// Merges logs into shards.
 #[derive(Debug)]
 pub struct Recovery {
     shards: ShardTable,
     history: Vec<EpochStart>,
     logs: Vec<Log>,
+    aside: Aside,
     applied: u64,
     dead: u64,
 }
@@ -174,7 +183,7 @@ impl Recovery {
         }
         assert!(table.iter().all(Option::is_some), "recovery starts from all {SHARDS} shards");
         let logs = (0..logs).map(|_| Log::default()).collect();
-        Self { shards: table, history, logs, applied: 0, dead: 0 }
+        Self { shards: table, history, logs, aside: Aside::new(), applied: 0, dead: 0 }
     }
 
     /// Gives more of a log: a run of whole batches that follows what was given before.
@@ -203,7 +212,7 @@ impl Recovery {
                     return Ok(Wanted::Input(log));
                 }
             }
-            if !progress {
+            if !progress && !self.set_head_aside()? {
                 return Ok(Wanted::Nothing);
             }
         }
@@ -211,7 +220,7 @@ impl Recovery {
 
     /// Applies the heads of one log as far as they are next; whether there was any.
     fn drain(&mut self, log: usize) -> Result<bool, BatchError> {
-        let Self { shards, history, logs, applied, dead } = self;
+        let Self { shards, history, logs, aside, applied, dead } = self;
         let Log { bytes, at, .. } = &mut logs[log];
         let start = *at;
         loop {
@@ -222,15 +231,28 @@ impl Recovery {
             for batch in ahead {
                 if is_dead(history, &batch) {
                     *dead += 1;
-                } else if is_next(shards, &batch) {
-                    apply(shards, &batch);
-                    *applied += 1;
+                } else if first_gap(shards, &batch).is_none() {
+                    *applied += apply_all(shards, aside, &batch);
                 } else {
                     return Ok(*at > start);
                 }
                 *at += batch.bytes().len();
             }
         }
+    }
+
+    /// Takes the head of some log out of the way of what follows it; false when there is none. No
+    /// head is next at that time.
+    fn set_head_aside(&mut self) -> Result<bool, (usize, BatchError)> {
+        let Some(log) = self.logs.iter().position(|log| log.at < log.bytes.len()) else {
+            return Ok(false);
+        };
+        let Log { bytes, at, .. } = &mut self.logs[log];
+        let (batch, _) = Batch::decode(&bytes[*at..]).map_err(|error| (log, error))?;
+        let gap = first_gap(&self.shards, &batch).expect("no head of a log is next");
+        self.aside.entry((gap.shard, gap.seq)).or_default().push(batch.bytes().to_vec());
+        *at += batch.bytes().len();
+        Ok(true)
     }
 
     /// Batches applied so far.
@@ -243,20 +265,20 @@ impl Recovery {
         self.dead
     }
 
-    /// Ends the recovery: the shards, and what had to be cut.
-    pub fn finish(self) -> Result<(Vec<Box<Shard>>, Cut), BatchError> {
+    /// Ends the recovery, after [`Wanted::Nothing`]: the shards, and what had to be cut.
+    pub fn finish(self) -> (Vec<Box<Shard>>, Cut) {
+        assert!(self.logs.iter().all(|log| log.at == log.bytes.len()), "every log was read");
         let mut cut = Cut::default();
-        for log in &self.logs {
-            let mut rest = &log.bytes[log.at..];
-            while !rest.is_empty() {
-                let (batch, after) = Batch::decode(rest)?;
-                cut.batches += 1;
-                cut.shards |= batch.parts().fold(0, |mask, part| mask | 1 << part.shard.index());
-                rest = after;
-            }
+        for bytes in self.aside.values().flatten() {
+            cut.batches += 1;
+            cut.shards |= again(bytes).parts().fold(0, |mask, part| mask | 1 << part.shard.index());
         }
-        Ok((self.shards.into_iter().flatten().collect(), cut))
+        (self.shards.into_iter().flatten().collect(), cut)
     }
+}
+
+fn again(bytes: &[u8]) -> Batch<'_> {
+    Batch::decode(bytes).expect("it was decoded when it was set aside").0
 }
 
 /// Decodes the next batches, and asks for the memory that applying them will read, so that their
@@ -294,9 +316,33 @@ fn shard(shards: &ShardTable, id: ShardId) -> &Shard {
     shards[id.index()].as_deref().expect("recovery holds all shards")
 }
 
-/// Whether each part continues its shard, or is in it already.
-fn is_next(shards: &ShardTable, batch: &Batch<'_>) -> bool {
-    batch.parts().all(|part| part.seq <= shard(shards, part.shard).seq().next())
+/// The first part that neither continues its shard nor is in it already.
+fn first_gap(shards: &ShardTable, batch: &Batch<'_>) -> Option<PartSpec> {
+    batch.parts().find(|part| part.seq > shard(shards, part.shard).seq().next())
+}
+
+/// Applies a batch that is next, then what was set aside and waited for it, and what waited for
+/// that. Returns how many were applied.
+fn apply_all(shards: &mut ShardTable, aside: &mut Aside, batch: &Batch<'_>) -> u64 {
+    apply(shards, batch);
+    let mut applied = 1;
+    let mut done: Vec<PartSpec> = Vec::new();
+    if !aside.is_empty() {
+        done.extend(batch.parts());
+    }
+    while let Some(part) = done.pop() {
+        for bytes in aside.remove(&(part.shard, part.seq.next())).into_iter().flatten() {
+            let batch = again(&bytes);
+            if let Some(gap) = first_gap(shards, &batch) {
+                aside.entry((gap.shard, gap.seq)).or_default().push(bytes);
+            } else {
+                apply(shards, &batch);
+                applied += 1;
+                done.extend(batch.parts());
+            }
+        }
+    }
+    applied
 }
 
 fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
@@ -311,6 +357,59 @@ fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{PartSpec, Record, push_record, seal};
+    use crate::shard::evict::AccessMode;
+
+    /// A batch that puts a key into each of these shards, at these Seqs.
+    fn batch(parts: &[(usize, u64)]) -> Vec<u8> {
+        let part = |(shard, seq): &(usize, u64)| PartSpec {
+            shard: ShardId::new(*shard),
+            seq: Seq::new(*seq),
+        };
+        let parts: Vec<PartSpec> = parts.iter().map(part).collect();
+        let (mut records, mut out) = (Vec::new(), Vec::new());
+        for part in &parts {
+            let key = format!("{}:{}", part.shard.index(), part.seq.get()).into_bytes();
+            let put = Record::Put { key: &key, value: b"v", deadline_ms: None, creates: true };
+            push_record(&mut records, part.shard, &put);
+        }
+        seal(&mut out, &parts, &records, Epoch(1), 1);
+        out
+    }
+
+    fn recover(logs: &[Vec<Vec<u8>>]) -> (Vec<u64>, Cut) {
+        let new = |id| Box::new(Shard::new(id, 1, AccessMode::Recency));
+        let shards = ShardId::all().map(new).collect();
+        let mut recovery = Recovery::new(shards, Vec::new(), logs.len());
+        let mut rest: Vec<_> = logs.iter().map(|log| log.iter()).collect();
+        while let Wanted::Input(log) = recovery.advance().expect("whole batches are fed") {
+            match rest[log].next() {
+                Some(batch) => recovery.feed(log, batch),
+                None => recovery.end(log),
+            }
+        }
+        let (shards, cut) = recovery.finish();
+        (shards.iter().take(4).map(|shard| shard.seq().get()).collect(), cut)
+    }
+
+    #[test]
+    fn what_lies_behind_a_cut_batch_is_not_lost() {
+        // Seq 1 of shard 0 was lost with another log; shard 1 has nothing to do with it.
+        let log = vec![batch(&[(0, 2)]), batch(&[(1, 1)]), batch(&[(0, 3), (2, 1)]), batch(&[(1, 2)])];
+        let (seqs, cut) = recover(&[log]);
+        assert_eq!(seqs, [0, 2, 0, 0]);
+        assert_eq!(cut, Cut { batches: 2, shards: 0b101 });
+    }
+
+    #[test]
+    fn what_was_set_aside_is_applied_when_it_is_next_after_all() {
+        // Both heads wait for what lies behind the other one, and one of them for a lost batch.
+        let left = vec![batch(&[(3, 2)]), batch(&[(1, 1)]), batch(&[(0, 1)])];
+        let right = vec![batch(&[(0, 2), (1, 2)]), batch(&[(2, 1)])];
+        let (seqs, cut) = recover(&[left, right]);
+        assert_eq!(seqs, [2, 2, 1, 0]);
+        assert_eq!(cut, Cut { batches: 1, shards: 0b1000 });
+    }
 
     #[test]
     fn a_history_survives_being_stored() {

@@ -185,7 +185,7 @@ fn merge(
         }
     }
     let applied = recovery.applied();
-    let (shards, cut) = recovery.finish().map_err(|error| not_a_batch(0, error))?;
+    let (shards, cut) = recovery.finish();
     Ok(Merged { shards, starts, cut, applied, bytes })
 }
 

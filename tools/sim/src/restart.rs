@@ -37,7 +37,7 @@ pub(crate) fn recover<'a>(
             }
         }
     }
-    let (shards, _) = recovery.finish().expect("whole batches were fed");
+    let (shards, _) = recovery.finish();
     shards
 }
 
