@@ -11,7 +11,7 @@
 //! Until then its shards are *gated* at their owners: later batches of them are logged meanwhile,
 //! their replies wait.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::event::{Acknowledge, Outbound};
 use super::parcel::{Envelope, OwnedWords};
@@ -60,37 +60,44 @@ struct Settling {
     reply: Reply<'static>,
 }
 
-/// The transactions of one core, by number.
+/// The transactions of one core, by number. Numbers are never used again: news about a shard may
+/// come after its transaction has ended, and must not be taken for news to a later one.
 #[derive(Debug, Default)]
 pub(super) struct Loans {
-    slots: Vec<Option<Loan>>,
-    free: Vec<u32>,
+    open: BTreeMap<u64, Loan>,
+    next: u64,
 }
 
 impl Loans {
     pub(super) fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
+        self.open.is_empty()
     }
 
-    fn open(&mut self, loan: Loan) -> u32 {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() as u32 - 1
-        });
-        self.slots[slot as usize] = Some(loan);
-        slot
+    fn open(&mut self, loan: Loan) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.open.insert(number, loan);
+        number
     }
 
-    fn gathering(&mut self, loan: u32) -> &mut Gathering {
-        match self.slots[loan as usize].as_mut() {
+    fn gathering(&mut self, loan: u64) -> &mut Gathering {
+        match self.open.get_mut(&loan) {
             Some(Loan::Gathering(gathering)) => gathering,
             other => unreachable!("loan {loan} is gathering shards, not {other:?}"),
         }
     }
 
-    fn close(&mut self, loan: u32) -> Loan {
-        self.free.push(loan);
-        self.slots[loan as usize].take().expect("a loan is closed once")
+    fn close(&mut self, loan: u64) -> Loan {
+        self.open.remove(&loan).expect("a loan is closed once")
+    }
+
+    /// A transaction that has run and waits for nothing but the log, which has come that far.
+    fn settled(&self, durable: u64) -> Option<u64> {
+        let is_settled = |loan: &Loan| match loan {
+            Loan::Settling(settling) => settling.unsettled == 0 && settling.log_end <= durable,
+            Loan::Gathering(_) => false,
+        };
+        self.open.iter().find(|(_, loan)| is_settled(loan)).map(|(number, _)| *number)
     }
 }
 
@@ -110,7 +117,7 @@ struct Gate {
     durable: Seq,
     stable: Seq,
     /// Who wants to know when a Seq is stable.
-    watchers: Vec<(Seq, CoreId, u32)>,
+    watchers: Vec<(Seq, CoreId, u64)>,
 }
 
 impl Default for Gates {
@@ -169,7 +176,7 @@ impl Engine {
     }
 
     /// Asks the next owner, or runs the transaction when every shard is here.
-    fn ask_next(&mut self, now: Now, loan: u32, out: &mut dyn Outbound) {
+    fn ask_next(&mut self, now: Now, loan: u64, out: &mut dyn Outbound) {
         let gathering = self.loans.gathering(loan);
         let here = gathering.held.iter().fold(0u64, |mask, shard| mask | 1 << shard.id().index());
         let missing = gathering.wanted & !here;
@@ -193,7 +200,7 @@ impl Engine {
     }
 
     /// Another core asks for shards of this one.
-    pub(super) fn asked_to_lend(&mut self, to: CoreId, loan: u32, shards: u64) {
+    pub(super) fn asked_to_lend(&mut self, to: CoreId, loan: u64, shards: u64) {
         if shards & self.unavailable() == 0 {
             self.lend(to, loan, shards);
         } else {
@@ -201,21 +208,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn lend(&mut self, to: CoreId, loan: u32, mask: u64) {
+    pub(super) fn lend(&mut self, to: CoreId, loan: u64, mask: u64) {
         let (shards, unsettled) = self.hand_over(to, loan, mask);
         self.stats.lent += shards.len() as u64;
         let envelope = Envelope::Lent { loan, shards, unsettled };
         self.peers[to.index()].completions.envelopes.push(envelope);
     }
 
-    pub(super) fn take_own(&mut self, now: Now, loan: u32, mask: u64, out: &mut dyn Outbound) {
+    pub(super) fn take_own(&mut self, now: Now, loan: u64, mask: u64, out: &mut dyn Outbound) {
         let (shards, unsettled) = self.hand_over(self.core, loan, mask);
         self.received(now, loan, shards, unsettled, out);
     }
 
     /// Takes shards out of the table, and promises to tell when their content is stable where it
     /// is not yet.
-    fn hand_over(&mut self, to: CoreId, loan: u32, mask: u64) -> (Vec<Box<Shard>>, u64) {
+    fn hand_over(&mut self, to: CoreId, loan: u64, mask: u64) -> (Vec<Box<Shard>>, u64) {
         self.away |= mask;
         let mut unsettled = 0;
         let mut shards = Vec::new();
@@ -235,7 +242,7 @@ impl Engine {
     pub(super) fn lent(
         &mut self,
         now: Now,
-        loan: u32,
+        loan: u64,
         shards: Vec<Box<Shard>>,
         unsettled: u64,
         out: &mut dyn Outbound,
@@ -246,7 +253,7 @@ impl Engine {
     fn received(
         &mut self,
         now: Now,
-        loan: u32,
+        loan: u64,
         shards: Vec<Box<Shard>>,
         unsettled: u64,
         out: &mut dyn Outbound,
@@ -258,7 +265,7 @@ impl Engine {
     }
 
     /// Runs a transaction whose shards are all here, and sends them home.
-    fn run_loan(&mut self, now: Now, loan: u32, out: &mut dyn Outbound) {
+    fn run_loan(&mut self, now: Now, loan: u64, out: &mut dyn Outbound) {
         let gathering = self.loans.gathering(loan);
         let wanted = gathering.wanted;
         let unsettled = gathering.unsettled;
@@ -291,7 +298,7 @@ impl Engine {
         } else {
             let log_end = self.log_end;
             let settling = Settling { log_end, unsettled, parts: parts.clone(), reply_to, reply };
-            self.loans.slots[loan as usize] = Some(Loan::Settling(settling));
+            self.loans.open.insert(loan, Loan::Settling(settling));
         }
         self.send_home(wanted, if settled_at_once { 0 } else { touched });
         self.settle_transactions(out);
@@ -412,9 +419,9 @@ impl Engine {
     }
 
     /// What a shard held when it was lent to a transaction of this core is stable now.
-    pub(super) fn settled(&mut self, loan: u32, shard: ShardId, out: &mut dyn Outbound) {
+    pub(super) fn settled(&mut self, loan: u64, shard: ShardId, out: &mut dyn Outbound) {
         let bit = 1u64 << shard.index();
-        match self.loans.slots.get_mut(loan as usize).and_then(Option::as_mut) {
+        match self.loans.open.get_mut(&loan) {
             Some(Loan::Gathering(gathering)) => gathering.unsettled &= !bit,
             Some(Loan::Settling(settling)) => settling.unsettled &= !bit,
             // It read nothing unstable and wrote nothing there, so it did not wait.
@@ -425,12 +432,8 @@ impl Engine {
 
     /// Completes transactions that have run and are stable now.
     pub(super) fn settle_transactions(&mut self, out: &mut dyn Outbound) {
-        let durable = self.durable;
-        while let Some(loan) = self.loans.slots.iter().position(|slot| {
-            matches!(slot, Some(Loan::Settling(settling))
-                if settling.unsettled == 0 && settling.log_end <= durable)
-        }) {
-            let Loan::Settling(settling) = self.loans.close(loan as u32) else {
+        while let Some(loan) = self.loans.settled(self.durable) {
+            let Loan::Settling(settling) = self.loans.close(loan) else {
                 unreachable!("the search found one that settles")
             };
             self.answer(settling.reply_to, settling.reply, out);

@@ -49,15 +49,15 @@ pub(crate) enum Envelope {
     /// The answer to `Execute`, stable under the rule in force.
     Done { gather: u32, reply: Packed },
     /// Lend these shards (a bit each) to the sender's transaction.
-    Borrow { loan: u32, shards: u64 },
+    Borrow { loan: u64, shards: u64 },
     /// The shards asked for. `unsettled` marks those whose last batch is not stable yet; the owner
     /// says `Settled` when it is.
-    Lent { loan: u32, shards: Vec<Box<Shard>>, unsettled: u64 },
+    Lent { loan: u64, shards: Vec<Box<Shard>>, unsettled: u64 },
     /// The shards go home. `pending` marks those whose new last batch is not stable yet; the
     /// borrower says `Stable` when it is.
     Return { shards: Vec<Box<Shard>>, pending: u64 },
     /// To the borrower: what the shard held when it was lent is stable now.
-    Settled { loan: u32, shard: ShardId },
+    Settled { loan: u64, shard: ShardId },
     /// To the owner: the batch of the transaction is stable, up to this Seq of the shard.
     Stable { shard: ShardId, seq: Seq },
 }

@@ -30,9 +30,9 @@ pub(super) enum Job {
         manner: Manner,
     },
     /// Shards that another core's transaction wants.
-    Lend { to: CoreId, loan: u32 },
+    Lend { to: CoreId, loan: u64 },
     /// Shards that a transaction of this core wants of it.
-    Take { loan: u32 },
+    Take { loan: u64 },
 }
 
 impl Engine {
