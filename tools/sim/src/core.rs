@@ -119,9 +119,7 @@ impl Core {
     /// Whether a connection has a request that may be handed in now.
     pub(crate) fn is_ready(&self, at: usize) -> bool {
         let connection = &self.connections[at];
-        !connection.queue.is_empty()
-            && connection.barrier.is_none()
-            && !self.engine.is_congested()
+        !connection.queue.is_empty() && connection.barrier.is_none() && !self.engine.is_congested()
     }
 
     /// Hands in the next request of a connection. Its ticket, and the request.
@@ -156,7 +154,8 @@ impl Core {
             args: &args,
         };
         let flow = self.engine.step(now, event, &mut self.collector);
-        let replied = self.collector.answers.iter().any(|a| a.connection == number && a.ticket == ticket);
+        let replied =
+            self.collector.answers.iter().any(|a| a.connection == number && a.ticket == ticket);
         if flow == Flow::Barrier && !replied {
             self.connections[at].barrier = Some(ticket);
         }

@@ -16,6 +16,7 @@ mod core;
 mod dice;
 mod disk;
 mod mesh;
+mod private;
 mod restart;
 mod run;
 mod story;

@@ -48,6 +48,7 @@ pub(crate) enum Kind {
     Volatile,
     Junk,
     Listing,
+    Private,
 }
 
 /// The mix of one seed.
@@ -122,10 +123,10 @@ impl Mix {
 }
 
 fn kinds(dice: &mut Dice, regime: Regime) -> Vec<Kind> {
-    use Kind::{Counter, Group, Junk, Listing, Log, OnceGroup, Register, Token, Volatile};
+    use Kind::{Counter, Group, Junk, Listing, Log, OnceGroup, Private, Register, Token, Volatile};
     let possible: &[Kind] = match regime {
         Regime::Lasting => {
-            &[Register, Log, Counter, Group, OnceGroup, Token, Volatile, Junk, Listing]
+            &[Register, Log, Counter, Group, OnceGroup, Token, Volatile, Junk, Listing, Private]
         }
         Regime::Flushing | Regime::Evicting(_) => &[Register, Volatile, Junk],
     };

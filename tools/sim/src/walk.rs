@@ -17,11 +17,7 @@ pub(crate) enum Step {
 }
 
 /// Looks at a reply to `intent`.
-pub(crate) fn step(
-    intent: &Intent,
-    reply: &Reply<'_>,
-    dice: &mut Dice,
-) -> Result<Step, Violation> {
+pub(crate) fn step(intent: &Intent, reply: &Reply<'_>, dice: &mut Dice) -> Result<Step, Violation> {
     let Intent::Walk { seen, since } = intent else { return Ok(Step::Other) };
     let parts = match reply {
         Reply::Array(parts) => parts.as_slice(),

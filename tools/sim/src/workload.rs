@@ -1,7 +1,10 @@
 //! What clients ask for. Every value that is written is unique in its run, so that a checker knows
 //! which write a read saw.
 
+use synap_shards::command::reply::Reply;
+
 use crate::dice::Dice;
+use crate::private::Private;
 use crate::swarm::{Kind, Mix, Regime};
 
 /// What a request is meant to do, for the checkers.
@@ -41,6 +44,8 @@ pub(crate) enum Intent {
     Walk { seen: Vec<Vec<u8>>, since: u64 },
     /// `DBSIZE`.
     Size,
+    /// Anything on keys of the connection's own: the reply is known.
+    Exact { expected: Reply<'static> },
     /// Anything whose reply nobody checks.
     Other,
 }
@@ -57,6 +62,7 @@ pub(crate) struct Wish {
 pub(crate) struct Workload {
     /// Serial number of the last value made.
     serial: u64,
+    private: Private,
 }
 
 const TOKEN_KEYS: usize = 6;
@@ -66,7 +72,7 @@ pub(crate) const TOKEN_BYTES: usize = 12;
 
 impl Workload {
     pub(crate) fn new() -> Self {
-        Self { serial: 0 }
+        Self { serial: 0, private: Private::default() }
     }
 
     /// The next request of connection number `connection`.
@@ -84,6 +90,10 @@ impl Workload {
             Kind::Volatile => self.volatile(mix, dice),
             Kind::Junk => self.junk(mix, dice),
             Kind::Listing => listing(dice),
+            Kind::Private => {
+                let value = self.value(mix, dice);
+                self.private.next(dice, connection, value)
+            }
         }
     }
 
@@ -129,6 +139,11 @@ impl Workload {
             7 => {
                 let keys = keys("reg", mix, dice);
                 wish("MGET", keys.clone(), Intent::GetMany { keys })
+            }
+            8 => {
+                let keys = keys("reg", mix, dice);
+                let value = self.value(mix, dice);
+                wish("MSET", pairs(&keys, &value), Intent::SetGroup { keys, value })
             }
             _ => wish("GET", [key.clone()], Intent::Get { key }),
         }
@@ -179,8 +194,7 @@ impl Workload {
         }
         let value = self.value(mix, dice);
         let ttl_ms = dice.pick(&[1u64, 20, 300, 5_000]);
-        let words =
-            [key.clone(), value.clone(), b"PX".to_vec(), ttl_ms.to_string().into_bytes()];
+        let words = [key.clone(), value.clone(), b"PX".to_vec(), ttl_ms.to_string().into_bytes()];
         wish("SET", words, Intent::Set { key, value, ttl_ms: Some(ttl_ms) })
     }
 
@@ -242,7 +256,8 @@ pub(crate) fn walk(cursor: &[u8], seen: Vec<Vec<u8>>, since: u64, dice: &mut Dic
     wish("SCAN", words, Intent::Walk { seen, since })
 }
 
-fn wish(name: &str, words: impl IntoIterator<Item = Vec<u8>>, intent: Intent) -> Wish {
+/// A request of these words.
+pub(crate) fn wish(name: &str, words: impl IntoIterator<Item = Vec<u8>>, intent: Intent) -> Wish {
     let words = std::iter::once(name.as_bytes().to_vec()).chain(words).collect();
     Wish { words, intent }
 }

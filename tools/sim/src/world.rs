@@ -122,7 +122,8 @@ impl World {
             by_core[map.owner(shard.id()).index()].push(shard);
         }
         self.mesh = Mesh::new(cores);
-        let (epoch, first_log) = (self.epoch, if self.mix.fresh_logs { self.disks.len() } else { 0 });
+        let (epoch, first_log) =
+            (self.epoch, if self.mix.fresh_logs { self.disks.len() } else { 0 });
         self.story.tell(|| format!("start with {cores} cores in {epoch:?}"));
         self.cores = Vec::new();
         for (at, shards) in by_core.into_iter().enumerate() {
@@ -448,7 +449,8 @@ impl World {
             crate::walk::Step::Other => asked.wish.intent,
             crate::walk::Step::Ended(intent) => intent,
             crate::walk::Step::Next(wish) => {
-                let number = self.cores[core].connections.iter().position(|c| c.number == connection);
+                let number =
+                    self.cores[core].connections.iter().position(|c| c.number == connection);
                 self.enqueue(core, number.expect("its connection is open"), wish);
                 return Ok(());
             }

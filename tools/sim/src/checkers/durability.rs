@@ -134,6 +134,7 @@ impl Durability {
                 | Intent::ListLogs
                 | Intent::Walk { .. }
                 | Intent::Size
+                | Intent::Exact { .. }
                 | Intent::Other,
                 _,
             ) => Ok(()),
@@ -265,7 +266,9 @@ impl Register {
             let removable = |removal: &Removal| {
                 removal.asked < span.answered && removal.over.is_none_or(|over| over > write.asked)
             };
-            if known && !self.removals.iter().chain(flushes).any(removable) && !self.overwritten(span)
+            if known
+                && !self.removals.iter().chain(flushes).any(removable)
+                && !self.overwritten(span)
             {
                 return Err(format!("nothing was seen where {} has to be", show(value)));
             }

@@ -78,6 +78,9 @@ impl Checkers {
 
     /// A client has got a reply.
     pub(crate) fn answered(&mut self, intent: &Intent, span: Span, reply: &Reply<'_>) -> Verdict {
+        if let Intent::Exact { expected } = intent {
+            return order::exact(expected, reply);
+        }
         if let Reply::Error(error) = reply {
             return self.refused(intent, error);
         }

@@ -133,7 +133,9 @@ impl Order {
             if may_lose {
                 counter.seen.retain(|(_, seen)| *seen <= number);
             }
-            counter.saw(span, number, false).or_else(|m| violation(format!("{}: {m}", show(key))))?;
+            counter
+                .saw(span, number, false)
+                .or_else(|m| violation(format!("{}: {m}", show(key))))?;
             counter.given.retain(|given| *given <= number);
             counter.sent = number;
         }
@@ -216,6 +218,14 @@ impl Counter {
         self.seen.push((span.answered, number));
         Ok(())
     }
+}
+
+/// The reply to a request about keys that only its connection uses.
+pub(crate) fn exact(expected: &Reply<'_>, reply: &Reply<'_>) -> Verdict {
+    if expected == reply {
+        return Ok(());
+    }
+    violation(format!("a connection alone with its keys got {reply:?}, not {expected:?}"))
 }
 
 fn names(keys: &[Reply<'_>]) -> Vec<Vec<u8>> {

@@ -30,7 +30,6 @@ impl<T> Outstanding<T> {
         })
     }
 
-
     /// Everything has come to rest; `idle` says whether every engine thinks so too.
     pub(crate) fn at_rest(&self, idle: bool) -> Verdict {
         let message = match self.requests.keys().next() {
