@@ -19,8 +19,9 @@ use super::route::Request;
 use super::run::Job;
 use super::{Engine, ReplyTo, Waiting, shards_in};
 use crate::command::args::Args;
+use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::Run;
+use crate::command::spec::{Flags, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::limits::SHARDS;
@@ -272,17 +273,23 @@ impl Engine {
         let (reply_to, caller, quiet) = (gathering.reply_to, gathering.caller, gathering.quiet);
         let command = gathering.command;
         let words = std::mem::replace(&mut gathering.words, OwnedWords::new(&[]));
-        for shard in std::mem::take(&mut gathering.held) {
-            self.used_bytes += shard.live_bytes();
-            let at = shard.id().index();
-            assert!(self.shards[at].replace(shard).is_none(), "a borrowed shard has a free place");
-        }
+        let (own, borrowed): (Vec<_>, Vec<_>) = std::mem::take(&mut gathering.held)
+            .into_iter()
+            .partition(|shard| self.map.owner(shard.id()) == self.core);
+        self.place(own);
+        // Before the borrowed shards are here: a core evicts what is its own.
+        let has_room = !command.spec().flags.has(Flags::DENY_OOM) || self.make_room(now);
+        self.place(borrowed);
         let words = words.get();
         let args = Args::parse(command.spec(), &words)
             .expect("the words were decoded before the shards were asked for");
         let request = Request { reply_to, caller, quiet, command, args: &args };
         let before: Vec<Seq> = shards_in(wanted).map(|shard| self.seq_of(shard)).collect();
-        let (reply, unstable) = self.run_borrowed(now, request);
+        let (reply, unstable) = if has_room {
+            self.run_borrowed(now, request)
+        } else {
+            (Reply::Error(CommandError::OutOfMemory), 0)
+        };
         let parts: Vec<(ShardId, Seq)> = shards_in(wanted)
             .zip(before)
             .map(|(shard, before)| (shard, before, self.seq_of(shard)))
@@ -303,6 +310,14 @@ impl Engine {
         self.send_home(wanted, if settled_at_once { 0 } else { touched });
         self.settle_transactions(out);
         self.run_waiting(now, out);
+    }
+
+    fn place(&mut self, shards: Vec<Box<Shard>>) {
+        for shard in shards {
+            self.used_bytes += shard.live_bytes();
+            let at = shard.id().index();
+            assert!(self.shards[at].replace(shard).is_none(), "the shard was away until now");
+        }
     }
 
     /// Runs the command over the shards in the table; the second value marks shards in which it
