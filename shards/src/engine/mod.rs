@@ -77,6 +77,9 @@ pub struct Engine {
     /// Shards of this core that are lent out or taken by a transaction, a bit each.
     away: u64,
     waiting: VecDeque<Waiting>,
+    /// The queue is being worked off now, and whether shards came home meanwhile.
+    running_waiting: bool,
+    came_home: bool,
     rng: Rng,
     tally: Tally,
     stats: EngineStats,
@@ -133,6 +136,8 @@ impl Engine {
             shards: table,
             away: 0,
             waiting: VecDeque::new(),
+            running_waiting: false,
+            came_home: false,
             rng: Rng::new(seed),
             tally: Tally::default(),
             stats: EngineStats::default(),

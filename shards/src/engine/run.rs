@@ -71,6 +71,12 @@ impl Engine {
     /// Runs what waited and can run now, in order: nobody overtakes somebody who waits for one of
     /// the same shards.
     pub(super) fn run_waiting(&mut self, now: Now, out: &mut dyn Outbound) {
+        if self.running_waiting {
+            // The loop below is on the stack and starts again.
+            self.came_home = true;
+            return;
+        }
+        self.running_waiting = true;
         let mut blocked = self.away;
         let mut at = 0;
         while at < self.waiting.len() {
@@ -82,9 +88,14 @@ impl Engine {
             }
             let waiting = self.waiting.remove(at).expect("the position was checked");
             self.run_job(now, waiting, out);
+            if std::mem::take(&mut self.came_home) {
+                // A transaction that ran gave shards back, also to those that were passed over.
+                (blocked, at) = (self.away, 0);
+            }
             // What ran may have taken or lent shards.
             blocked |= self.away;
         }
+        self.running_waiting = false;
     }
 
     fn run_job(&mut self, now: Now, waiting: Waiting, out: &mut dyn Outbound) {
@@ -208,9 +219,6 @@ impl Engine {
     /// The same for a transaction over borrowed shards, which keeps the account of what has to
     /// become stable itself. The second value marks shards in which it saw something unstable.
     pub(super) fn run_whole(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
-        if request.command.spec().flags.has(Flags::DENY_OOM) && !self.make_room(now) {
-            return (Reply::Error(CommandError::OutOfMemory), 0);
-        }
         let planned = self.plan(now, request, None);
         if planned.touched != 0 {
             self.seal_and_apply(now, planned.touched);
