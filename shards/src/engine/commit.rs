@@ -49,9 +49,13 @@ impl Engine {
         if self.settings.acknowledge == Acknowledge::OnAppend {
             return Needs::default();
         }
-        for shard in shards_in(touched) {
-            let seq = self.seq_of(shard);
-            self.appended.push_back(Appended { log_end: self.log_end, shard, seq });
+        if touched & self.gates.mask() != 0 && touched.count_ones() > 1 {
+            self.gate_together(touched);
+        } else {
+            for shard in shards_in(touched) {
+                let seq = self.seq_of(shard);
+                self.appended.push_back(Appended { log_end: self.log_end, shard, seq });
+            }
         }
         self.needs_of(touched | unstable)
     }

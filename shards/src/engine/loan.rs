@@ -9,7 +9,8 @@
 //! Stability, only where replies wait for the disk: the batch lies in the log of the borrower, what
 //! the lent shards held before lies in the logs of their owners. The batch is stable when both are.
 //! Until then its shards are *gated* at their owners: later batches of them are logged meanwhile,
-//! their replies wait.
+//! their replies wait. A later batch over several shards, of which one is gated, gates the others
+//! too.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -57,8 +58,8 @@ struct Settling {
     unsettled: u64,
     /// Shards that the batch changed, with its Seq there.
     parts: Vec<(ShardId, Seq)>,
-    reply_to: ReplyTo,
-    reply: Reply<'static>,
+    /// Nothing where the reply is kept elsewhere.
+    answer: Option<(ReplyTo, Reply<'static>)>,
 }
 
 /// The transactions of one core, by number. Numbers are never used again: news about a shard may
@@ -304,7 +305,8 @@ impl Engine {
             self.answer(reply_to, reply, out);
         } else {
             let log_end = self.log_end;
-            let settling = Settling { log_end, unsettled, parts: parts.clone(), reply_to, reply };
+            let answer = Some((reply_to, reply));
+            let settling = Settling { log_end, unsettled, parts, answer };
             self.loans.open.insert(loan, Loan::Settling(settling));
         }
         self.send_home(wanted, if settled_at_once { 0 } else { touched });
@@ -383,6 +385,25 @@ impl Engine {
         self.run_waiting(now, out);
     }
 
+    /// A batch that this core wrote over several of its own shards, of which some wait for another
+    /// core's transaction: if that is lost so is the batch, and with it its part in the others. So
+    /// all of them wait together.
+    pub(super) fn gate_together(&mut self, touched: u64) {
+        let waits = touched & self.gates.mask();
+        let parts: Vec<(ShardId, Seq)> =
+            shards_in(touched).map(|shard| (shard, self.seq_of(shard))).collect();
+        let log_end = self.log_end;
+        let settling = Settling { log_end, unsettled: waits, parts: parts.clone(), answer: None };
+        let loan = self.loans.open(Loan::Settling(settling));
+        for (shard, seq) in parts {
+            if waits & (1 << shard.index()) != 0 {
+                let before = Seq::new(seq.get() - 1);
+                self.gates.shards[shard.index()].watchers.push((before, self.core, loan));
+            }
+            self.gates.shut(shard, seq);
+        }
+    }
+
     /// Tells a shard that is home again what became stable while it was away.
     fn catch_up(&mut self, id: ShardId) {
         if self.settings.acknowledge == Acknowledge::OnDisk {
@@ -451,7 +472,9 @@ impl Engine {
             let Loan::Settling(settling) = self.loans.close(loan) else {
                 unreachable!("the search found one that settles")
             };
-            self.answer(settling.reply_to, settling.reply, out);
+            if let Some((reply_to, reply)) = settling.answer {
+                self.answer(reply_to, reply, out);
+            }
             for (shard, seq) in settling.parts {
                 let owner = self.map.owner(shard);
                 if owner == self.core {
