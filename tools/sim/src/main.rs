@@ -10,6 +10,7 @@
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
+#![allow(clippy::vec_box, reason = "shards change hands as the engine hands them over")]
 
 mod checkers;
 mod core;

@@ -45,7 +45,10 @@ impl Mesh {
         beat: u64,
     ) -> Option<Parcel> {
         let ring = self.ring(from, to, lane);
-        ring.pop_front_if(|(due, _)| *due <= beat).map(|(_, parcel)| parcel)
+        if ring.front().is_none_or(|(due, _)| *due > beat) {
+            return None;
+        }
+        ring.pop_front().map(|(_, parcel)| parcel)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-const LINES_MAX: usize = 120;
+const LINES_MAX: usize = 400;
 
 thread_local! {
     /// The tail of the run of this thread, where a panic can still find it.
