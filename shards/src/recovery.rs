@@ -159,14 +159,16 @@ struct Log {
     ended: bool,
 }
 
+/// Batches set aside, each under one of its parts that is not next yet.
+type Aside = BTreeMap<(ShardId, Seq), Vec<Vec<u8>>>;
+
 /// Merges logs into shards.
 #[derive(Debug)]
 pub struct Recovery {
     shards: ShardTable,
     history: Vec<EpochStart>,
     logs: Vec<Log>,
-    /// Batches set aside, each under one of its parts that is not next yet.
-    aside: BTreeMap<(ShardId, Seq), Vec<Vec<u8>>>,
+    aside: Aside,
     applied: u64,
     dead: u64,
 }
@@ -181,7 +183,7 @@ impl Recovery {
         }
         assert!(table.iter().all(Option::is_some), "recovery starts from all {SHARDS} shards");
         let logs = (0..logs).map(|_| Log::default()).collect();
-        Self { shards: table, history, logs, aside: BTreeMap::new(), applied: 0, dead: 0 }
+        Self { shards: table, history, logs, aside: Aside::new(), applied: 0, dead: 0 }
     }
 
     /// Gives more of a log: a run of whole batches that follows what was given before.
@@ -218,59 +220,23 @@ impl Recovery {
 
     /// Applies the heads of one log as far as they are next; whether there was any.
     fn drain(&mut self, log: usize) -> Result<bool, BatchError> {
-        // Taken out, so that its batches can be read while shards change.
-        let bytes = std::mem::take(&mut self.logs[log].bytes);
-        let start = self.logs[log].at;
-        let drained = self.drain_bytes(&bytes, start);
-        self.logs[log].bytes = bytes;
-        self.logs[log].at = drained?;
-        Ok(self.logs[log].at > start)
-    }
-
-    /// Where the first batch stands that is not next, from `at` on.
-    fn drain_bytes(&mut self, bytes: &[u8], mut at: usize) -> Result<usize, BatchError> {
-        while at < bytes.len() {
-            for batch in look_ahead(&self.shards, &bytes[at..])? {
-                if is_dead(&self.history, &batch) {
-                    self.dead += 1;
-                } else if first_gap(&self.shards, &batch).is_none() {
-                    self.apply(&batch);
-                    self.apply_followers(&batch);
+        let Self { shards, history, logs, aside, applied, dead } = self;
+        let Log { bytes, at, .. } = &mut logs[log];
+        let start = *at;
+        loop {
+            let ahead = look_ahead(shards, &bytes[*at..])?;
+            if ahead.is_empty() {
+                return Ok(*at > start);
+            }
+            for batch in ahead {
+                if is_dead(history, &batch) {
+                    *dead += 1;
+                } else if first_gap(shards, &batch).is_none() {
+                    *applied += apply_all(shards, aside, &batch);
                 } else {
-                    return Ok(at);
+                    return Ok(*at > start);
                 }
-                at += batch.bytes().len();
-            }
-        }
-        Ok(at)
-    }
-
-    fn apply(&mut self, batch: &Batch<'_>) {
-        for part in batch.parts() {
-            let shard = self.shards[part.shard.index()].as_deref_mut();
-            let shard = shard.expect("recovery holds all shards");
-            if part.seq > shard.seq() {
-                shard.replay(batch);
-            }
-        }
-        self.applied += 1;
-    }
-
-    /// Applies what was set aside and waited for this batch, and what waited for that.
-    fn apply_followers(&mut self, batch: &Batch<'_>) {
-        let mut done: Vec<PartSpec> =
-            if self.aside.is_empty() { Vec::new() } else { batch.parts().collect() };
-        while let Some(part) = done.pop() {
-            let waiting = self.aside.remove(&(part.shard, part.seq.next()));
-            for bytes in waiting.into_iter().flatten() {
-                let (batch, _) = Batch::decode(&bytes).expect("it was decoded before");
-                match first_gap(&self.shards, &batch) {
-                    Some(gap) => self.aside.entry((gap.shard, gap.seq)).or_default().push(bytes),
-                    None => {
-                        self.apply(&batch);
-                        done.extend(batch.parts());
-                    }
-                }
+                *at += batch.bytes().len();
             }
         }
     }
@@ -304,12 +270,15 @@ impl Recovery {
         assert!(self.logs.iter().all(|log| log.at == log.bytes.len()), "every log was read");
         let mut cut = Cut::default();
         for bytes in self.aside.values().flatten() {
-            let (batch, _) = Batch::decode(bytes).expect("it was decoded before");
             cut.batches += 1;
-            cut.shards |= batch.parts().fold(0, |mask, part| mask | 1 << part.shard.index());
+            cut.shards |= again(bytes).parts().fold(0, |mask, part| mask | 1 << part.shard.index());
         }
         (self.shards.into_iter().flatten().collect(), cut)
     }
+}
+
+fn again(bytes: &[u8]) -> Batch<'_> {
+    Batch::decode(bytes).expect("it was decoded when it was set aside").0
 }
 
 /// Decodes the next batches, and asks for the memory that applying them will read, so that their
@@ -352,9 +321,95 @@ fn first_gap(shards: &ShardTable, batch: &Batch<'_>) -> Option<PartSpec> {
     batch.parts().find(|part| part.seq > shard(shards, part.shard).seq().next())
 }
 
+/// Applies a batch that is next, then what was set aside and waited for it, and what waited for
+/// that. Returns how many were applied.
+fn apply_all(shards: &mut ShardTable, aside: &mut Aside, batch: &Batch<'_>) -> u64 {
+    apply(shards, batch);
+    let mut applied = 1;
+    let mut done: Vec<PartSpec> = Vec::new();
+    if !aside.is_empty() {
+        done.extend(batch.parts());
+    }
+    while let Some(part) = done.pop() {
+        for bytes in aside.remove(&(part.shard, part.seq.next())).into_iter().flatten() {
+            let batch = again(&bytes);
+            if let Some(gap) = first_gap(shards, &batch) {
+                aside.entry((gap.shard, gap.seq)).or_default().push(bytes);
+            } else {
+                apply(shards, &batch);
+                applied += 1;
+                done.extend(batch.parts());
+            }
+        }
+    }
+    applied
+}
+
+fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
+    for part in batch.parts() {
+        let shard = shards[part.shard.index()].as_deref_mut().expect("recovery holds all shards");
+        if part.seq > shard.seq() {
+            shard.replay(batch);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{PartSpec, Record, push_record, seal};
+    use crate::shard::evict::AccessMode;
+
+    /// A batch that puts a key into each of these shards, at these Seqs.
+    fn batch(parts: &[(usize, u64)]) -> Vec<u8> {
+        let part = |(shard, seq): &(usize, u64)| PartSpec {
+            shard: ShardId::new(*shard),
+            seq: Seq::new(*seq),
+        };
+        let parts: Vec<PartSpec> = parts.iter().map(part).collect();
+        let (mut records, mut out) = (Vec::new(), Vec::new());
+        for part in &parts {
+            let key = format!("{}:{}", part.shard.index(), part.seq.get()).into_bytes();
+            let put = Record::Put { key: &key, value: b"v", deadline_ms: None, creates: true };
+            push_record(&mut records, part.shard, &put);
+        }
+        seal(&mut out, &parts, &records, Epoch(1), 1);
+        out
+    }
+
+    fn recover(logs: &[Vec<Vec<u8>>]) -> (Vec<u64>, Cut) {
+        let new = |id| Box::new(Shard::new(id, 1, AccessMode::Recency));
+        let shards = ShardId::all().map(new).collect();
+        let mut recovery = Recovery::new(shards, Vec::new(), logs.len());
+        let mut rest: Vec<_> = logs.iter().map(|log| log.iter()).collect();
+        while let Wanted::Input(log) = recovery.advance().expect("whole batches are fed") {
+            match rest[log].next() {
+                Some(batch) => recovery.feed(log, batch),
+                None => recovery.end(log),
+            }
+        }
+        let (shards, cut) = recovery.finish();
+        (shards.iter().take(4).map(|shard| shard.seq().get()).collect(), cut)
+    }
+
+    #[test]
+    fn what_lies_behind_a_cut_batch_is_not_lost() {
+        // Seq 1 of shard 0 was lost with another log; shard 1 has nothing to do with it.
+        let log = vec![batch(&[(0, 2)]), batch(&[(1, 1)]), batch(&[(0, 3), (2, 1)]), batch(&[(1, 2)])];
+        let (seqs, cut) = recover(&[log]);
+        assert_eq!(seqs, [0, 2, 0, 0]);
+        assert_eq!(cut, Cut { batches: 2, shards: 0b101 });
+    }
+
+    #[test]
+    fn what_was_set_aside_is_applied_when_it_is_next_after_all() {
+        // Both heads wait for what lies behind the other one, and one of them for a lost batch.
+        let left = vec![batch(&[(3, 2)]), batch(&[(1, 1)]), batch(&[(0, 1)])];
+        let right = vec![batch(&[(0, 2), (1, 2)]), batch(&[(2, 1)])];
+        let (seqs, cut) = recover(&[left, right]);
+        assert_eq!(seqs, [2, 2, 1, 0]);
+        assert_eq!(cut, Cut { batches: 1, shards: 0b1000 });
+    }
 
     #[test]
     fn a_history_survives_being_stored() {

@@ -85,9 +85,9 @@ fn flush(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Command
 }
 
 fn flush_counted(plan: &mut Plan<'_>, _: &Args<'_>) -> Result<Reply<'static>, CommandError> {
-    // Where there is nothing to clear, the answer depends on what made it so.
     let filled: Vec<(ShardId, usize)> = plan
         .shards()
+        // Where there is nothing to clear, the answer depends on what made it so.
         .inspect(|shard| plan.saw_all(shard))
         .filter(|shard| shard.key_count() > 0)
         .map(|shard| (shard.id(), shard.key_count()))

@@ -35,8 +35,10 @@ const BODY_BYTES_MAX: usize = 256;
 fn seeds() -> Vec<Vec<u8>> {
     texts(&[
         "GET /kv/get/key?x=1&y=%20 HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
-        "POST /kv/set HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n{\"key\":\"abc\"}GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST /kv/set HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\nabc\r\n0\r\nTrailer: x\r\n\r\n",
+        "POST /kv/set HTTP/1.1\r\nHost: a\r\nContent-Length: 13\r\n\r\n\
+         {\"key\":\"abc\"}GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /kv/set HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5\r\nhello\r\n3;a=b\r\nabc\r\n0\r\nTrailer: x\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nok",
         "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
         "\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
