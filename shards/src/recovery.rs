@@ -395,7 +395,8 @@ mod tests {
     #[test]
     fn what_lies_behind_a_cut_batch_is_not_lost() {
         // Seq 1 of shard 0 was lost with another log; shard 1 has nothing to do with it.
-        let log = vec![batch(&[(0, 2)]), batch(&[(1, 1)]), batch(&[(0, 3), (2, 1)]), batch(&[(1, 2)])];
+        let log =
+            vec![batch(&[(0, 2)]), batch(&[(1, 1)]), batch(&[(0, 3), (2, 1)]), batch(&[(1, 2)])];
         let (seqs, cut) = recover(&[log]);
         assert_eq!(seqs, [0, 2, 0, 0]);
         assert_eq!(cut, Cut { batches: 2, shards: 0b101 });

@@ -34,6 +34,7 @@ pub(super) struct Current {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Answered {
     Well,
+    WithNothing,
     WithError,
 }
 
@@ -86,8 +87,11 @@ impl Outlet {
         if current.conn != conn || current.ticket != ticket || current.outcome.is_some() {
             return false;
         }
-        let error = matches!(reply, Reply::Error(_));
-        current.outcome = Some(if error { Answered::WithError } else { Answered::Well });
+        current.outcome = Some(match reply {
+            Reply::Error(_) => Answered::WithError,
+            Reply::Nil => Answered::WithNothing,
+            _ => Answered::Well,
+        });
         let style = current.style.take().expect("a request is answered once");
         let Some(connection) = self.connections.get_mut(conn) else { return true };
         let noted = if connection.is_in_order() {

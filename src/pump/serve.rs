@@ -202,7 +202,12 @@ impl Host<'_> {
             let ended_ns = clock::monotonic_ns();
             let elapsed = ended_ns - std::mem::replace(&mut self.started_ns, ended_ns);
             let failed = current.outcome == Some(Answered::WithError);
-            self.stat(command, |stat| stat.record(elapsed, failed));
+            let missed = current.outcome == Some(Answered::WithNothing)
+                && command.spec().access == Access::Read;
+            self.stat(command, |stat| {
+                stat.record(elapsed, failed);
+                stat.missed.add(u64::from(missed));
+            });
             self.note_slow(id, command, words, elapsed);
         }
     }
