@@ -110,9 +110,9 @@ impl Fatal {
             Self::Unsupported(_) => "remove the key or set it to false".to_owned(),
             Self::Placement(_) => "correct server.workers or server.cpu_list".to_owned(),
             Self::Logging(_) => "correct the section logging".to_owned(),
-            Self::Corrupt { .. } => "restore a backup, or set \
-                persistence.recovery.skip_corrupted to go on without what lies behind the damage"
-                .to_owned(),
+            Self::Corrupt { .. } => {
+                "restore this directory from a backup; nothing was changed in it".to_owned()
+            }
             Self::Bind { key, source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => format!("stop what listens there or change `{key}`"),
                 io::ErrorKind::PermissionDenied => {

@@ -8,7 +8,9 @@ use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 pub struct Settings {
     /// Bytes of data that the whole process may hold; zero is no limit.
     pub max_memory_bytes: usize,
-    /// Which keys give way at the limit.
+    /// Keys that the whole process may hold; zero is no limit.
+    pub max_keys: usize,
+    /// Which keys give way at a limit.
     pub eviction_policy: EvictionPolicy,
     /// Keys looked at for each eviction, 1..=64.
     pub eviction_sample_size: usize,
@@ -32,6 +34,8 @@ pub struct Settings {
     pub latency_threshold_ms: u64,
     /// Seconds of silence after which a connection is closed; zero is never.
     pub idle_timeout_secs: u64,
+    /// Seconds that a client may take to send one HTTP request completely.
+    pub request_timeout_secs: u64,
     /// Connections of the whole process.
     pub max_connections: usize,
     /// Bytes of replies that may wait for one connection before it is closed.

@@ -18,6 +18,7 @@ use synap_shards::shard::evict::EvictionPolicy;
 fn settings() -> Settings {
     Settings {
         max_memory_bytes: 4096,
+        max_keys: 0,
         eviction_policy: EvictionPolicy::AllKeysLru,
         eviction_sample_size: 5,
         lfu_log_factor: 10,
@@ -30,6 +31,7 @@ fn settings() -> Settings {
         slowlog_max_entries: 128,
         latency_threshold_ms: 0,
         idle_timeout_secs: 0,
+        request_timeout_secs: 30,
         max_connections: 100,
         output_buffer_bytes_max: 1024,
         query_buffer_bytes_max: 1024,

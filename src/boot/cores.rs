@@ -189,6 +189,7 @@ fn sow(
     };
     let memory = MemorySettings {
         limit_bytes: 0,
+        limit_keys: 0,
         policy: settings.eviction_policy,
         sample_size: settings.eviction_sample_size,
         mode: settings.access_mode(),

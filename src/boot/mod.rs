@@ -1,10 +1,11 @@
 //! Start-up and shutdown, as named steps: check the machine, lock the data directory, recover,
 //! raise the epoch, bind, start the cores, and only then say "ready". Listeners open last, so no
-//! client sees a half-recovered server.
+//! client sees a half-recovered server; until then the HTTP port answers 503.
 
 mod cores;
 mod recover;
 mod settings;
+mod starting;
 mod supervise;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ use crate::protocol::http::route::HttpOptions;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use cores::Seeds;
+use starting::Starting;
 
 /// Serves until told to stop.
 ///
@@ -58,7 +60,10 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let lock = lock_data(&config.data_dir)?;
     let placement = place(config)?;
     let settings = Settings::from_config(config);
+    let address = config.http_addr().map_err(start("resolve server.host"))?;
+    let starting = Starting::answer(address)?;
     let recovered = recover::run(config, settings.access_mode(), &notifier)?;
+    drop(starting);
     let listeners = cores::bind(config, placement.cpus.len())?;
     let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len()));
     let plans = plans(&placement);
@@ -157,6 +162,8 @@ fn facts(loaded: &Loaded, listeners: &cores::Bound, cores: usize) -> Shared {
         http: HttpOptions {
             echo_prefix: config.server.echo_prefix.clone(),
             cors_origins: config.server.cors.allowed_origins.clone(),
+            without_rest: !config.protocols.rest.enabled,
+            without_metrics: !config.monitoring.enabled,
         },
         stopping: AtomicBool::new(false),
         hurry: AtomicBool::new(false),

@@ -17,6 +17,7 @@ impl Settings {
             max_memory_bytes: usize::try_from(kv.max_memory_mb)
                 .unwrap_or(usize::MAX)
                 .saturating_mul(MIB),
+            max_keys: kv.max_keys.map_or(0, |keys| usize::try_from(keys).unwrap_or(usize::MAX)),
             eviction_policy: policy(kv.eviction_policy),
             eviction_sample_size: kv.eviction_sample_size,
             lfu_log_factor: kv.lfu_log_factor.into(),
@@ -29,6 +30,7 @@ impl Settings {
             slowlog_max_entries: config.monitoring.slowlog_max_entries,
             latency_threshold_ms: 0,
             idle_timeout_secs: config.network.idle_timeout_secs,
+            request_timeout_secs: config.server.request_timeout_secs,
             max_connections: config.server.max_connections,
             output_buffer_bytes_max: config.network.output_buffer_limit_mb.saturating_mul(MIB),
             query_buffer_bytes_max: config.network.query_buffer_limit_mb.saturating_mul(MIB),

@@ -46,7 +46,7 @@ pub struct Config {
     pub protocols: Protocols,
     /// Memory, eviction, expiry.
     pub kv_store: KvStore,
-    /// Log, snapshots, recovery.
+    /// The log.
     pub persistence: Persistence,
     /// Log lines for people and machines.
     pub logging: Logging,
@@ -118,8 +118,6 @@ pub struct Resp3 {
 pub struct Protocols {
     /// REST routes.
     pub rest: Rest,
-    /// Command envelope.
-    pub streamable_http: StreamableHttp,
 }
 
 /// Section `protocols.rest`.
@@ -127,15 +125,6 @@ pub struct Protocols {
 pub struct Rest {
     /// Serve them. Default true.
     pub enabled: bool,
-}
-
-/// Section `protocols.streamable_http`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamableHttp {
-    /// Serve it. Default true.
-    pub enabled: bool,
-    /// Path, starting with `/`. Default `/api/v1/command`.
-    pub path: String,
 }
 
 /// Section `kv_store`.
@@ -168,10 +157,6 @@ pub struct Persistence {
     pub enabled: bool,
     /// The log.
     pub wal: Wal,
-    /// Snapshots.
-    pub snapshot: Snapshot,
-    /// Reading back.
-    pub recovery: Recovery,
 }
 
 /// Section `persistence.wal`.
@@ -190,42 +175,6 @@ pub struct Wal {
     pub segment_size_mb: u64,
     /// How commits reach the disk. Default auto.
     pub commit_path: CommitPath,
-    /// MiB of all logs at which old log is given up for a snapshot. Default 1024.
-    pub max_size_mb: u64,
-    /// Most batches in one commit. Default 10 000.
-    pub batch_max_ops: usize,
-}
-
-/// Section `persistence.snapshot`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Take them. Default true.
-    pub enabled: bool,
-    /// Directory. Default `<data_dir>/snapshots`.
-    pub directory: PathBuf,
-    /// Seconds between two; 0 is never by time. Default 300.
-    pub interval_secs: u64,
-    /// Writes between two; 0 is never by count. Default 10 000.
-    pub operation_threshold: u64,
-    /// Snapshots kept, 1..=10 000. Default 5.
-    pub max_snapshots: usize,
-    /// Compress with zstd. Default true.
-    pub compression: bool,
-    /// zstd level, 1..=22. Default 3.
-    pub compression_level: i32,
-    /// Take them unasked. Default true.
-    pub auto_snapshot: bool,
-}
-
-/// Section `persistence.recovery`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recovery {
-    /// Check checksums on reading. Default true.
-    pub verify_checksums: bool,
-    /// Go on behind damage in the middle of a log. Default false.
-    pub skip_corrupted: bool,
-    /// Rewrite damaged logs while doing so. Default false.
-    pub repair_mode: bool,
 }
 
 /// Section `logging`.

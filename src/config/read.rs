@@ -7,8 +7,7 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Server, Snapshot,
-    StreamableHttp, Wal,
+    Monitoring, Network, Persistence, Protocols, Resp3, Rest, Server, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -132,13 +131,7 @@ impl<'a> Reader<'a> {
     }
 
     fn protocols(&self) -> Protocols {
-        Protocols {
-            rest: Rest { enabled: self.flag("protocols.rest.enabled") },
-            streamable_http: StreamableHttp {
-                enabled: self.flag("protocols.streamable_http.enabled"),
-                path: self.text("protocols.streamable_http.path"),
-            },
-        }
+        Protocols { rest: Rest { enabled: self.flag("protocols.rest.enabled") } }
     }
 
     fn kv_store(&self) -> KvStore {
@@ -158,16 +151,7 @@ impl<'a> Reader<'a> {
     fn persistence(&self, data_dir: &Path) -> Persistence {
         let enabled = self.flag("persistence.enabled");
         let logged = self.flag("persistence.wal.enabled");
-        Persistence {
-            enabled: enabled && logged,
-            wal: self.wal(data_dir),
-            snapshot: self.snapshot(data_dir),
-            recovery: Recovery {
-                verify_checksums: self.flag("persistence.recovery.verify_checksums"),
-                skip_corrupted: self.flag("persistence.recovery.skip_corrupted"),
-                repair_mode: self.flag("persistence.recovery.repair_mode"),
-            },
-        }
+        Persistence { enabled: enabled && logged, wal: self.wal(data_dir) }
     }
 
     fn wal(&self, data_dir: &Path) -> Wal {
@@ -179,22 +163,6 @@ impl<'a> Reader<'a> {
             fsync_interval_ms: self.int("persistence.wal.fsync_interval_ms"),
             segment_size_mb: self.int("persistence.wal.segment_size_mb"),
             commit_path: self.named("persistence.wal.commit_path", CommitPath::NAMES),
-            max_size_mb: self.int("persistence.wal.max_size_mb"),
-            batch_max_ops: self.int("persistence.wal.batch_max_ops"),
-        }
-    }
-
-    fn snapshot(&self, data_dir: &Path) -> Snapshot {
-        let directory = self.opt_text("persistence.snapshot.directory");
-        Snapshot {
-            enabled: self.flag("persistence.snapshot.enabled"),
-            directory: directory.map_or_else(|| data_dir.join("snapshots"), PathBuf::from),
-            interval_secs: self.int("persistence.snapshot.interval_secs"),
-            operation_threshold: self.int("persistence.snapshot.operation_threshold"),
-            max_snapshots: self.int("persistence.snapshot.max_snapshots"),
-            compression: self.flag("persistence.snapshot.compression"),
-            compression_level: self.int("persistence.snapshot.compression_level"),
-            auto_snapshot: self.flag("persistence.snapshot.auto_snapshot"),
         }
     }
 

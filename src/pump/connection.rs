@@ -86,6 +86,8 @@ pub(super) struct Connection {
     pub(super) decoder: Decoder,
     /// Bytes that came and are not consumed.
     pub(super) input: Vec<u8>,
+    /// Unix milliseconds at which the request began that is not complete yet; zero without one.
+    pub(super) incomplete_since_ms: u64,
     /// Bytes the decoder wants at least before it is worth asking it again.
     pub(super) input_wanted: usize,
     /// Replies that are complete and in order.
@@ -109,6 +111,7 @@ impl Connection {
             client,
             decoder,
             input: Vec::new(),
+            incomplete_since_ms: 0,
             input_wanted: 0,
             output: Vec::new(),
             slots: VecDeque::new(),

@@ -222,12 +222,12 @@ impl Core {
                 keys.push(key);
             }
             if keys.len() == PREFETCH_MAX {
-                self.engine.prefetch(&keys);
+                self.engine.prefetch(keys.iter().copied());
                 keys.clear();
             }
         }
         if keys.len() > 1 {
-            self.engine.prefetch(&keys);
+            self.engine.prefetch(keys.iter().copied());
         }
     }
 

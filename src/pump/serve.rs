@@ -69,10 +69,17 @@ impl Host<'_> {
         match stop {
             Stop::Incomplete(needs) => {
                 connection.input_wanted = needs;
+                let goes_on = used == 0 && connection.incomplete_since_ms > 0;
+                if used == input.len() {
+                    connection.incomplete_since_ms = 0;
+                } else if !goes_on {
+                    connection.incomplete_since_ms = self.outlet.now.unix_ms;
+                }
                 used
             }
             Stop::Blocked => {
                 connection.input_wanted = 0;
+                connection.incomplete_since_ms = 0;
                 used
             }
             Stop::Closed => {
@@ -155,9 +162,7 @@ impl Host<'_> {
         if batch.len() < AHEAD_FROM {
             return;
         }
-        let keys: SmallVec<[&[u8]; PREFETCH_MAX]> =
-            batch.iter().filter_map(|(words, _)| words.get(1).copied()).collect();
-        self.engine.prefetch(&keys);
+        self.engine.prefetch(batch.iter().filter_map(|(words, _)| words.get(1).copied()));
     }
 
     /// Carries out one request of a RESP client.
@@ -326,8 +331,9 @@ impl Host<'_> {
         }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let (caller, quiet) = (connection.client.id, connection.client.no_touch);
+        let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
-        let event = Event::Request { conn, ticket, caller, quiet, command, args };
+        let event = Event::Request { conn, ticket, caller, quiet, here, command, args };
         self.engine.step(now, event, self.outlet)
     }
 

@@ -8,6 +8,7 @@ use synap_shards::engine::event::{Event, MemorySettings};
 use synap_shards::limits::SHARDS;
 
 use super::Core;
+use crate::session::client::Listener;
 use crate::settings::Settings;
 
 /// Nanoseconds between two rounds of gauges and messages.
@@ -16,6 +17,10 @@ const GAUGES_NS: u64 = 100_000_000;
 const BUSY_TICK_NS: u64 = 1_000_000;
 /// Keys with a deadline that are sampled for the average lifetime in `INFO`.
 const TTL_SAMPLES: usize = 16;
+
+/// The answer to a request that did not arrive in time.
+const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
+    Content-Length: 42\r\nConnection: close\r\n\r\n{\"error\":\"Operation timed out\",\"code\":408}";
 
 /// What the main thread tells a core.
 #[derive(Debug)]
@@ -78,6 +83,7 @@ impl Core {
         let owned = self.outlet.shared.shard_map.owned_by(self.id).count();
         self.engine.set_memory(MemorySettings {
             limit_bytes: settings.max_memory_bytes.div_ceil(SHARDS) * owned,
+            limit_keys: settings.max_keys.div_ceil(SHARDS) * owned,
             policy: settings.eviction_policy,
             sample_size: settings.eviction_sample_size,
             mode: settings.access_mode(),
@@ -122,22 +128,29 @@ impl Core {
         }
     }
 
-    /// Closes connections that have said nothing for too long and wait for nothing.
+    /// Closes connections that have said nothing for too long and wait for nothing, and those that
+    /// take too long over one HTTP request.
     fn close_silent(&mut self) {
-        let timeout_ms = self.outlet.settings.idle_timeout_secs.saturating_mul(1000);
-        if timeout_ms == 0 {
-            return;
-        }
+        let idle_ms = self.outlet.settings.idle_timeout_secs.saturating_mul(1000);
+        let request_ms = self.outlet.settings.request_timeout_secs.saturating_mul(1000);
         let now_ms = self.outlet.now.unix_ms;
-        let mut silent = Vec::new();
+        let mut closed = Vec::new();
         for (id, connection) in self.outlet.connections.iter_mut() {
-            let idle_ms = now_ms.saturating_sub(connection.client.active_ms);
-            if idle_ms > timeout_ms && connection.is_drained() {
+            let silent_ms = now_ms.saturating_sub(connection.client.active_ms);
+            let since_ms = connection.incomplete_since_ms;
+            if idle_ms > 0 && silent_ms > idle_ms && connection.is_drained() {
                 connection.close();
-                silent.push(id);
+                closed.push(id);
+            } else if connection.client.listener == Listener::Http
+                && since_ms > 0
+                && now_ms.saturating_sub(since_ms) > request_ms
+            {
+                connection.say(REQUEST_TIMEOUT);
+                connection.close();
+                closed.push(id);
             }
         }
-        for id in silent {
+        for id in closed {
             self.outlet.mark_dirty(id);
         }
     }

@@ -43,6 +43,7 @@ const NOW: Now = Now { unix_ms: 1_700_000_123_456, monotonic_ns: 9_000_000_000 }
 fn settings() -> Settings {
     Settings {
         max_memory_bytes: 0,
+        max_keys: 0,
         eviction_policy: EvictionPolicy::AllKeysLru,
         eviction_sample_size: 5,
         lfu_log_factor: 10,
@@ -55,6 +56,7 @@ fn settings() -> Settings {
         slowlog_max_entries: 3,
         latency_threshold_ms: 0,
         idle_timeout_secs: 300,
+        request_timeout_secs: 30,
         max_connections: 10_000,
         output_buffer_bytes_max: 1 << 20,
         query_buffer_bytes_max: 1 << 30,
@@ -196,7 +198,7 @@ fn connections_introduce_themselves() {
     server.expect(&[
         ("PING", "+PONG"),
         ("ping hi", "$2 hi"),
-        ("PING a b", "-ERR syntax error"),
+        ("PING a b", "-ERR wrong number of arguments for 'ping' command"),
         ("ECHO x", "$1 x"),
         ("ECHO", "-ERR wrong number of arguments for 'echo' command"),
         ("SELECT 0", "+OK"),

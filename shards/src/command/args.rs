@@ -78,8 +78,9 @@ impl<'a> Args<'a> {
         }
         parser.all(spec.args)?;
         if parser.position < words.len() {
-            let closed = !spec.args.iter().any(|arg| arg.optional || arg.repeated);
-            return Err(if closed { wrong_arity(spec) } else { CommandError::Syntax });
+            // Where only positions count, there is one thing that can be wrong: their number.
+            let open = spec.args.iter().any(|arg| arg.repeated || is_option(arg));
+            return Err(if open { CommandError::Syntax } else { wrong_arity(spec) });
         }
         Ok(parser.args)
     }
@@ -158,6 +159,10 @@ impl<'a> Parser<'a> {
     fn all(&mut self, specs: &[ArgSpec]) -> Result<(), CommandError> {
         let mut index = 0;
         while index < specs.len() {
+            let nothing_left = self.position == self.args.words.len();
+            if nothing_left && specs[index..].iter().all(|spec| spec.optional) {
+                return Ok(());
+            }
             if is_option(&specs[index]) {
                 let end = index + specs[index..].iter().take_while(|spec| is_option(spec)).count();
                 self.options(specs, index, end)?;

@@ -22,6 +22,9 @@ pub enum Event<'a> {
         caller: u64,
         /// Its lookups shall not count as uses of the keys (`CLIENT NO-TOUCH`).
         quiet: bool,
+        /// A command about every shard shall cover this core's only: the client sees the cores as
+        /// nodes, and asks each.
+        here: bool,
         /// Which command.
         command: CommandId,
         /// Its arguments.
@@ -89,6 +92,8 @@ pub struct EngineSettings {
 pub struct MemorySettings {
     /// Bytes of live data that this core's shards may hold; zero is no limit.
     pub limit_bytes: usize,
+    /// Keys that this core's shards may hold; zero is no limit.
+    pub limit_keys: usize,
     /// Which keys give way.
     pub policy: EvictionPolicy,
     /// Keys looked at for each eviction.

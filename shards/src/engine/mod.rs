@@ -162,9 +162,9 @@ impl Engine {
     /// Handles one event. Only a request says anything but [`Flow::Continue`].
     pub fn step(&mut self, now: Now, event: Event<'_>, out: &mut dyn Outbound) -> Flow {
         match event {
-            Event::Request { conn, ticket, caller, quiet, command, args } => {
+            Event::Request { conn, ticket, caller, quiet, here, command, args } => {
                 let reply_to = ReplyTo::Client { conn, ticket };
-                self.request(now, Request { reply_to, caller, quiet, command, args }, out)
+                self.request(now, Request { reply_to, caller, quiet, command, args }, here, out)
             }
             Event::Parcel { from, parcel } => {
                 self.parcel(now, from, parcel, out);
@@ -291,7 +291,7 @@ impl Engine {
 
     /// Brings the memory that lookups of `keys` will read closer, so that the cache misses of a
     /// pipeline overlap instead of following one another.
-    pub fn prefetch(&self, keys: &[&[u8]]) {
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
         let mut places = [None; PREFETCH_MAX];
         for (place, key) in places.iter_mut().zip(keys) {
             let id = crate::key::shard_of(key);
@@ -310,8 +310,14 @@ impl Engine {
 }
 
 /// The shards of a mask, ascending.
-pub(crate) fn shards_in(mask: u64) -> impl Iterator<Item = ShardId> {
-    (0..SHARDS).filter(move |index| mask & (1 << index) != 0).map(ShardId::new)
+pub(crate) fn shards_in(mut mask: u64) -> impl Iterator<Item = ShardId> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let shard = ShardId::new(mask.trailing_zeros() as usize);
+            mask &= mask - 1;
+            shard
+        })
+    })
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ impl Engine {
         &mut self,
         now: Now,
         request: Request<'_>,
+        here: bool,
         out: &mut dyn Outbound,
     ) -> Flow {
         let spec = request.command.spec();
@@ -41,6 +42,10 @@ impl Engine {
             (Keys::None, _) => {
                 self.start(now, request, Manner::Single, 0, out);
                 Flow::Continue
+            }
+            (Keys::AllShards(_), _) if here => {
+                self.start(now, request, Manner::AllShards, self.owned_mask(), out);
+                Flow::Barrier
             }
             (Keys::AllShards(fold), _) => self.scatter(now, request, fold, Manner::AllShards, out),
             (Keys::Cursor, _) => match cursor_shard(request.args.words()[1]) {

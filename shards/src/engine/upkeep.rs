@@ -91,8 +91,13 @@ impl Engine {
     }
 
     fn is_over_limit(&self) -> bool {
-        let limit = self.settings.memory.limit_bytes;
-        limit > 0 && self.used_bytes > limit
+        let memory = self.settings.memory;
+        (memory.limit_bytes > 0 && self.used_bytes > memory.limit_bytes)
+            || (memory.limit_keys > 0 && self.key_count() > memory.limit_keys)
+    }
+
+    fn key_count(&self) -> usize {
+        self.shards.iter().flatten().map(|shard| shard.key_count()).sum()
     }
 
     /// Evicts until memory is below the limit; false when that is not possible now.

@@ -108,9 +108,11 @@ pub(super) const KEYS: &[Key] = &[
         int(1, 1 << 30),
         "Size of all logs together, in MiB, at which a snapshot is taken and old log is dropped.",
     )
-    .or("1024"),
+    .or("1024")
+    .dormant(),
     Key::new("persistence.wal.batch_max_ops", int(1, 1 << 30), "Most batches in one commit.")
-        .or("10000"),
+        .or("10000")
+        .dormant(),
     Key::new(
         "persistence.wal.batch_window_us",
         int(0, 1_000_000),
@@ -118,43 +120,55 @@ pub(super) const KEYS: &[Key] = &[
     )
     .or("100")
     .no_effect("a commit takes what gathered while the one before was under way"),
-    Key::new("persistence.snapshot.enabled", Kind::Bool, "Take snapshots.").or("true"),
+    Key::new("persistence.snapshot.enabled", Kind::Bool, "Take snapshots.").or("true").dormant(),
     Key::new(
         "persistence.snapshot.directory",
         Kind::Path,
         "Directory of snapshots. Unset is `snapshots` below data_dir.",
-    ),
-    Key::new("persistence.snapshot.interval_secs", SECS, "Seconds between snapshots.").or("300"),
+    )
+    .dormant(),
+    Key::new("persistence.snapshot.interval_secs", SECS, "Seconds between snapshots.")
+        .or("300")
+        .dormant(),
     Key::new("persistence.snapshot.operation_threshold", MANY, "Writes that trigger one.")
-        .or("10000"),
-    Key::new("persistence.snapshot.max_snapshots", int(1, 10_000), "Snapshots kept.").or("5"),
-    Key::new("persistence.snapshot.compression", Kind::Bool, "Compress snapshots.").or("true"),
-    Key::new("persistence.snapshot.compression_level", LEVEL, "zstd level.").or("3"),
+        .or("10000")
+        .dormant(),
+    Key::new("persistence.snapshot.max_snapshots", int(1, 10_000), "Snapshots kept.")
+        .or("5")
+        .dormant(),
+    Key::new("persistence.snapshot.compression", Kind::Bool, "Compress snapshots.")
+        .or("true")
+        .dormant(),
+    Key::new("persistence.snapshot.compression_level", LEVEL, "zstd level.").or("3").dormant(),
     Key::new(
         "persistence.snapshot.auto_snapshot",
         Kind::Bool,
         "Take snapshots without being asked; off takes them only on request.",
     )
-    .or("true"),
+    .or("true")
+    .dormant(),
     Key::new(
         "persistence.recovery.verify_checksums",
         Kind::Bool,
         "Check every checksum when reading the log back.",
     )
-    .or("true"),
+    .or("true")
+    .dormant(),
     Key::new(
         "persistence.recovery.skip_corrupted",
         Kind::Bool,
         "Start although the middle of a log is damaged, without what lies behind the damage. A \
          torn tail is always cut.",
     )
-    .or("false"),
+    .or("false")
+    .dormant(),
     Key::new(
         "persistence.recovery.repair_mode",
         Kind::Bool,
         "Rewrite damaged logs when skipping damage.",
     )
-    .or("false"),
+    .or("false")
+    .dormant(),
     Key::new("compression.enabled", Kind::Bool, "Compress large values.")
         .or("false")
         .alias(&[same("kv_store.compression.enabled")])

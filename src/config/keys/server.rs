@@ -106,9 +106,11 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Bool,
         "Serve the command envelope over HTTP.",
     )
-    .or("true"),
+    .or("true")
+    .dormant(),
     Key::new("protocols.streamable_http.path", Kind::UrlPath, "Path of the command envelope.")
-        .or("/api/v1/command"),
+        .or("/api/v1/command")
+        .dormant(),
     Key::new(
         "logging.level",
         TEXT,

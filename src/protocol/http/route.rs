@@ -26,6 +26,10 @@ pub struct HttpOptions {
     pub echo_prefix: Option<String>,
     /// Origins that a browser may call from; `*` is any. Empty: no cross-origin headers at all.
     pub cors_origins: Vec<String>,
+    /// The routes of commands are not served.
+    pub without_rest: bool,
+    /// `/metrics` is not served.
+    pub without_metrics: bool,
 }
 
 /// What has to be done for a request. Every request is answered in order, whatever this is.

@@ -150,6 +150,7 @@ impl Core {
             ticket: Ticket(ticket),
             caller: number,
             quiet: false,
+            here: false,
             command,
             args: &args,
         };

@@ -76,7 +76,13 @@ pub(crate) fn settings(mix: &Mix, epoch: Epoch, empty_bytes: usize, room: usize)
         Regime::Evicting(policy) => (policy, empty_bytes + room),
         Regime::Lasting | Regime::Flushing => (EvictionPolicy::NoEviction, 0),
     };
-    let memory = MemorySettings { limit_bytes, policy, sample_size: 5, mode: access_mode(mix) };
+    let memory = MemorySettings {
+        limit_bytes,
+        limit_keys: 0,
+        policy,
+        sample_size: 5,
+        mode: access_mode(mix),
+    };
     EngineSettings { epoch, acknowledge: mix.acknowledge, memory }
 }
 

@@ -56,6 +56,7 @@ struct Machine {
 fn run(input: &[u8]) {
     let map = ShardMap::new(CORES);
     let memory = MemorySettings {
+        limit_keys: 0,
         limit_bytes: 0,
         policy: EvictionPolicy::NoEviction,
         sample_size: 5,
@@ -97,7 +98,15 @@ impl Machine {
         }
         self.now.unix_ms += 1;
         let (conn, ticket) = (ConnId(0), Ticket(number as u64));
-        let event = Event::Request { conn, ticket, caller: 0, quiet: false, command, args: &args };
+        let event = Event::Request {
+            conn,
+            ticket,
+            caller: 0,
+            quiet: false,
+            here: false,
+            command,
+            args: &args,
+        };
         let core = number % CORES;
         self.engines[core].step(self.now, event, &mut self.answers);
         self.engines[core].step(self.now, Event::Tick, &mut self.answers);
