@@ -1,5 +1,6 @@
-//! Recovery: every log is read and checked on a thread of its own, and merged into the shards in the
-//! order their Seqs demand. What a crash cut off is logged; damage in the middle ends the start.
+//! Recovery: every log is read and checked on a thread of its own, and merged into the shards in
+//! the order their Seqs demand. What a crash cut off is logged; damage in the middle ends the
+//! start.
 
 use std::collections::BTreeMap;
 use std::path::Path;

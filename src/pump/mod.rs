@@ -534,7 +534,8 @@ fn drop_connection(outlet: &mut Outlet, conn: ConnId, why: &'static str) {
     let metrics = &outlet.shared.metrics[outlet.core.index()];
     metrics.connections_dropped.add(1);
     if let Some(connection) = outlet.connections.get_mut(conn) {
-        tracing::warn!(client = connection.client.id, peer = %connection.client.peer, why, "closed");
+        let client = &connection.client;
+        tracing::warn!(client = client.id, peer = %client.peer, why, "closed");
         connection.abandon();
     }
     outlet.mark_dirty(conn);

@@ -54,8 +54,9 @@ pub enum Flow {
 
 /// What an engine asks for while it handles an event.
 ///
-/// Ordering duty of whoever implements it: at the end of a turn the log ([`super::Engine::take_log`])
-/// is appended first, parcels ([`super::Engine::take_parcel`]) are sent next, and replies leave last.
+/// Ordering duty of whoever implements it: at the end of a turn the log
+/// ([`super::Engine::take_log`]) is appended first, parcels ([`super::Engine::take_parcel`]) are
+/// sent next, and replies leave last.
 /// A reply that has to wait for the disk is not handed out before [`Event::Durable`].
 pub trait Outbound {
     /// A reply to a request of this core's client. Replies of one connection may come out of order.

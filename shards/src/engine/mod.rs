@@ -2,8 +2,8 @@
 //! shards, writes batches, and keeps replies back until what they depend on is stable.
 //!
 //! Kinds of methods: [`Engine::step`] takes an event in; `take_*` hand over what a turn produced;
-//! the rest looks. Call order per turn: `step` for every event, then [`Engine::take_log`] and append
-//! it, then [`Engine::take_parcel`] per peer and lane and send it, then let replies out.
+//! the rest looks. Call order per turn: `step` for every event, then [`Engine::take_log`] and
+//! append it, then [`Engine::take_parcel`] per peer and lane and send it, then let replies out.
 //!
 //! It holds shards of its own and, for the length of one transaction, borrowed ones. Work that
 //! cannot run because a shard is away waits in order behind the loan.

@@ -1,6 +1,6 @@
-//! What travels between cores: one parcel per turn, pair of cores and lane, with everything the turn
-//! produced for that peer. Words and byte strings lie in one buffer per parcel, so forwarding a
-//! command allocates nothing of its own.
+//! What travels between cores: one parcel per turn, pair of cores and lane, with everything the
+//! turn produced for that peer. Words and byte strings lie in one buffer per parcel, so forwarding
+//! a command allocates nothing of its own.
 
 use std::borrow::Cow;
 

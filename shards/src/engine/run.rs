@@ -36,7 +36,8 @@ pub(super) enum Job {
 }
 
 impl Engine {
-    /// Runs a request if its shards (a bit each) are here and nobody waits for them, else queues it.
+    /// Runs a request if its shards (a bit each) are here and nobody waits for them, else queues
+    /// it.
     pub(super) fn start(
         &mut self,
         now: Now,

@@ -1,1 +1,173 @@
-//! placeholder
+//! Regressions that the simulator found, each boiled down to the fewest steps: two cores, replies
+//! that wait for the disk, and a test that moves every log and parcel by hand.
+
+use super::event::{Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound};
+use super::{Engine, Lane};
+use crate::command::args::{Args, Words};
+use crate::command::reply::Reply;
+use crate::command::table::{self, CommandId};
+use crate::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
+use crate::key::{ShardMap, shard_of};
+use crate::shard::Shard;
+use crate::shard::evict::{AccessMode, EvictionPolicy};
+use crate::shard::plan::Now;
+
+const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ns: 0 };
+
+#[derive(Default)]
+struct Replies(Vec<(u64, Reply<'static>)>);
+
+impl Outbound for Replies {
+    fn reply(&mut self, _: ConnId, ticket: Ticket, reply: Reply<'_>) {
+        self.0.push((ticket.0, reply.into_owned()));
+    }
+
+    fn run_on_core(&mut self, _: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
+        Reply::Ok
+    }
+}
+
+struct Pair {
+    engines: Vec<Engine>,
+    replies: Replies,
+    next_ticket: u64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let map = ShardMap::new(2);
+        let memory = MemorySettings {
+            limit_bytes: 0,
+            policy: EvictionPolicy::NoEviction,
+            sample_size: 5,
+            mode: AccessMode::Recency,
+        };
+        let acknowledge = Acknowledge::OnDisk;
+        let settings = EngineSettings { epoch: Epoch(1), acknowledge, memory };
+        let engine = |core: usize| {
+            let core = CoreId::new(core);
+            let new = |id: ShardId| Box::new(Shard::new(id, 1, AccessMode::Recency));
+            let shards = map.owned_by(core).map(new).collect();
+            Engine::new(core, map.clone(), shards, settings, 1)
+        };
+        Self { engines: (0..2).map(engine).collect(), replies: Replies::default(), next_ticket: 0 }
+    }
+
+    /// Asks a core; the ticket to expect.
+    fn ask(&mut self, core: usize, line: &str) -> u64 {
+        let words: Words<'_> = line.split(' ').map(str::as_bytes).collect();
+        let command = table::lookup(&words).expect("the test names commands");
+        let args = Args::parse(command.spec(), &words).expect("the test writes good commands");
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let (conn, ticket_id) = (ConnId(0), Ticket(ticket));
+        let event = Event::Request {
+            conn,
+            ticket: ticket_id,
+            caller: 0,
+            quiet: false,
+            command,
+            args: &args,
+        };
+        let _flow: Flow = self.engines[core].step(NOW, event, &mut self.replies);
+        ticket
+    }
+
+    /// Moves parcels until there are none. Logs are appended, nothing becomes durable.
+    fn exchange(&mut self) {
+        let mut any = true;
+        while any {
+            any = false;
+            for from in 0..2 {
+                let mut log = Vec::new();
+                self.engines[from].take_log(&mut log);
+                for lane in [Lane::Completions, Lane::Requests] {
+                    let to = CoreId::new(1 - from);
+                    if let Some(parcel) = self.engines[from].take_parcel(to, lane) {
+                        any = true;
+                        let event = Event::Parcel { from: CoreId::new(from), parcel };
+                        self.engines[1 - from].step(NOW, event, &mut self.replies);
+                    }
+                }
+            }
+        }
+    }
+
+    fn sync(&mut self, core: usize) {
+        let end = self.engines[core].log_end();
+        self.engines[core].step(NOW, Event::Durable(end), &mut self.replies);
+        self.exchange();
+    }
+
+    fn reply(&self, ticket: u64) -> Option<&Reply<'static>> {
+        self.replies.0.iter().find(|(each, _)| *each == ticket).map(|(_, reply)| reply)
+    }
+}
+
+/// The `nth` name whose shard belongs to a core of two; names of one core lie in distinct shards.
+fn key(core: usize, nth: usize) -> String {
+    let map = ShardMap::new(2);
+    let mut seen = Vec::new();
+    (0..)
+        .map(|number| format!("k{number}"))
+        .filter(|key| {
+            let shard = shard_of(key.as_bytes());
+            let fits = map.owner(shard).index() == core && !seen.contains(&shard);
+            if fits {
+                seen.push(shard);
+            }
+            fits
+        })
+        .nth(nth)
+        .expect("there are names for every shard")
+}
+
+#[test]
+fn a_read_that_waits_for_another_core_alone_is_answered_when_that_is_durable() {
+    let mut pair = Pair::new();
+    let (near, far) = (key(0, 0), key(1, 0));
+    pair.ask(0, &format!("MSET {near} 1 {far} 1"));
+    pair.exchange();
+    // The log of the far core is empty, and so durable; only the gate of the shard holds this.
+    let read = pair.ask(1, &format!("GET {far}"));
+    pair.exchange();
+    assert_eq!(pair.reply(read), None, "the transaction is not durable yet");
+    pair.sync(0);
+    assert_eq!(pair.reply(read), Some(&Reply::borrowed(b"1")));
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn a_shard_that_came_home_untouched_does_not_hold_the_next_transaction() {
+    let mut pair = Pair::new();
+    let (near, far) = (key(0, 0), key(1, 0));
+    pair.ask(0, &format!("SET {near} 1"));
+    // Takes the near shard, which is not durable, and waits for the far one.
+    let once = pair.ask(0, &format!("MSETNX {near} 2 {far} 2"));
+    pair.sync(0);
+    assert_eq!(pair.reply(once), Some(&Reply::Integer(0)));
+    let both = pair.ask(0, &format!("MSET {near} 3 {far} 3"));
+    pair.exchange();
+    pair.sync(0);
+    assert_eq!(pair.reply(both), Some(&Reply::Ok));
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn a_batch_over_own_shards_waits_for_the_transaction_that_one_of_them_follows() {
+    let mut pair = Pair::new();
+    let (near, far, other) = (key(0, 0), key(1, 0), key(1, 1));
+    pair.ask(0, &format!("MSET {near} 1 {far} 1"));
+    pair.exchange();
+    let local = pair.ask(1, &format!("MSET {far} 2 {other} 2"));
+    pair.exchange();
+    pair.sync(1);
+    let read = pair.ask(1, &format!("GET {other}"));
+    pair.exchange();
+    assert_eq!(pair.reply(local), None, "it is cut if the transaction before it is lost");
+    assert_eq!(pair.reply(read), None, "and with it what this has read");
+    pair.sync(0);
+    assert_eq!(pair.reply(local), Some(&Reply::Ok));
+    assert_eq!(pair.reply(read), Some(&Reply::borrowed(b"2")));
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}

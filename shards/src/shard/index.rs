@@ -3,10 +3,10 @@
 //! Extendible hashing (Fagin, Nievergelt, Pippenger, Strong, 1979) over small segments of
 //! cache-line buckets, in the manner of Dash (Lu, Hao, Wang, Lo, 2020): the top bits of the hash
 //! choose a segment through a directory, five low bits a bucket, eight more are a tag. A bucket is
-//! one cache line of twelve tags and twelve handles; an entry that finds its bucket full goes to one
-//! of the next three, and when those are full too the segment splits in two. So a lookup reads one line of
-//! the index, nearly always, and growing never moves more than one segment (384 slots): no
-//! operation waits for a table to be rehashed.
+//! one cache line of twelve tags and twelve handles; an entry that finds its bucket full goes to
+//! one of the next three, and when those are full too the segment splits in two. So a lookup reads
+//! one line of the index, nearly always, and growing never moves more than one segment (384 slots):
+//! no operation waits for a table to be rehashed.
 //!
 //! The index holds no keys. Callers compare them through the handle.
 

@@ -233,8 +233,8 @@ impl Shard {
         }
     }
 
-    /// Overwrites the 24 access bits of a key (`RESTORE` with `IDLETIME` or `FREQ`). They are a hint
-    /// for eviction, not data, and are not logged.
+    /// Overwrites the 24 access bits of a key (`RESTORE` with `IDLETIME` or `FREQ`). They are a
+    /// hint for eviction, not data, and are not logged.
     pub fn set_access(&mut self, key: &[u8], access: u32) {
         if let Some(slot) = self.find(key) {
             let handle = self.index.handle(slot);

@@ -128,8 +128,8 @@ pub fn decode<'a>(input: &'a [u8], limits: &RespLimits) -> Decoded<'a> {
     }
 }
 
-/// The second word of the multi-bulk request at the start of `input`: where most commands have their
-/// key. A guess, for reading ahead; nothing when the input does not look like such a request.
+/// The second word of the multi-bulk request at the start of `input`: where most commands have
+/// their key. A guess, for reading ahead; nothing when the input does not look like such a request.
 pub fn first_key(input: &[u8]) -> Option<&[u8]> {
     let limits = RespLimits { args_max: REPEATED_WORDS_MAX, ..RespLimits::default() };
     match input.first() {

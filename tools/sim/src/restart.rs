@@ -3,7 +3,7 @@
 use synap_shards::batch::Batch;
 use synap_shards::engine::event::{EngineSettings, MemorySettings};
 use synap_shards::id::{Epoch, ShardId};
-use synap_shards::recovery::{EpochStart, Recovery, Wanted};
+use synap_shards::recovery::{Cut, EpochStart, Recovery, Wanted};
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
@@ -20,7 +20,7 @@ pub(crate) fn recover<'a>(
     history: &[EpochStart],
     mode: AccessMode,
     dice: &mut Dice,
-) -> Vec<Box<Shard>> {
+) -> (Vec<Box<Shard>>, Cut) {
     let mut rest: Vec<&[u8]> = logs.collect();
     let seed = dice.draw();
     let shards = ShardId::all().map(|id| Box::new(Shard::new(id, seed, mode))).collect();
@@ -37,8 +37,7 @@ pub(crate) fn recover<'a>(
             }
         }
     }
-    let (shards, _) = recovery.finish();
-    shards
+    recovery.finish()
 }
 
 fn run_bytes(log: &[u8], batches: usize) -> usize {

@@ -8,7 +8,7 @@ use synap_shards::engine::Engine;
 use synap_shards::engine::event::{Acknowledge, Event};
 use synap_shards::id::{CoreId, Epoch};
 use synap_shards::key::ShardMap;
-use synap_shards::recovery::EpochStart;
+use synap_shards::recovery::{Cut, EpochStart};
 use synap_shards::shard::Shard;
 use synap_shards::shard::plan::Now;
 
@@ -97,7 +97,7 @@ impl World {
             tape: Tape::default(),
             calm: false,
         };
-        let shards = world.recover();
+        let (shards, _) = world.recover();
         world.start(shards);
         world
     }
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// Recovers all shards from what the disks hold.
-    pub(crate) fn recover(&mut self) -> Vec<Box<Shard>> {
+    pub(crate) fn recover(&mut self) -> (Vec<Box<Shard>>, Cut) {
         let mode = restart::access_mode(&self.mix);
         let logs = self.disks.iter().map(Disk::bytes);
         restart::recover(logs, &self.history, mode, &mut self.dice)
@@ -401,7 +401,7 @@ impl World {
             }
         }
         self.beat += 1;
-        let shards = self.recover();
+        let (shards, cut) = self.recover();
         let dump = living(&shards, self.now_ms);
         self.checkers.recovered(&dump, self.beat, self.now_ms)?;
         if self.plant.is_none() {
@@ -409,7 +409,10 @@ impl World {
         }
         self.beat += 1;
         self.epoch = Epoch(self.epoch.0 + 1);
-        self.history.push(restart::epoch_start(self.epoch, &shards));
+        // As the server does: an epoch that cut nothing needs no remembering.
+        if cut.batches > 0 {
+            self.history.push(restart::epoch_start(self.epoch, &shards));
+        }
         self.start(shards);
         Ok(())
     }
@@ -426,7 +429,7 @@ impl World {
         if self.plant.is_some() {
             return Ok(());
         }
-        let replayed = self.recover();
+        let (replayed, _) = self.recover();
         self.tape.recovered(&replayed)?;
         replay::replay_is_live(&live, &replayed)
     }

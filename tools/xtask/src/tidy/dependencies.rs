@@ -105,11 +105,21 @@ fn check_member(package: &Value, findings: &mut Findings) {
         if name == "sim" && !is_ours {
             findings.error(format!("sim depends on nothing but the core, not on {used}"));
         }
-        let reasoned = readme.as_ref().is_none_or(|text| text.contains(&format!("`{used}`")));
+        let reasoned = readme.as_ref().is_none_or(|text| explains(text, used));
         if !is_ours && !reasoned {
             findings.error(format!("the README of {name} says nothing of `{used}`: what for?"));
         }
     }
+}
+
+/// Whether a README has a line on a dependency: a row of a table that begins with it, or its name
+/// as code.
+fn explains(readme: &str, used: &str) -> bool {
+    readme.contains(&format!("`{used}`"))
+        || readme.lines().filter_map(|line| line.strip_prefix("| ")).any(|row| {
+            let first = row.split('|').next().unwrap_or_default();
+            first.split([' ', ',']).any(|word| word == used)
+        })
 }
 
 /// Nothing that the product is built with may bring a foreign runtime in.

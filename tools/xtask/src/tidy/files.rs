@@ -62,7 +62,10 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
             continue;
         }
         let extension = path.extension().and_then(|extension| extension.to_str());
-        let wanted = extension.map_or(NAMES.contains(&name.as_ref()), |e| EXTENSIONS.contains(&e));
+        let wanted = match extension {
+            Some(extension) => EXTENSIONS.contains(&extension),
+            None => NAMES.contains(&name.as_ref()),
+        };
         if let (true, Ok(text)) = (wanted, fs::read_to_string(&path)) {
             let below = path.strip_prefix(root).expect("it was found below the root");
             found.push(Source { path: below.to_string_lossy().replace('\\', "/"), text });

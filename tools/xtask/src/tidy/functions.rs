@@ -17,8 +17,8 @@ pub(super) fn check(source: &Source, findings: &mut Findings) {
         let Some(name) = function_name(line) else { continue };
         let indent = &line[..line.len() - line.trim_start().len()];
         let end = format!("{indent}}}");
-        let is_end = |line: &&str| **line == end || (line.starts_with(indent) && ends_early(line));
-        let Some(length) = lines[at..].iter().position(|line| is_end(&line)) else { continue };
+        let is_end = |line: &&str| *line == end || (line.starts_with(indent) && ends_early(line));
+        let Some(length) = lines[at..].iter().position(is_end) else { continue };
         let length = length + 1;
         let known = RATCHET.iter().find(|(path, f, _)| *path == source.path && *f == name);
         let allowed = known.map_or(LINES_MAX, |(_, _, lines)| *lines);

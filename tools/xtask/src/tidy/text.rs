@@ -43,6 +43,9 @@ const NOT_BELOW: [(&str, &[&str], &str); 2] = [
     ("src/protocol/", &["synap_io"], "protocols know bytes, not sockets"),
 ];
 
+/// Where unsafe code may be: in `io`, in the module that lays out entries, and, as words, here.
+const UNSAFE_IN: [&str; 3] = ["io/", "shards/src/shard/entry.rs", "tools/xtask/src/tidy/text.rs"];
+
 pub(super) fn check(source: &Source, findings: &mut Findings) {
     let path = &source.path;
     for (first, second) in FORBIDDEN {
@@ -59,7 +62,9 @@ pub(super) fn check(source: &Source, findings: &mut Findings) {
     }
     for (at, line) in source.text.lines().enumerate() {
         let width = line.chars().count();
-        if width > WIDTH_MAX {
+        // Raw strings cannot be broken, and rustfmt lets the brace of a signature hang over.
+        let excused = line.contains("r#\"") || (width == WIDTH_MAX + 1 && line.ends_with('{'));
+        if width > WIDTH_MAX && !excused {
             findings.error(format!("{path}:{}: {width} columns, {WIDTH_MAX} at most", at + 1));
         }
     }
@@ -81,8 +86,8 @@ fn check_names(source: &Source, findings: &mut Findings) {
                 findings.error(format!("{path}:{}: {name} below {folder}: {why}", at + 1));
             }
         }
-        if is_unsafe(code) && !path.starts_with("io/") && !path.ends_with("tidy/text.rs") {
-            findings.error(format!("{path}:{}: unsafe code outside io/", at + 1));
+        if is_unsafe(code) && !UNSAFE_IN.iter().any(|place| path.starts_with(place)) {
+            findings.error(format!("{path}:{}: unsafe code where none may be", at + 1));
         }
     }
 }
