@@ -38,7 +38,7 @@ impl Log {
         };
         let directory = tempfile::tempdir().expect("a directory");
         let mut options = WalOptions::new(directory.path().to_owned(), 0, 1);
-        options.mode = mode;
+        options.fsync = mode;
         options.path = path;
         let writer = Writer::open(options, LogStart::fresh(), &reactor).expect("open");
         println!("wal_append: direct I/O: {}", writer.is_direct());

@@ -12,28 +12,28 @@ use synap_shards::shard::evict::AccessMode;
 use synap_shards::shard::plan::Now;
 
 /// Bytes of a value.
-pub const VALUE_BYTES: usize = 100;
+pub(crate) const VALUE_BYTES: usize = 100;
 /// The time at which everything happens.
-pub const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ns: 0 };
+pub(crate) const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ns: 0 };
 
 /// The key of this number: 20 bytes.
-pub fn key(number: usize) -> Vec<u8> {
+pub(crate) fn key(number: usize) -> Vec<u8> {
     format!("key:{number:016}").into_bytes()
 }
 
 /// `count` numbers below `bound` in an order without a pattern that a processor could foresee.
-pub fn scattered(count: usize, bound: usize) -> Vec<usize> {
+pub(crate) fn scattered(count: usize, bound: usize) -> Vec<usize> {
     let mut rng = synap_shards::rng::Rng::new(7);
     (0..count).map(|_| rng.below(bound)).collect()
 }
 
 /// All shards, empty.
-pub fn empty_shards() -> Vec<Box<Shard>> {
+pub(crate) fn empty_shards() -> Vec<Box<Shard>> {
     ShardId::all().map(|id| Box::new(Shard::new(id, 1, AccessMode::Recency))).collect()
 }
 
 /// All shards with `keys` keys.
-pub fn full_shards(keys: usize) -> Vec<Box<Shard>> {
+pub(crate) fn full_shards(keys: usize) -> Vec<Box<Shard>> {
     let mut shards = empty_shards();
     let mut bytes = Vec::new();
     for number in 0..keys {
@@ -48,7 +48,7 @@ pub fn full_shards(keys: usize) -> Vec<Box<Shard>> {
 }
 
 /// Appends a batch that creates `key`.
-pub fn put(out: &mut Vec<u8>, shard: ShardId, seq: Seq, key: &[u8]) {
+pub(crate) fn put(out: &mut Vec<u8>, shard: ShardId, seq: Seq, key: &[u8]) {
     let record = Record::Put { key, value: &[b'v'; VALUE_BYTES], deadline_ms: None, creates: true };
     let mut records = Vec::new();
     push_record(&mut records, shard, &record);
