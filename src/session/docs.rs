@@ -246,10 +246,16 @@ fn docs_of(name: &str, spec: Option<&CommandSpec>, subcommands: &[CommandId]) ->
 }
 
 fn arguments_of(arguments: &[ArgSpec]) -> Reply<'static> {
-    Reply::Array(arguments.iter().map(argument).collect())
+    Reply::Array(arguments.iter().map(|arg| argument(arg, arg.optional)).collect())
 }
 
-fn argument(arg: &ArgSpec) -> Reply<'static> {
+/// The alternatives of a choice. The choice is optional or not, they are not: clients would show
+/// brackets around each.
+fn alternatives_of(choices: &[ArgSpec]) -> Reply<'static> {
+    Reply::Array(choices.iter().map(|choice| argument(choice, false)).collect())
+}
+
+fn argument(arg: &ArgSpec, optional: bool) -> Reply<'static> {
     let text = |text: &str| Reply::string(text);
     let (kind, nested): (&str, &[ArgSpec]) = match arg.kind {
         ArgKind::Key => ("key", &[]),
@@ -271,7 +277,7 @@ fn argument(arg: &ArgSpec) -> Reply<'static> {
     if !arg.token.is_empty() {
         pairs.push((text("token"), text(arg.token)));
     }
-    let flags: Vec<&'static str> = [(arg.optional, "optional"), (arg.repeated, "multiple")]
+    let flags: Vec<&'static str> = [(optional, "optional"), (arg.repeated, "multiple")]
         .into_iter()
         .filter_map(|(set, name)| set.then_some(name))
         .collect();
@@ -279,7 +285,8 @@ fn argument(arg: &ArgSpec) -> Reply<'static> {
         pairs.push((text("flags"), words(&flags)));
     }
     if !nested.is_empty() {
-        pairs.push((text("arguments"), arguments_of(nested)));
+        let inner = if kind == "oneof" { alternatives_of(nested) } else { arguments_of(nested) };
+        pairs.push((text("arguments"), inner));
     }
     Reply::Map(pairs)
 }
