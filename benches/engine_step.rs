@@ -37,6 +37,7 @@ impl Outbound for Nowhere {
 fn engine() -> Engine {
     let memory = MemorySettings {
         limit_bytes: 0,
+        limit_keys: 0,
         policy: EvictionPolicy::NoEviction,
         sample_size: 5,
         mode: AccessMode::Recency,
@@ -50,7 +51,8 @@ fn ask(engine: &mut Engine, words: &[&[u8]]) {
     let command = table::lookup(words).expect("a command of the table");
     let args = Args::parse(command.spec(), words).expect("its arguments");
     let (conn, ticket) = (ConnId(0), Ticket(0));
-    let event = Event::Request { conn, ticket, caller: 0, quiet: false, command, args: &args };
+    let event =
+        Event::Request { conn, ticket, caller: 0, quiet: false, here: false, command, args: &args };
     engine.step(support::NOW, event, &mut Nowhere);
 }
 
@@ -59,7 +61,7 @@ fn ask_all(engine: &mut Engine, requests: &[Vec<Vec<u8>>], ahead: usize, log: &m
     for pipeline in requests.chunks(ahead) {
         if ahead > 1 {
             let keys: Vec<&[u8]> = pipeline.iter().map(|words| words[1].as_slice()).collect();
-            engine.prefetch(&keys);
+            engine.prefetch(keys.iter().copied());
         }
         for words in pipeline {
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
