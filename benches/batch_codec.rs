@@ -1,5 +1,6 @@
 //! Batches: sealing what a SET records, and checking it when it comes back from a disk.
 
+#[allow(clippy::vec_box, reason = "shards change hands as one pointer")]
 mod support;
 
 use std::hint::black_box;

@@ -2,6 +2,7 @@
 //! [`Engine::step`] down to the reply, over a million keys. The log a write leaves is taken and
 //! dropped, as persistence off does.
 
+#[allow(clippy::vec_box, reason = "shards change hands as one pointer")]
 mod support;
 
 use std::hint::black_box;

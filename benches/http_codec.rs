@@ -1,5 +1,6 @@
 //! HTTP: bytes to a routed command, replies to a response.
 
+#[allow(clippy::vec_box, reason = "shards change hands as one pointer")]
 mod support;
 
 use std::hint::black_box;

@@ -1,6 +1,7 @@
 //! Shards: creating, overwriting and finding keys, and the bytes each key takes. The bytes are
 //! counted by the shards themselves, so they are the same on every machine.
 
+#[allow(clippy::vec_box, reason = "shards change hands as one pointer")]
 mod support;
 
 use std::hint::black_box;

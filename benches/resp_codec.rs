@@ -1,5 +1,6 @@
 //! RESP: bytes to words, replies to bytes.
 
+#[allow(clippy::vec_box, reason = "shards change hands as one pointer")]
 mod support;
 
 use std::hint::black_box;

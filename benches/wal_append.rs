@@ -2,6 +2,7 @@
 //! group commits of one, 64 and 1024 batches in mode `always`, through both commit paths. What is
 //! written is recycled, so the disk does not fill up.
 
+#[allow(clippy::vec_box, reason = "shards change hands as one pointer")]
 mod support;
 
 use std::time::Duration;

@@ -37,6 +37,7 @@ impl Pair {
     fn new() -> Self {
         let map = ShardMap::new(2);
         let memory = MemorySettings {
+            limit_keys: 0,
             limit_bytes: 0,
             policy: EvictionPolicy::NoEviction,
             sample_size: 5,
@@ -66,6 +67,7 @@ impl Pair {
             ticket: ticket_id,
             caller: 0,
             quiet: false,
+            here: false,
             command,
             args: &args,
         };
