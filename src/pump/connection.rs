@@ -16,10 +16,16 @@ use crate::session::finish::Finish;
 
 /// Input that may pile up while a connection may not go on, before its socket is not read any more.
 const INPUT_PAUSE_BYTES: usize = 64 * 1024;
-/// Output that may pile up before no further requests of the connection are started.
+/// Bytes of replies, sent for or expected, beyond which no further requests of the connection are
+/// started.
 const OUTPUT_PAUSE_BYTES: usize = 1024 * 1024;
 /// Requests of one connection that may wait for their replies before no further ones are started.
-const SLOTS_PAUSE: usize = 16 * 1024;
+const SLOTS_PAUSE: usize = 1024;
+/// This many may wait however large their replies are expected to be.
+const SLOTS_MIN: usize = 4;
+/// What a reply is expected to have before any has come: deep pipelines begin slowly, because
+/// nothing else tells a thousand small values on another core from a thousand large ones.
+const FIRST_EXPECTED_BYTES: usize = 16 * 1024;
 
 /// How the reply to one request is to be written.
 #[derive(Clone, Debug)]
@@ -93,6 +99,10 @@ pub(super) struct Connection {
     /// Replies that are complete and in order.
     pub(super) output: Vec<u8>,
     slots: VecDeque<Slot>,
+    /// Bytes of replies that wait in `slots` for an earlier one.
+    held: usize,
+    /// Bytes the next late reply is expected to have: the recent peak, fading.
+    expected: usize,
     first: Ticket,
     next: Ticket,
     /// No further request may start before the reply to this one.
@@ -115,6 +125,8 @@ impl Connection {
             input_wanted: 0,
             output: Vec::new(),
             slots: VecDeque::new(),
+            held: 0,
+            expected: FIRST_EXPECTED_BYTES,
             first: Ticket(0),
             next: Ticket(0),
             barrier: None,
@@ -158,7 +170,9 @@ impl Connection {
         let at = (ticket.0 - self.first.0) as usize;
         let noted = if at == 0 {
             let slot = self.slots.pop_front().expect("the reply's request was issued");
+            let before = self.output.len();
             let noted = slot.style.write(reply, &mut self.output);
+            self.expect_like(self.output.len() - before);
             self.first = self.first.next();
             self.write_ready();
             noted
@@ -166,7 +180,10 @@ impl Connection {
             let slot = &mut self.slots[at];
             let mut bytes = Vec::new();
             let noted = slot.style.write(reply, &mut bytes);
+            let length = bytes.len();
             slot.bytes = Some(bytes);
+            self.held += length;
+            self.expect_like(length);
             noted
         };
         if self.barrier == Some(ticket) {
@@ -175,8 +192,13 @@ impl Connection {
         noted
     }
 
+    fn expect_like(&mut self, length: usize) {
+        self.expected = length.max(self.expected - self.expected.div_ceil(8));
+    }
+
     fn write_ready(&mut self) {
         while let Some(bytes) = self.slots.front_mut().and_then(|slot| slot.bytes.take()) {
+            self.held -= bytes.len();
             self.output.extend_from_slice(&bytes);
             self.slots.pop_front();
             self.first = self.first.next();
@@ -194,6 +216,7 @@ impl Connection {
         if self.slots.is_empty() {
             self.output.extend_from_slice(bytes);
         } else {
+            self.held += bytes.len();
             self.slots.push_back(Slot { style: Style::Silent, bytes: Some(bytes.to_vec()) });
             self.next = self.next.next();
         }
@@ -203,8 +226,27 @@ impl Connection {
     pub(super) fn may_start(&self) -> bool {
         self.barrier.is_none()
             && !self.closing
-            && self.output.len() < OUTPUT_PAUSE_BYTES
-            && self.slots.len() < SLOTS_PAUSE
+            && self.output.len() + self.held < OUTPUT_PAUSE_BYTES
+            && self.may_wait_for_another()
+    }
+
+    fn may_wait_for_another(&self) -> bool {
+        let waiting = self.slots.len();
+        waiting < SLOTS_MIN
+            || (waiting < SLOTS_PAUSE && waiting.saturating_mul(self.expected) < OUTPUT_PAUSE_BYTES)
+    }
+
+    /// Nothing more is read; what has come is still answered, then the connection ends.
+    pub(super) fn end_reading(&mut self) {
+        self.read_ended = true;
+    }
+
+    /// Whether a peer that sends no more can be let go: everything it sent is answered, but for a
+    /// request that it did not finish.
+    pub(super) fn is_done(&self) -> bool {
+        let unstarted = self.input.len() >= self.input_wanted && !self.input.is_empty();
+        let ended = self.closing || (self.read_ended && !unstarted);
+        ended && self.is_drained()
     }
 
     /// Whether so much input waits that the socket should rest.
@@ -217,6 +259,7 @@ impl Connection {
         self.close();
         self.output = Vec::new();
         self.slots.clear();
+        self.held = 0;
         self.first = self.next;
     }
 

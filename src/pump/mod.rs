@@ -272,7 +272,7 @@ impl Core {
             Completion::Received { conn, chunk } => self.received(conn, chunk),
             Completion::ReadEnded { conn } => {
                 if let Some(connection) = self.outlet.connections.get_mut(conn) {
-                    connection.read_ended = true;
+                    connection.end_reading();
                     self.outlet.mark_dirty(conn);
                 }
             }
@@ -371,7 +371,7 @@ impl Core {
             }
         }
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        if connection.reading_paused && connection.may_start() {
+        if connection.reading_paused && !connection.read_ended && connection.may_start() {
             connection.reading_paused = false;
             self.reactor.resume_reading(conn);
         }
@@ -501,8 +501,7 @@ impl Core {
                     self.spare.push(buffer);
                 }
             }
-            let ended = connection.closing || connection.read_ended;
-            if ended && connection.is_drained() {
+            if connection.is_done() {
                 self.reactor.shutdown(conn);
             }
         }

@@ -163,7 +163,10 @@ impl Core {
         self.reactor.stop_listening();
         for id in self.outlet.connections.ids() {
             if let Some(connection) = self.outlet.connections.get_mut(id) {
-                connection.close();
+                connection.end_reading();
+                if !std::mem::replace(&mut connection.reading_paused, true) {
+                    self.reactor.pause_reading(id);
+                }
             }
             self.outlet.mark_dirty(id);
         }

@@ -23,6 +23,12 @@ pub enum Sharing {
 /// # Errors
 /// What the kernel says, `AddrInUse` first of all.
 pub fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = bound(address, sharing)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -33,22 +39,23 @@ pub fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     }
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// One listening socket per core, all on `address`. Port 0 lets the kernel pick one port for all.
 ///
 /// `SO_REUSEPORT` lets a second server of the same user share the port silently, so the address is
-/// first bound exclusively: somebody else's listener is an error here.
+/// first bound exclusively: somebody else's listener is an error here. That first socket does not
+/// listen: it would take connections in, and reset them when it makes way for the group.
 ///
 /// # Errors
 /// What the kernel says; `AddrInUse` when anybody listens there already.
 pub fn bind_group(address: SocketAddr, cores: usize) -> io::Result<Vec<TcpListener>> {
     assert!(cores > 0, "a server has at least one core");
-    let exclusive = bind(address, Sharing::Exclusive)?;
+    let exclusive = bound(address, Sharing::Exclusive)?;
     let chosen = exclusive.local_addr()?;
     drop(exclusive);
+    let chosen = chosen.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
     (0..cores).map(|_| bind(chosen, Sharing::Shared)).collect()
 }
 
