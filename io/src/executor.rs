@@ -6,7 +6,6 @@
 //! is spawned here ends by itself, because cancelling a suspended glommio task leaks it.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -193,7 +192,6 @@ where
     };
     // A closed gate means that another core failed to start.
     go.recv().ok()?;
-    ON_EXECUTOR.set(true);
     Some(executor.run(main(plan.core)))
 }
 
@@ -221,14 +219,13 @@ fn builder(placement: Placement) -> LocalExecutorBuilder {
         .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
 }
 
-thread_local! {
-    static ON_EXECUTOR: Cell<bool> = const { Cell::new(false) };
-    static JOBS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Runs `job` on the blocking pool of this core, or, on a thread that is no core (tools, tests),
-/// on a thread of its own. The job tells its outcome itself, usually by a channel and a doorbell.
-/// It may run on any CPU the process may use, whatever the core is pinned to.
+/// Runs `job` on a thread of its own, which may run on any CPU the process may use, whatever the
+/// core is pinned to. The job tells its outcome itself, usually by a channel and a doorbell. For
+/// jobs that are rare: a thread costs tens of microseconds.
+///
+/// The executor's own pool is not used: to collect what it has done a core would have to yield to
+/// the executor, which parks, with the core's task ready to run, when its preemption timer has
+/// fired between its poll and its run of the queues.
 ///
 /// # Errors
 /// When no thread can be made.
@@ -237,25 +234,7 @@ pub fn run_blocking(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
         unpin_thread();
         job();
     };
-    if !ON_EXECUTOR.get() {
-        return thread::Builder::new().name("synap-job".to_owned()).spawn(job).map(drop);
-    }
-    let done = glommio::executor().spawn_blocking(job);
-    JOBS.set(JOBS.get() + 1);
-    let bookkeeping = async {
-        done.await;
-        JOBS.set(JOBS.get() - 1);
-    };
-    glommio::spawn_local(bookkeeping).detach();
-    Ok(())
-}
-
-/// Lets the executor look after its background jobs. Costs nothing while there are none; a core
-/// awaits it once per turn.
-pub async fn yield_to_background() {
-    if JOBS.get() > 0 {
-        glommio::executor().yield_now().await;
-    }
+    thread::Builder::new().name("synap-job".to_owned()).spawn(job).map(drop)
 }
 
 /// Lets the calling thread run wherever the process may: threads made by a pinned core inherit its
@@ -289,9 +268,6 @@ mod tests {
             let (done, outcome) = mpsc::channel();
             run_blocking(move || done.send(21).expect("the core waits")).expect("a pool thread");
             let answer: usize = outcome.recv().expect("the job reports");
-            while JOBS.get() > 0 {
-                yield_to_background().await;
-            }
             answer * 2 + core.index()
         };
         let cores = start(&plans(&[None, None]), main).expect("two executors");

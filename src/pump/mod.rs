@@ -17,10 +17,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use smallvec::SmallVec;
+use synap_io::clock;
 use synap_io::mesh::{self, Endpoint};
 use synap_io::reactor::{Chunk, Completion, ListenerTag, Reactor};
 use synap_io::wal::{LogDone, LogOffset, Writer};
-use synap_io::{clock, executor};
 use synap_shards::engine::event::Event;
 use synap_shards::engine::parcel::Parcel;
 use synap_shards::engine::{Engine, Lane};
@@ -181,7 +181,6 @@ impl Core {
     pub async fn run(mut self) -> Result<(), Fatal> {
         while !self.is_finished() {
             self.turn()?;
-            executor::yield_to_background().await;
         }
         self.finish()
     }

@@ -7,7 +7,7 @@ pub mod http;
 pub mod resp;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -155,12 +155,12 @@ impl Plan {
     /// Starts it and waits until it serves.
     pub fn start(&self) -> Server {
         let mut server = Server { child: self.spawn(), plan: self.clone() };
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.http));
         wait_for("the server to serve", || {
             if let Ok(Some(status)) = server.child.try_wait() {
                 panic!("the server ended with {status}:\n{}", self.log());
             }
-            TcpStream::connect(address).is_ok()
+            // Not a connection: the listener of a server killed a moment ago may still take one.
+            self.log().contains("is ready")
         });
         server
     }

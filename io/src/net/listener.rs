@@ -2,16 +2,24 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections the kernel completes ahead of accept. Cut by `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
 
+/// How long an address in use is asked for again. When a process is killed, the kernel takes its
+/// rings apart after the process is gone, and their listening sockets with them; a server that is
+/// started again at once would find its own port taken.
+const LINGER: Duration = Duration::from_millis(500);
+/// Pause between two attempts.
+const RETRY: Duration = Duration::from_millis(10);
+
 /// Whether other sockets of the same user may listen on the same address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sharing {
-    /// An address in use is an error.
+    /// An address in use is an error, if it stays in use for half a second.
     Exclusive,
     /// Several sockets share the address (`SO_REUSEPORT`).
     Shared,
@@ -29,6 +37,22 @@ pub fn bind(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
 }
 
 fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let until = Instant::now() + LINGER;
+    loop {
+        match try_bound(address, sharing) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && sharing == Sharing::Exclusive
+                    && Instant::now() < until =>
+            {
+                std::thread::sleep(RETRY);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn try_bound(address: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -1,0 +1,88 @@
+//! The same command lines to this server and to a real Redis, the replies compared byte for byte.
+//!
+//! What differs on purpose is listed in [`DIFFERENCES`]. Without `redis-server` on the path there
+//! is nothing to compare with, and the test says so.
+
+mod support;
+
+use std::process::{Child, Command, Stdio};
+
+use support::resp::{Resp, encode, show};
+use support::{Server, free_ports, installed, wait_for};
+
+/// Commands, one per line, words apart by blanks; `~` stands for a blank within a word. They build
+/// on each other.
+const LINES: &str = include_str!("fixtures/resp/commands.txt");
+
+/// Lines whose replies differ, and why they should.
+const DIFFERENCES: &[(&str, &str)] = &[
+    ("SET k v IFEQ v", "compare-and-set came to Redis after 7.0"),
+    ("SETRANGE app 536870912 x", "the message names the limit, not a setting we do not have"),
+    ("OBJECT ENCODING app", "an entry does not remember that it was appended to"),
+    ("SCAN 0 MATCH nosuch* COUNT 100000", "a call stays on one core; the cursor leads to the next"),
+    ("SCAN 0 TYPE list COUNT 100000", "a call stays on one core; the cursor leads to the next"),
+    ("SCAN -1", "a cursor is unsigned; Redis wraps it"),
+    ("COMMAND GETKEYS PING", "one word is enough from Redis 7.2 on"),
+    ("COMMAND GETKEYS FOO", "one word is enough from Redis 7.2 on"),
+    ("SLOWLOG GET abc", "no number at all is called that"),
+    ("CLUSTER KEYSLOT foo", "slots are always there"),
+    ("CLUSTER KEYSLOT {user}.a", "slots are always there"),
+];
+
+struct Redis {
+    child: Child,
+    port: u16,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let port = free_ports(0);
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server runs");
+        let redis = Self { child, port };
+        wait_for("Redis to serve", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        redis
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+#[test]
+fn replies_are_those_of_redis() {
+    if !installed("redis-server") {
+        return;
+    }
+    let (server, redis) = (Server::start(), Redis::start());
+    for protocol in ["2", "3"] {
+        let (mut ours, mut theirs) = (server.resp(), Resp::connect(redis.port));
+        for client in [&mut ours, &mut theirs] {
+            client.call(&["FLUSHALL"]);
+            client.call(&["HELLO", protocol]);
+        }
+        let (mut compared, mut wrong) = (0, Vec::new());
+        for line in LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let words: Vec<String> =
+                line.split(' ').map(|word| word.replace('~', " ").replace("''", "")).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let bytes = encode(&words);
+            ours.send(&bytes);
+            theirs.send(&bytes);
+            let (ours, theirs) = (ours.reply(), theirs.reply());
+            compared += 1;
+            if ours != theirs && !DIFFERENCES.iter().any(|(known, _)| *known == line) {
+                wrong.push(format!("{line}\n  ours:  {}\n  Redis: {}", show(&ours), show(&theirs)));
+            }
+        }
+        assert!(compared > 300, "{compared}");
+        assert!(wrong.is_empty(), "RESP{protocol}, {}:\n{}", wrong.len(), wrong.join("\n"));
+    }
+}
