@@ -21,7 +21,7 @@ pub enum TimeForm {
     UnixMilliseconds,
 }
 
-/// The alternatives `EX`, `PX`, `EXAT` and `PXAT`, in the order of [`TimeForm::from_choice`]; lists
+/// The alternatives `EX`, `PX`, `EXAT` and `PXAT`, in the order of `TimeForm::from_choice`; lists
 /// of expiry options begin with them.
 pub const EX: ArgSpec = ArgSpec::integer("ex", "seconds until it expires").with_token("EX");
 /// See [`EX`].

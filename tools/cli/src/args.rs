@@ -12,6 +12,8 @@ use crate::format::Style;
 /// Port of the server's RESP listener.
 const DEFAULT_PORT: u16 = 6_379;
 
+const URL_HELP: &str = "resp://[USER[:PASSWORD]@]HOST[:PORT]; redis:// and synap:// mean the same";
+
 /// How the server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
@@ -33,8 +35,8 @@ pub(crate) struct Options {
     /// RESP port of the server.
     #[arg(short, long, env = "SYNAP_PORT")]
     port: Option<u16>,
-    /// resp://[USER[:PASSWORD]@]HOST[:PORT]; redis:// and synap:// mean the same.
-    #[arg(short, long, env = "SYNAP_URL")]
+    /// Where and as whom to connect, in one word.
+    #[arg(short, long, env = "SYNAP_URL", help = URL_HELP)]
     url: Option<String>,
     /// API key, sent as AUTH KEY.
     #[arg(short, long, env = "SYNAP_API_KEY", hide_env_values = true)]
