@@ -1,4 +1,5 @@
-//! Servers that are killed, stopped, damaged or starved of disk space, and what is there afterwards.
+//! Servers that are killed, stopped, damaged or starved of disk space, and what is there
+//! afterwards.
 
 mod support;
 

@@ -88,7 +88,8 @@ fn bodies_in_every_form() {
     let body = "{\"key\":\"cont\",\"value\":\"inue\"}";
     let length = body.len();
     http.send(format!(
-        "POST /kv/set HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        "POST /kv/set HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+         Content-Length: {length}\r\n\r\n"
     ));
     assert_eq!(http.answer("POST").status, 100);
     http.send(body);

@@ -1,5 +1,5 @@
-//! RESP as clients use it: the string, bitmap, key and expiry commands on two cores with keys spread
-//! over both, pipelines in order, both protocol versions, and cluster-aware clients.
+//! RESP as clients use it: the string, bitmap, key and expiry commands on two cores with keys
+//! spread over both, pipelines in order, both protocol versions, and cluster-aware clients.
 
 mod support;
 
