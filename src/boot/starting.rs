@@ -1,5 +1,6 @@
-//! The HTTP port while data is being recovered: it answers 503, so that whoever waits for the server
-//! can tell "starting" from "down". It never reads a body, and serves one connection at a time.
+//! The HTTP port while data is being recovered: it answers 503, so that whoever waits for the
+//! server can tell "starting" from "down". It never reads a body, and serves one connection at a
+//! time.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

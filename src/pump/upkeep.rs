@@ -19,8 +19,9 @@ const BUSY_TICK_NS: u64 = 1_000_000;
 const TTL_SAMPLES: usize = 16;
 
 /// The answer to a request that did not arrive in time.
-const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
-    Content-Length: 42\r\nConnection: close\r\n\r\n{\"error\":\"Operation timed out\",\"code\":408}";
+const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+    Content-Type: application/json\r\nContent-Length: 42\r\nConnection: close\r\n\r\n\
+    {\"error\":\"Operation timed out\",\"code\":408}";
 
 /// What the main thread tells a core.
 #[derive(Debug)]
