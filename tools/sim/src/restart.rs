@@ -73,7 +73,7 @@ pub(crate) fn access_mode(mix: &Mix) -> AccessMode {
 pub(crate) fn settings(mix: &Mix, epoch: Epoch, empty_bytes: usize, room: usize) -> EngineSettings {
     // Half of the time a few keys are the limit, else bytes.
     let (policy, limit_bytes, limit_keys) = match mix.regime {
-        Regime::Evicting(policy) if room % 2 == 0 => (policy, 0, 1 + room % 7),
+        Regime::Evicting(policy) if room.is_multiple_of(2) => (policy, 0, 1 + room % 7),
         Regime::Evicting(policy) => (policy, empty_bytes + room, 0),
         Regime::Lasting | Regime::Flushing => (EvictionPolicy::NoEviction, 0, 0),
     };
