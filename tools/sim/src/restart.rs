@@ -71,17 +71,14 @@ pub(crate) fn access_mode(mix: &Mix) -> AccessMode {
 
 /// Settings of one of `cores` engines. Where keys are evicted the limit leaves room for a handful.
 pub(crate) fn settings(mix: &Mix, epoch: Epoch, empty_bytes: usize, room: usize) -> EngineSettings {
-    let (policy, limit_bytes) = match mix.regime {
-        Regime::Evicting(policy) => (policy, empty_bytes + room),
-        Regime::Lasting | Regime::Flushing => (EvictionPolicy::NoEviction, 0),
+    // Half of the time a few keys are the limit, else bytes.
+    let (policy, limit_bytes, limit_keys) = match mix.regime {
+        Regime::Evicting(policy) if room.is_multiple_of(2) => (policy, 0, 1 + room % 7),
+        Regime::Evicting(policy) => (policy, empty_bytes + room, 0),
+        Regime::Lasting | Regime::Flushing => (EvictionPolicy::NoEviction, 0, 0),
     };
-    let memory = MemorySettings {
-        limit_bytes,
-        limit_keys: 0,
-        policy,
-        sample_size: 5,
-        mode: access_mode(mix),
-    };
+    let memory =
+        MemorySettings { limit_bytes, limit_keys, policy, sample_size: 5, mode: access_mode(mix) };
     EngineSettings { epoch, acknowledge: mix.acknowledge, memory }
 }
 

@@ -89,7 +89,11 @@ fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
 fn check_member(package: &Value, findings: &mut Findings) {
     let name = text(package, "name");
     let manifest = Path::new(text(package, "manifest_path"));
-    let readme = std::fs::read_to_string(manifest.with_file_name("README.md")).ok();
+    // The root package explains itself beside its sources.
+    let places = ["README.md", "src/README.md"].map(|place| manifest.with_file_name(place));
+    let texts: Vec<String> =
+        places.iter().filter_map(|place| std::fs::read_to_string(place).ok()).collect();
+    let readme = (!texts.is_empty()).then(|| texts.concat());
     let ours = OURS_ALLOWED.iter().find(|(ours, _)| *ours == name);
     for dependency in list(package, "dependencies") {
         let used = text(dependency, "name");
