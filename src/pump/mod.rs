@@ -295,7 +295,7 @@ impl Core {
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
-        let client = Client::new(number, peer, local, kind, self.outlet.now.unix_ms);
+        let client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
         self.outlet.connections.insert(conn, Connection::new(client, decoder));
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         metrics.connections_received.add(1);

@@ -36,6 +36,8 @@ pub enum ReplyMode {
 pub struct Client {
     /// Number, unique in the life of the process.
     pub id: u64,
+    /// The core that serves it.
+    pub core: CoreId,
     /// Name given by the client; empty without.
     pub name: String,
     /// Name of the client library; empty when unknown.
@@ -86,6 +88,7 @@ impl Client {
     /// A connection that was just accepted.
     pub fn new(
         id: u64,
+        core: CoreId,
         peer: SocketAddr,
         local: SocketAddr,
         listener: Listener,
@@ -93,6 +96,7 @@ impl Client {
     ) -> Self {
         Self {
             id,
+            core,
             name: String::new(),
             lib_name: String::new(),
             lib_ver: String::new(),
@@ -166,6 +170,7 @@ impl Client {
         add(format_args!(" cmd={} user=default redir=-1", self.last_command_name()));
         add(format_args!(" resp={} lib-name={}", self.protocol.number(), self.lib_name));
         add(format_args!(" lib-ver={} tot-cmds={}", self.lib_ver, self.commands));
+        add(format_args!(" core={}", self.core.index()));
         line
     }
 

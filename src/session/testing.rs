@@ -72,7 +72,14 @@ impl Server {
         let client = |nth: u64| {
             let peer = address(&format!("127.0.0.1:{}", 5000 + nth));
             let id = client_id(nth, core, cores);
-            Client::new(id, peer, address("127.0.0.1:6379"), Listener::Resp, NOW.unix_ms - 5000)
+            Client::new(
+                id,
+                core,
+                peer,
+                address("127.0.0.1:6379"),
+                Listener::Resp,
+                NOW.unix_ms - 5000,
+            )
         };
         Self {
             client: client(1),

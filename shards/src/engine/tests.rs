@@ -39,7 +39,6 @@ impl Pair {
         let memory = MemorySettings {
             limit_keys: 0,
             limit_bytes: 0,
-            limit_keys: 0,
             policy: EvictionPolicy::NoEviction,
             sample_size: 5,
             mode: AccessMode::Recency,
