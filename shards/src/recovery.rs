@@ -15,124 +15,16 @@
 //! says where each epoch began; batches of an earlier epoch beyond that point are dead.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use smallvec::SmallVec;
 
+pub use crate::history::{EpochStart, History, HistoryError, Released};
+
 use crate::batch::{Batch, BatchError, PartSpec};
-use crate::id::{Epoch, ShardId};
+use crate::id::ShardId;
 use crate::limits::{PREFETCH_MAX, SHARDS};
-use crate::seq::{Seq, ShardSeqs};
+use crate::seq::Seq;
 use crate::shard::{Shard, ShardTable};
-
-/// Where an epoch began: the last Seq of each shard that it took over.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EpochStart {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// What it continued from.
-    pub seqs: ShardSeqs,
-}
-
-/// What a data directory remembers beside its logs.
-///
-/// Bytes, little endian: format u32 (1), epoch u32, number of starts u32, then per start its epoch
-/// u32 and the 64 Seqs as u64 each. The store around them is checksummed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct History {
-    /// The epoch in force.
-    pub epoch: Epoch,
-    /// Where epochs began that cut something off, oldest first.
-    pub starts: Vec<EpochStart>,
-}
-
-const HISTORY_FORMAT: u32 = 1;
-const HISTORY_HEADER_BYTES: usize = 12;
-const START_BYTES: usize = 4 + SHARDS * 8;
-
-/// Why bytes are not a history.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HistoryError {
-    /// Written in a format that this version does not know.
-    Format {
-        /// The newest format this version knows.
-        expected: u32,
-        /// The format found.
-        found: u32,
-    },
-    /// Too short, too long, or a Seq beyond 48 bits.
-    Malformed,
-}
-
-impl fmt::Display for HistoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Format { expected, found } => {
-                write!(f, "epoch history has format {found}, this version reads {expected}")
-            }
-            Self::Malformed => f.write_str("epoch history is malformed"),
-        }
-    }
-}
-
-impl std::error::Error for HistoryError {}
-
-impl History {
-    /// The history of a data directory that was never used.
-    pub fn empty() -> Self {
-        Self { epoch: Epoch(0), starts: Vec::new() }
-    }
-
-    /// The bytes to be stored.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HISTORY_HEADER_BYTES + self.starts.len() * START_BYTES);
-        out.extend_from_slice(&HISTORY_FORMAT.to_le_bytes());
-        out.extend_from_slice(&self.epoch.0.to_le_bytes());
-        out.extend_from_slice(&(self.starts.len() as u32).to_le_bytes());
-        for start in &self.starts {
-            out.extend_from_slice(&start.epoch.0.to_le_bytes());
-            for shard in ShardId::all() {
-                out.extend_from_slice(&start.seqs.get(shard).get().to_le_bytes());
-            }
-        }
-        out
-    }
-
-    /// Reads what [`History::encode`] wrote.
-    ///
-    /// # Errors
-    /// The bytes are of another format, or not a history at all.
-    pub fn decode(bytes: &[u8]) -> Result<Self, HistoryError> {
-        let (header, rest) =
-            bytes.split_first_chunk::<HISTORY_HEADER_BYTES>().ok_or(HistoryError::Malformed)?;
-        let word = |at: usize| {
-            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
-        if word(0) != HISTORY_FORMAT {
-            return Err(HistoryError::Format { expected: HISTORY_FORMAT, found: word(0) });
-        }
-        let (starts, tail) = rest.as_chunks::<START_BYTES>();
-        if starts.len() != word(8) as usize || !tail.is_empty() {
-            return Err(HistoryError::Malformed);
-        }
-        let starts = starts.iter().map(read_start).collect::<Option<Vec<_>>>();
-        Ok(Self { epoch: Epoch(word(4)), starts: starts.ok_or(HistoryError::Malformed)? })
-    }
-}
-
-fn read_start(bytes: &[u8; START_BYTES]) -> Option<EpochStart> {
-    let (epoch, seqs) = bytes.split_first_chunk::<4>()?;
-    let mut start =
-        EpochStart { epoch: Epoch(u32::from_le_bytes(*epoch)), seqs: ShardSeqs::zero() };
-    for (shard, seq) in ShardId::all().zip(seqs.as_chunks::<8>().0) {
-        let number = u64::from_le_bytes(*seq);
-        if number > Seq::MAX.get() {
-            return None;
-        }
-        start.seqs.set(shard, Seq::new(number));
-    }
-    Some(start)
-}
 
 /// What was left over, and so cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -358,6 +250,7 @@ fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
 mod tests {
     use super::*;
     use crate::batch::{PartSpec, Record, push_record, seal};
+    use crate::id::Epoch;
     use crate::shard::evict::AccessMode;
 
     /// A batch that puts a key into each of these shards, at these Seqs.
@@ -410,22 +303,5 @@ mod tests {
         let (seqs, cut) = recover(&[left, right]);
         assert_eq!(seqs, [2, 2, 1, 0]);
         assert_eq!(cut, Cut { batches: 1, shards: 0b1000 });
-    }
-
-    #[test]
-    fn a_history_survives_being_stored() {
-        let mut seqs = ShardSeqs::zero();
-        seqs.set(ShardId::new(63), Seq::MAX);
-        let start = EpochStart { epoch: Epoch(3), seqs };
-        let history = History { epoch: Epoch(9), starts: vec![start] };
-        let bytes = history.encode();
-        assert_eq!(History::decode(&bytes), Ok(history));
-        for end in 0..bytes.len() {
-            assert!(History::decode(&bytes[..end]).is_err());
-        }
-        let mut newer = bytes;
-        newer[0] = 2;
-        let expected = HistoryError::Format { expected: 1, found: 2 };
-        assert_eq!(History::decode(&newer), Err(expected));
     }
 }

@@ -109,7 +109,7 @@ impl<'a> Record<'a> {
     }
 }
 
-fn put_varint(out: &mut Vec<u8>, mut number: usize) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -118,7 +118,7 @@ fn put_varint(out: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Takes a varint off the front; nothing when it is cut off or longer than five bytes.
-fn take_varint(input: &mut &[u8]) -> Option<usize> {
+pub(crate) fn take_varint(input: &mut &[u8]) -> Option<usize> {
     let mut number = 0usize;
     for shift in 0..5 {
         let (byte, rest) = input.split_first()?;

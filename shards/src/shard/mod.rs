@@ -6,6 +6,7 @@
 pub(crate) mod entry;
 pub mod evict;
 mod index;
+mod load;
 pub mod plan;
 mod slab;
 
