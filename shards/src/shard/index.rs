@@ -82,23 +82,27 @@ impl Index {
     }
 
     /// Bytes taken from the allocator.
+    #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
         self.segments.len() * size_of::<[Bucket; BUCKETS]>()
             + self.segments.capacity() * size_of::<Segment>()
             + self.directory.capacity() * size_of::<u32>()
     }
 
+    #[inline]
     fn segment_of(&self, hash: u64) -> u32 {
         // Two shifts, because a shift by 64 is not a shift.
         self.directory[(hash >> 1 >> (63 - self.depth)) as usize]
     }
 
     /// Asks for the cache line that a lookup of `hash` will read first.
+    #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         prefetch(&self.segments[self.segment_of(hash) as usize].buckets[home_of(hash)].tags);
     }
 
     /// The first entry in its home bucket that has the tag of `hash`: nearly always the one.
+    #[inline]
     pub(crate) fn likely(&self, hash: u64) -> Option<Handle> {
         let bucket = &self.segments[self.segment_of(hash) as usize].buckets[home_of(hash)];
         let slot = matches(bucket, tag_of(hash)).next()?;
@@ -106,6 +110,7 @@ impl Index {
     }
 
     /// The slot among those with the tag of `hash` for whose handle `is_it` says yes.
+    #[inline]
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(Handle) -> bool) -> Option<Slot> {
         let segment = self.segment_of(hash);
         let buckets = &self.segments[segment as usize].buckets;
@@ -127,6 +132,7 @@ impl Index {
     }
 
     /// The handle in a slot.
+    #[inline]
     pub(crate) fn handle(&self, at: Slot) -> Handle {
         let bucket = &self.segments[at.segment as usize].buckets[usize::from(at.bucket)];
         Handle(bucket.handles[usize::from(at.slot)])
@@ -146,6 +152,9 @@ impl Index {
         let bit = 1 << at.slot;
         let bucket = self.bucket_mut(at);
         let was = bucket.volatile & bit != 0;
+        if was == volatile {
+            return;
+        }
         if volatile {
             bucket.volatile |= bit;
         } else {
