@@ -125,6 +125,11 @@ impl Layout {
         &bytes[self.key_at..self.key_at + self.key_bytes]
     }
 
+    /// Bytes of the entry.
+    pub(crate) fn bytes(&self) -> usize {
+        self.value_at() + self.value_bytes
+    }
+
     fn value_at(&self) -> usize {
         self.key_at + self.key_bytes
     }

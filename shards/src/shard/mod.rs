@@ -49,7 +49,8 @@ pub struct Shard {
 pub struct Entry<'s> {
     bytes: &'s [u8],
     layout: Layout,
-    memory_bytes: usize,
+    slab: &'s Slab,
+    handle: Handle,
 }
 
 impl<'s> Entry<'s> {
@@ -90,7 +91,7 @@ impl<'s> Entry<'s> {
 
     /// Bytes of memory it takes, its share of the index left out.
     pub fn memory_bytes(&self) -> usize {
-        self.memory_bytes
+        self.slab.cell_bytes(self.handle)
     }
 }
 
@@ -242,8 +243,7 @@ impl Shard {
     #[inline]
     fn entry(&self, handle: Handle) -> Entry<'_> {
         let bytes = self.slab.bytes(handle);
-        let memory_bytes = self.slab.cell_bytes(handle);
-        Entry { bytes, layout: Layout::read(bytes), memory_bytes }
+        Entry { bytes, layout: Layout::read(bytes), slab: &self.slab, handle }
     }
 
     /// The entry of a key, also when it has expired.
@@ -404,7 +404,8 @@ impl Shard {
             return;
         };
         let old = self.index.handle(slot);
-        if self.slab.fits(old, parts.bytes()) {
+        let old_bytes = Layout::read(self.slab.bytes(old)).bytes();
+        if self.slab.fits(old, old_bytes, parts.bytes()) {
             parts.write(self.slab.bytes_mut(old));
         } else {
             let new = self.store(parts);

@@ -104,14 +104,16 @@ impl Slab {
         }
     }
 
-    /// Whether `bytes` would be stored in a cell of the same size as the one `handle` names.
+    /// Whether an entry of `bytes` bytes may take the cell that `handle` names, where one of
+    /// `old_bytes` bytes stands. It asks no page for its class: that is a cache miss of its own, and
+    /// the size of what stands in a cell says the same.
     #[inline]
-    pub(crate) fn fits(&self, handle: Handle, bytes: usize) -> bool {
-        if handle.0 & LARGE == 0 {
-            bytes <= CELL_BYTES_MAX && class_of(bytes) * GRANULE_BYTES == self.cell_bytes(handle)
-        } else {
-            false
+    pub(crate) fn fits(&self, handle: Handle, old_bytes: usize, bytes: usize) -> bool {
+        if handle.0 & LARGE != 0 || bytes > CELL_BYTES_MAX {
+            return false;
         }
+        debug_assert_eq!(class_of(old_bytes) * GRANULE_BYTES, self.cell_bytes(handle));
+        class_of(old_bytes) == class_of(bytes)
     }
 
     /// Memory for `bytes` bytes, content unspecified for cells and zero-length for large ones.
