@@ -63,6 +63,10 @@ pub fn crc16(bytes: &[u8]) -> u16 {
 /// The part of the key that decides its slot.
 #[inline]
 fn hash_tag(key: &[u8]) -> &[u8] {
+    // Searches for a byte go eight at a time, positions one by one.
+    if !key.contains(&b'{') {
+        return key;
+    }
     let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };
     let inner = &key[open + 1..];
     match inner.iter().position(|byte| *byte == b'}') {

@@ -105,7 +105,7 @@ impl Slab {
     }
 
     /// Whether an entry of `bytes` bytes may take the cell that `handle` names, where one of
-    /// `old_bytes` bytes stands. It asks no page for its class: that is a cache miss of its own, and
+    /// `old_bytes` bytes stands. It asks no page for its class, which is a cache miss of its own:
     /// the size of what stands in a cell says the same.
     #[inline]
     pub(crate) fn fits(&self, handle: Handle, old_bytes: usize, bytes: usize) -> bool {
