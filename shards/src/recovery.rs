@@ -16,8 +16,8 @@
 
 mod merge;
 
-pub use crate::history::{EpochStart, History, HistoryError, Released};
-pub use merge::{Hand, Pool, Stop};
+pub use crate::history::{EpochStart, History, HistoryError, LogFront, Released};
+pub use merge::{Hand, Moved, Pool, Stop};
 
 use crate::batch::BatchError;
 use crate::shard::Shard;
@@ -59,7 +59,7 @@ pub struct Recovery {
 impl Recovery {
     /// Starts from `shards` (all 64, empty or loaded), with `logs` logs to come.
     pub fn new(shards: Vec<Box<Shard>>, history: Vec<EpochStart>, logs: usize) -> Self {
-        let pool = Pool::new(shards, history);
+        let pool = Pool::new(shards, history.into());
         let logs = (0..logs).map(|_| Log::default()).collect();
         Self { hand: pool.hand(), pool, logs }
     }
@@ -114,7 +114,7 @@ impl Recovery {
                 }
             }
         };
-        pool.take_back(hand);
+        let _moved = pool.take_back(hand);
         drained
     }
 

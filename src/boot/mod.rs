@@ -3,11 +3,12 @@
 //! client sees a half-recovered server; until then the HTTP port answers 503.
 
 mod cores;
-mod recover;
+pub mod recover;
 mod settings;
 mod starting;
 mod supervise;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -32,6 +33,7 @@ use crate::protocol::http::route::HttpOptions;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use cores::Seeds;
+use recover::{Progress, Recovered};
 use starting::Starting;
 
 /// Serves until told to stop.
@@ -61,9 +63,7 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let placement = place(config)?;
     let settings = Settings::from_config(config);
     let address = config.http_addr().map_err(start("resolve server.host"))?;
-    let starting = Starting::answer(address)?;
-    let recovered = recover::run(config, settings.access_mode(), &notifier)?;
-    drop(starting);
+    let recovered = recover(config, settings.access_mode(), address, &notifier)?;
     let listeners = cores::bind(config, placement.cpus.len())?;
     let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len()));
     let plans = plans(&placement);
@@ -137,6 +137,23 @@ fn plans(placement: &Placement) -> Vec<CorePlan> {
     placement.cpus.iter().enumerate().map(plan).collect()
 }
 
+/// Recovers, and answers on the HTTP port meanwhile.
+fn recover(
+    config: &Config,
+    mode: AccessMode,
+    address: SocketAddr,
+    notifier: &Notifier,
+) -> Result<Recovered, Fatal> {
+    let progress = Arc::new(Progress::new());
+    let _starting = Starting::answer(address, Arc::clone(&progress))?;
+    if !config.persistence.enabled {
+        return Ok(Recovered::nothing(mode));
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = recover::Options::from_config(config, mode, cpus);
+    recover::run(&options, &progress, Some(notifier))
+}
+
 fn facts(loaded: &Loaded, listeners: &cores::Bound, cores: usize) -> Shared {
     let config = &loaded.config;
     let file = loaded.file.as_ref().map(|file| {
@@ -170,12 +187,4 @@ fn facts(loaded: &Loaded, listeners: &cores::Bound, cores: usize) -> Shared {
         drained: AtomicUsize::new(0),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }
-}
-
-/// Every shard, empty.
-fn empty_shards(mode: AccessMode) -> Vec<Box<synap_shards::shard::Shard>> {
-    let seed = clock::entropy();
-    synap_shards::id::ShardId::all()
-        .map(|id| Box::new(synap_shards::shard::Shard::new(id, seed, mode)))
-        .collect()
 }

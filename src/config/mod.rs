@@ -157,6 +157,20 @@ pub struct Persistence {
     pub enabled: bool,
     /// The log.
     pub wal: Wal,
+    /// How the data is read at a start.
+    pub recovery: Recovery,
+}
+
+/// Section `persistence.recovery`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// Compare the checksums of all that is read, not only of the end of each log. Default true.
+    pub verify_checksums: bool,
+    /// Start without what is damaged, and what follows it in the same shards. Default false.
+    pub skip_corrupted: bool,
+    /// After damage was skipped: write down what was recovered, and put the damaged logs away.
+    /// Default false.
+    pub repair_mode: bool,
 }
 
 /// Section `persistence.wal`.

@@ -7,7 +7,7 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Resp3, Rest, Server, Wal,
+    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Server, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -151,7 +151,12 @@ impl<'a> Reader<'a> {
     fn persistence(&self, data_dir: &Path) -> Persistence {
         let enabled = self.flag("persistence.enabled");
         let logged = self.flag("persistence.wal.enabled");
-        Persistence { enabled: enabled && logged, wal: self.wal(data_dir) }
+        let recovery = Recovery {
+            verify_checksums: self.flag("persistence.recovery.verify_checksums"),
+            skip_corrupted: self.flag("persistence.recovery.skip_corrupted"),
+            repair_mode: self.flag("persistence.recovery.repair_mode"),
+        };
+        Persistence { enabled: enabled && logged, wal: self.wal(data_dir), recovery }
     }
 
     fn wal(&self, data_dir: &Path) -> Wal {

@@ -34,6 +34,17 @@ pub enum Stop {
     Wants(u64),
 }
 
+/// What [`Pool::take_back`] found to have moved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moved {
+    /// No batch was applied.
+    Nothing,
+    /// The hand had applied some.
+    Hand,
+    /// Some that had been set aside were applied, by the hand's doing.
+    Aside,
+}
+
 /// The shards that nobody works on, and what was set aside.
 #[derive(Debug)]
 pub struct Pool {
@@ -59,14 +70,14 @@ fn bit(shard: ShardId) -> u64 {
 
 impl Pool {
     /// A pool of `shards`: all of them, empty or loaded.
-    pub fn new(shards: Vec<Box<Shard>>, history: Vec<EpochStart>) -> Self {
+    pub fn new(shards: Vec<Box<Shard>>, history: Arc<[EpochStart]>) -> Self {
         let mut table: ShardTable = std::array::from_fn(|_| None);
         for shard in shards {
             let at = shard.id().index();
             table[at] = Some(shard);
         }
         assert!(table.iter().all(Option::is_some), "recovery starts from all {SHARDS} shards");
-        Self { shards: table, history: history.into(), aside: Aside::new(), applied: 0, dead: 0 }
+        Self { shards: table, history, aside: Aside::new(), applied: 0, dead: 0 }
     }
 
     /// A hand that holds nothing yet.
@@ -88,7 +99,7 @@ impl Pool {
     }
 
     /// Takes everything that a hand holds, and applies what was set aside and is next by that.
-    pub fn take_back(&mut self, hand: &mut Hand) {
+    pub fn take_back(&mut self, hand: &mut Hand) -> Moved {
         let mut returned = Vec::new();
         for (home, held) in self.shards.iter_mut().zip(&mut hand.shards) {
             if let Some(shard) = held.take() {
@@ -96,10 +107,17 @@ impl Pool {
                 *home = Some(shard);
             }
         }
-        self.applied += std::mem::take(&mut hand.applied);
+        let by_hand = std::mem::take(&mut hand.applied);
+        self.applied += by_hand;
         self.dead += std::mem::take(&mut hand.dead);
+        let before = self.applied;
         if !self.aside.is_empty() {
             self.apply_aside(returned);
+        }
+        match (self.applied > before, by_hand > 0) {
+            (true, _) => Moved::Aside,
+            (false, true) => Moved::Hand,
+            (false, false) => Moved::Nothing,
         }
     }
 
@@ -152,6 +170,11 @@ impl Pool {
             seqs.set(shard.id(), shard.seq());
         }
         seqs
+    }
+
+    /// Keys in all shards. Every hand is empty.
+    pub fn key_count(&self) -> usize {
+        self.shards.iter().flatten().map(|shard| shard.key_count()).sum()
     }
 
     /// Batches applied so far, by hands that were taken back.
