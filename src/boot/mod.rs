@@ -3,11 +3,12 @@
 //! client sees a half-recovered server; until then the HTTP port answers 503.
 
 mod cores;
-mod recover;
+pub mod recover;
 mod settings;
 mod starting;
 mod supervise;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -34,6 +35,7 @@ use crate::shared::Shared;
 use crate::snapshot::coordinator::{Coordinator, Options};
 use crate::snapshot::{Input, Snapshots};
 use cores::Seeds;
+use recover::{Progress, Recovered};
 use starting::Starting;
 
 /// Serves until told to stop.
@@ -63,12 +65,10 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let placement = place(config)?;
     let settings = Settings::from_config(config);
     let address = config.http_addr().map_err(start("resolve server.host"))?;
-    let starting = Starting::answer(address)?;
-    let recovered = recover::run(config, settings.access_mode(), &notifier)?;
-    drop(starting);
+    let recovered = recover(config, settings.access_mode(), address, &notifier)?;
     let listeners = cores::bind(config, placement.cpus.len())?;
     let (answers, inbox) = mpsc::channel();
-    let options = Options::from_config(config, recovered.epoch);
+    let options = Options::from_config(config, recovered.history.epoch);
     let asks = options.is_some().then(|| answers.clone());
     let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), asks));
     let plans = plans(&placement);
@@ -154,6 +154,23 @@ fn plans(placement: &Placement) -> Vec<CorePlan> {
     placement.cpus.iter().enumerate().map(plan).collect()
 }
 
+/// Recovers, and answers on the HTTP port meanwhile.
+fn recover(
+    config: &Config,
+    mode: AccessMode,
+    address: SocketAddr,
+    notifier: &Notifier,
+) -> Result<Recovered, Fatal> {
+    let progress = Arc::new(Progress::new());
+    let _starting = Starting::answer(address, Arc::clone(&progress))?;
+    if !config.persistence.enabled {
+        return Ok(Recovered::nothing(mode));
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = recover::Options::from_config(config, mode, cpus);
+    recover::run(&options, &progress, Some(notifier))
+}
+
 fn facts(
     loaded: &Loaded,
     listeners: &cores::Bound,
@@ -194,12 +211,4 @@ fn facts(
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }
-}
-
-/// Every shard, empty.
-fn empty_shards(mode: AccessMode) -> Vec<Box<synap_shards::shard::Shard>> {
-    let seed = clock::entropy();
-    synap_shards::id::ShardId::all()
-        .map(|id| Box::new(synap_shards::shard::Shard::new(id, seed, mode)))
-        .collect()
 }

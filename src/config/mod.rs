@@ -159,6 +159,8 @@ pub struct Persistence {
     pub wal: Wal,
     /// Images of the data that stand in for the log.
     pub snapshot: Snapshot,
+    /// How the data is read at a start.
+    pub recovery: Recovery,
 }
 
 /// Section `persistence.snapshot`.
@@ -182,6 +184,18 @@ pub struct Snapshot {
     pub compression_level: u8,
     /// Whether they are taken without being asked for. Default true.
     pub auto_snapshot: bool,
+}
+
+/// Section `persistence.recovery`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// Compare the checksums of all that is read, not only of the end of each log. Default true.
+    pub verify_checksums: bool,
+    /// Start without what is damaged, and what follows it in the same shards. Default false.
+    pub skip_corrupted: bool,
+    /// After damage was skipped: write down what was recovered, and put the damaged logs away.
+    /// Default false.
+    pub repair_mode: bool,
 }
 
 /// Section `persistence.wal`.

@@ -7,7 +7,8 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Resp3, Rest, Server, Snapshot, SnapshotCodec, Wal,
+    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Server, Snapshot,
+    SnapshotCodec, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -152,7 +153,12 @@ impl<'a> Reader<'a> {
         let enabled = self.flag("persistence.enabled");
         let logged = self.flag("persistence.wal.enabled");
         let (wal, snapshot) = (self.wal(data_dir), self.snapshot(data_dir));
-        Persistence { enabled: enabled && logged, wal, snapshot }
+        let recovery = Recovery {
+            verify_checksums: self.flag("persistence.recovery.verify_checksums"),
+            skip_corrupted: self.flag("persistence.recovery.skip_corrupted"),
+            repair_mode: self.flag("persistence.recovery.repair_mode"),
+        };
+        Persistence { enabled: enabled && logged, wal, snapshot, recovery }
     }
 
     fn snapshot(&self, data_dir: &Path) -> Snapshot {

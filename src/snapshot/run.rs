@@ -13,7 +13,7 @@ use synap_io::snapshot::{
 use synap_io::wal::{self, WalError, manifest};
 use synap_shards::id::CoreId;
 use synap_shards::limits::SHARDS;
-use synap_shards::recovery::{History, HistoryError, Released};
+use synap_shards::recovery::{History, HistoryError, LogFront, Released};
 
 use super::coordinator::Coordinator;
 use super::job::{Job, Plan};
@@ -142,7 +142,7 @@ impl Coordinator {
             part.publish(name)?;
         }
         let path = index.store(&plan.directory)?;
-        self.note_released(&index)?;
+        self.note_released(&index, &told.begun)?;
         let bytes = index.file_bytes() + std::fs::metadata(&path).map_or(0, |meta| meta.len());
         Ok((Taken { name, path, bytes, entries: index.entries() }, told.begun))
     }
@@ -202,11 +202,17 @@ impl Coordinator {
     }
 
     /// The manifest says what is released before anything is.
-    fn note_released(&self, index: &Index) -> Result<(), Failure> {
+    fn note_released(&self, index: &Index, begun: &BTreeMap<usize, u64>) -> Result<(), Failure> {
         let stored = manifest::load(&self.options.data).map_err(Failure::Manifest)?;
         let stored = stored.ok_or(Failure::NoManifest)?;
         let mut history = History::decode(&stored.payload).map_err(Failure::History)?;
         history.released = Released { seqs: index.starts(), snapshot: index.name().to_string() };
+        // Logs of cores that are no more are not needed any more.
+        let front = |(core, segment): (&usize, &u64)| {
+            let core = u16::try_from(*core).expect("fewer than 65536 cores");
+            LogFront { core, segment: *segment }
+        };
+        history.logs = begun.iter().map(front).collect();
         manifest::store(&self.options.data, &history.encode()).map_err(Failure::Manifest)?;
         Ok(())
     }

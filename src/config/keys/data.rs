@@ -153,25 +153,24 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "persistence.recovery.verify_checksums",
         Kind::Bool,
-        "Check every checksum when reading the log back.",
+        "Check every checksum when reading logs back. Off checks only the last file of each log, \
+         where they tell where it ends; damage elsewhere then goes unnoticed.",
     )
-    .or("true")
-    .dormant(),
+    .or("true"),
     Key::new(
         "persistence.recovery.skip_corrupted",
         Kind::Bool,
-        "Start although the middle of a log is damaged, without what lies behind the damage. A \
-         torn tail is always cut.",
+        "Start although the middle of a log is damaged, without what is damaged and what follows \
+         it in the same shards. A torn tail is always cut.",
     )
-    .or("false")
-    .dormant(),
+    .or("false"),
     Key::new(
         "persistence.recovery.repair_mode",
         Kind::Bool,
-        "Rewrite damaged logs when skipping damage.",
+        "After damage was skipped, write a snapshot of what was recovered and put the damaged \
+         logs away, so that the next start finds a sound directory.",
     )
-    .or("false")
-    .dormant(),
+    .or("false"),
     Key::new("compression.enabled", Kind::Bool, "Compress large values.")
         .or("false")
         .alias(&[same("kv_store.compression.enabled")])
