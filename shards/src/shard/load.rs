@@ -17,12 +17,12 @@ impl Shard {
     /// stamp; whether it was taken.
     pub fn load(&mut self, image: &ImageEntry<'_>) -> bool {
         let ImageEntry { key, value, stamp, access, deadline_ms } = *image;
-        let slot = self.find(key);
-        let held = slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
+        let found = self.look_up(key);
+        let held = found.slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
         if held.is_some_and(|held| held >= stamp) {
             return false;
         }
-        self.put(slot, &Parts { stamp, access, deadline_ms, key, value });
+        self.put(found, &Parts { stamp, access, deadline_ms, key, value });
         debug_assert!(self.get(key).is_some_and(|entry| entry.stamp() == stamp));
         true
     }

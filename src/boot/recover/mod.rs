@@ -65,7 +65,7 @@ impl Options {
         Self {
             data: config.data_dir.clone(),
             logs: config.persistence.wal.path.clone(),
-            snapshots: config.data_dir.join("snapshots"),
+            snapshots: config.persistence.snapshot.directory.clone(),
             mode,
             workers: cpus.clamp(1, WORKERS_MAX),
             read: ReadOptions {
@@ -141,7 +141,6 @@ pub fn run(
         history.starts.push(EpochStart { epoch: history.epoch, seqs: merged.pool.seqs() });
     }
     history.logs = merged.fronts;
-    snapshot::sweep(&options.snapshots)?;
     manifest::store(&options.data, &history.encode())?;
     let (shards, starts) = (merged.pool.into_shards(), merged.starts);
     Ok(Recovered { shards, history, starts, cut, snapshot })
