@@ -152,12 +152,12 @@ impl<'a> Reader<'a> {
     fn persistence(&self, data_dir: &Path) -> Persistence {
         let enabled = self.flag("persistence.enabled");
         let logged = self.flag("persistence.wal.enabled");
+        let (wal, snapshot) = (self.wal(data_dir), self.snapshot(data_dir));
         let recovery = Recovery {
             verify_checksums: self.flag("persistence.recovery.verify_checksums"),
             skip_corrupted: self.flag("persistence.recovery.skip_corrupted"),
             repair_mode: self.flag("persistence.recovery.repair_mode"),
         };
-        let (wal, snapshot) = (self.wal(data_dir), self.snapshot(data_dir));
         Persistence { enabled: enabled && logged, wal, snapshot, recovery }
     }
 

@@ -207,6 +207,7 @@ impl Coordinator {
         let stored = stored.ok_or(Failure::NoManifest)?;
         let mut history = History::decode(&stored.payload).map_err(Failure::History)?;
         history.released = Released { seqs: index.starts(), snapshot: index.name().to_string() };
+        // Logs of cores that are no more are not needed any more.
         let front = |(core, segment): (&usize, &u64)| {
             let core = u16::try_from(*core).expect("fewer than 65536 cores");
             LogFront { core, segment: *segment }
