@@ -1,7 +1,7 @@
 //! Filling a shard from its image in a snapshot, before any batch is replayed on top.
 
-use super::Shard;
 use super::entry::{self, Parts};
+use super::{Located, Shard};
 use crate::seq::Seq;
 use crate::snapshot::ImageEntry;
 
@@ -18,7 +18,7 @@ impl Shard {
     pub fn load(&mut self, image: &ImageEntry<'_>) -> bool {
         let ImageEntry { key, value, stamp, access, deadline_ms } = *image;
         let found = self.look_up(key);
-        let held = found.slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
+        let held = found.at.map(|at| entry::stamp(self.slab.bytes(at.handle)));
         if held.is_some_and(|held| held >= stamp) {
             return false;
         }
@@ -41,7 +41,8 @@ impl Shard {
                 && !newer(self, handle)
             {
                 let slot = self.index.find(self.hash_of(handle), |found| found == handle);
-                self.remove(slot.expect("it was just met"), seq);
+                let slot = slot.expect("it was just met");
+                self.remove(Located { slot, handle }, seq);
             }
         }
     }
