@@ -1,7 +1,7 @@
 //! Filling a shard from its image in a snapshot, before any batch is replayed on top.
 
 use super::entry::{self, Parts};
-use super::{Located, Shard};
+use super::{Layout, Located, Shard};
 use crate::seq::Seq;
 use crate::snapshot::ImageEntry;
 
@@ -42,7 +42,8 @@ impl Shard {
             {
                 let slot = self.index.find(self.hash_of(handle), |found| found == handle);
                 let slot = slot.expect("it was just met");
-                self.remove(Located { slot, handle }, seq);
+                let layout = Layout::read(self.slab.bytes(handle));
+                self.remove(Located { slot, handle, layout }, seq);
             }
         }
     }
