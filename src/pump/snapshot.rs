@@ -181,6 +181,9 @@ fn write_entry(block: &mut Block, entry: &Entry<'_>, shard: ShardId, link: &Link
         let (bytes, entries) = block.take();
         link.entries(shard, bytes, entries);
     }
+    if block.count == 0 {
+        block.bytes.reserve(BLOCK_RAW_BYTES);
+    }
     let before = block.bytes.len();
     push_entry(&mut block.bytes, entry);
     block.count += 1;

@@ -191,6 +191,7 @@ impl Coordinator {
                 Err(RecvTimeoutError::Timeout) => {
                     let entries = jobs.iter().map(Job::entries).sum();
                     self.snapshots().facts.entries_done.set(entries);
+                    self.refresh();
                     if logged.elapsed() >= PROGRESS {
                         logged = Instant::now();
                         let keys: u64 = self.shared.metrics.iter().map(|c| c.keys.get()).sum();
