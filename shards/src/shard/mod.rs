@@ -6,6 +6,7 @@
 pub(crate) mod entry;
 pub mod evict;
 mod index;
+mod load;
 pub mod plan;
 mod slab;
 
@@ -327,7 +328,10 @@ impl Shard {
             // whole batch from one that holds its first half.
             for (_, record) in batch.records().filter(|(shard, _)| *shard == id) {
                 if let Some(Located { handle, .. }) = self.find(record.key()) {
-                    entry::set_stamp(self.slab.bytes_mut(handle), seq);
+                    let bytes = self.slab.bytes_mut(handle);
+                    // An image may hold what a later batch made of the key.
+                    let stamp = entry::stamp(bytes).max(seq);
+                    entry::set_stamp(bytes, stamp);
                 }
             }
         }
@@ -342,7 +346,10 @@ impl Shard {
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
         if let Record::Clear = record {
-            self.clear(seq);
+            match origin {
+                Origin::Live => self.clear(seq),
+                Origin::Replay => self.clear_before(seq),
+            }
             return;
         }
         let at = found.at;
@@ -373,7 +380,7 @@ impl Shard {
             }
             Record::Delete { .. } => {
                 let at = at.expect("checked above: this record does not create");
-                self.remove(at, seq);
+                self.remove(at.slot, at.handle, seq);
             }
             Record::Clear => unreachable!("handled above"),
         }
@@ -482,9 +489,9 @@ impl Shard {
         self.put(found, &parts);
     }
 
-    fn remove(&mut self, at: Located, seq: Seq) {
-        self.index.remove(at.slot);
-        self.slab.release(at.handle);
+    fn remove(&mut self, slot: Slot, handle: Handle, seq: Seq) {
+        self.index.remove(slot);
+        self.slab.release(handle);
         self.removed = seq;
     }
 
