@@ -16,6 +16,7 @@ mod checkers;
 mod core;
 mod dice;
 mod disk;
+mod hands;
 mod mesh;
 mod private;
 mod restart;

@@ -3,51 +3,25 @@
 use synap_shards::batch::Batch;
 use synap_shards::engine::event::{EngineSettings, MemorySettings};
 use synap_shards::id::{Epoch, ShardId};
-use synap_shards::recovery::{Cut, EpochStart, Recovery, Wanted};
+use synap_shards::recovery::{Cut, EpochStart};
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 
 use crate::dice::Dice;
+use crate::hands;
 use crate::swarm::{Mix, Regime};
 
-/// Most batches that recovery is fed at once.
-const BATCHES_PER_RUN: usize = 6;
-
-/// Recovers all shards from `logs`, fed in runs of random length.
+/// Recovers all shards from `logs`.
 pub(crate) fn recover<'a>(
     logs: impl Iterator<Item = &'a [u8]>,
     history: &[EpochStart],
     mode: AccessMode,
     dice: &mut Dice,
 ) -> (Vec<Box<Shard>>, Cut) {
-    let mut rest: Vec<&[u8]> = logs.collect();
     let seed = dice.draw();
     let shards = ShardId::all().map(|id| Box::new(Shard::new(id, seed, mode))).collect();
-    let mut recovery = Recovery::new(shards, history.to_vec(), rest.len());
-    loop {
-        match recovery.advance().expect("what crashes leave was cut to whole batches") {
-            Wanted::Nothing => break,
-            Wanted::Input(log) if rest[log].is_empty() => recovery.end(log),
-            Wanted::Input(log) => {
-                let bytes = run_bytes(rest[log], dice.between(1, BATCHES_PER_RUN));
-                let (run, after) = rest[log].split_at(bytes);
-                recovery.feed(log, run);
-                rest[log] = after;
-            }
-        }
-    }
-    recovery.finish()
-}
-
-fn run_bytes(log: &[u8], batches: usize) -> usize {
-    let mut rest = log;
-    for _ in 0..batches {
-        if let Ok((_, after)) = Batch::decode(rest) {
-            rest = after;
-        }
-    }
-    log.len() - rest.len()
+    hands::merge(shards, logs, history, dice)
 }
 
 /// Where the next epoch begins, given the shards it takes over.
