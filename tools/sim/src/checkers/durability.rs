@@ -188,8 +188,8 @@ impl Durability {
 
     /// A start looked at every key. It decides what became of requests without a reply.
     pub(crate) fn found(&mut self, finding: Finding<'_>) -> Verdict {
-        let Finding { dump, at, now_ms, may_lose } = finding;
-        let span = Span { asked: at, answered: at, low_ms: now_ms, high_ms: now_ms };
+        let Finding { dump, at, now_ms, high_ms, may_lose } = finding;
+        let span = Span { asked: at, answered: at, low_ms: now_ms, high_ms };
         let keys: Vec<Vec<u8>> = self.registers.keys().cloned().collect();
         let revives = self.sets_back;
         for key in keys {

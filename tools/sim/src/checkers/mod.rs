@@ -33,7 +33,7 @@ pub(crate) type Verdict = Result<(), Violation>;
 pub(crate) struct Span {
     pub(crate) asked: u64,
     pub(crate) answered: u64,
-    /// The least and the greatest reading of the clock in between.
+    /// The least reading of the clock in between, and the greatest until the end.
     pub(crate) low_ms: u64,
     pub(crate) high_ms: u64,
 }
@@ -49,6 +49,8 @@ pub(crate) struct Finding<'a> {
     pub(crate) dump: &'a Dump,
     pub(crate) at: u64,
     pub(crate) now_ms: u64,
+    /// The greatest reading of the clock so far.
+    pub(crate) high_ms: u64,
     /// Whether what was acknowledged may be missing, since acknowledging did not wait for a disk.
     pub(crate) may_lose: bool,
 }
@@ -140,12 +142,12 @@ impl Checkers {
     /// has taken the end of a log.
     pub(crate) fn recovered(&mut self, dump: &Dump, at: u64, clock: &Clock, lost: bool) -> Verdict {
         let may_lose = lost || self.acknowledge == Acknowledge::OnAppend;
-        self.judge(Finding { dump, at, now_ms: clock.now_ms(), may_lose })
+        self.judge(Finding { dump, at, now_ms: clock.now_ms(), high_ms: clock.highest_ms(), may_lose })
     }
 
     /// This is what there is at the end, when everything is answered.
     pub(crate) fn ended(&mut self, dump: &Dump, at: u64, clock: &Clock) -> Verdict {
-        self.judge(Finding { dump, at, now_ms: clock.now_ms(), may_lose: false })
+        self.judge(Finding { dump, at, now_ms: clock.now_ms(), high_ms: clock.highest_ms(), may_lose: false })
     }
 
     fn judge(&mut self, finding: Finding<'_>) -> Verdict {

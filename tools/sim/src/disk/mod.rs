@@ -157,9 +157,17 @@ impl Disk {
         self.damages.push(Damage { name, at, ought: before });
     }
 
-    /// Puts everything back to what it ought to be: somebody had a copy.
-    pub(crate) fn repair(&mut self) {
-        while let Some(damage) = self.damages.pop() {
+    /// Takes the damage of a range for what ought to be there.
+    pub(crate) fn accept(&mut self, name: Name, range: &std::ops::Range<usize>) {
+        self.heal(name, range.start, range.end);
+    }
+
+    /// Puts a file back to what it ought to be: somebody had a copy.
+    pub(crate) fn repair(&mut self, name: Name) {
+        let (mut spoilt, others): (Vec<Damage>, Vec<Damage>) =
+            std::mem::take(&mut self.damages).into_iter().partition(|damage| damage.name == name);
+        self.damages = others;
+        while let Some(damage) = spoilt.pop() {
             if let Some(file) = self.files.get_mut(&damage.name) {
                 let end = damage.at + damage.ought.len();
                 if file.bytes.len() < end {
@@ -284,7 +292,7 @@ mod tests {
         disk.write(FILE, 120, vec![5; 20]);
         disk.sync(FILE);
         assert!(disk.is_damaged(FILE, 100..120) && !disk.is_damaged(FILE, 120..140));
-        disk.repair();
+        disk.repair(FILE);
         let seen = disk.view(FILE).expect("it was written");
         assert_eq!((seen[110], seen[130], seen[150]), (7, 5, 7));
         assert!(!disk.is_damaged(FILE, 0..300));

@@ -5,7 +5,7 @@
 //! expected one was durable. Else a crash cut the last commit short.
 
 use super::format::{GroupHeader, SegmentHeader, group_bytes};
-use super::log::LogStart;
+use super::log::{LogStart, Place};
 use super::{BLOCK, Name};
 
 /// Why a start is refused: the file and offset that are named, and what shows that it is damage.
@@ -22,6 +22,7 @@ pub(crate) struct LogContent {
     /// The payloads of all groups.
     pub(crate) bytes: Vec<u8>,
     pub(crate) start: LogStart,
+    pub(crate) places: Vec<Place>,
     /// Segments that hold nothing of the log.
     pub(crate) unused: Vec<u64>,
     /// The greatest epoch that wrote to it.
@@ -66,7 +67,7 @@ pub(crate) fn read_log(
         begun.push(Begun { header, bytes });
     }
     let epoch = begun.iter().map(|segment| segment.header.epoch).max().unwrap_or(0);
-    let mut content = LogContent { bytes: Vec::new(), start, unused, epoch };
+    let mut content = LogContent { bytes: Vec::new(), start, places: Vec::new(), unused, epoch };
     read_groups(log, &begun, care, &mut content)?;
     Ok(content)
 }
@@ -96,7 +97,9 @@ fn read_groups(
             match valid_group(log, number, &segment.bytes, at) {
                 Some((header, payload)) if header.group == expected => {
                     content.bytes.extend_from_slice(payload);
-                    at += group_bytes(payload.len());
+                    let bytes = group_bytes(payload.len());
+                    content.places.push(Place { group: expected, segment: number, at, bytes });
+                    at += bytes;
                     expected += 1;
                 }
                 _ if end.is_some() && care == Care::Evidence => {

@@ -25,10 +25,12 @@ pub(crate) fn draw(disk: &Disk, dice: &mut Dice) -> Option<Bit> {
     Some(Bit { name, at: dice.between(from, used - 1), mask: 1 << dice.below(8) })
 }
 
-/// Flips a bit on the medium.
+/// Flips a bit on the medium, if the file is there.
 pub(crate) fn flip(disk: &mut Disk, bit: Bit) {
-    let byte = disk.files[&bit.name].bytes[bit.at] ^ bit.mask;
-    disk.spoil(bit.name, bit.at, &[byte]);
+    let byte = disk.files.get(&bit.name).and_then(|file| file.bytes.get(bit.at));
+    if let Some(byte) = byte {
+        disk.spoil(bit.name, bit.at, &[byte ^ bit.mask]);
+    }
 }
 
 /// Flips a bit of what was read.

@@ -1,13 +1,13 @@
-//! The clock: it goes on by itself, leaps ahead, and is set back. Checkers ask between which two
-//! readings something happened.
+//! The clock: it goes on by itself, leaps ahead, and is set back. Checkers ask for the
+//! readings between which something happened.
 
 /// The clock of a run, Unix milliseconds.
 #[derive(Debug)]
 pub(crate) struct Clock {
     now_ms: u64,
     highest_ms: u64,
-    /// Each time that it was set back: the beat, and the readings before and after.
-    setbacks: Vec<(u64, u64, u64)>,
+    /// Each time that it was set back: the beat, and the reading after.
+    setbacks: Vec<(u64, u64)>,
 }
 
 impl Clock {
@@ -32,18 +32,14 @@ impl Clock {
 
     /// It is set back.
     pub(crate) fn set_back(&mut self, beat: u64, milliseconds: u64) {
-        let before = self.now_ms;
         self.now_ms -= milliseconds;
-        self.setbacks.push((beat, before, self.now_ms));
+        self.setbacks.push((beat, self.now_ms));
     }
 
-    /// The least and the greatest reading since a beat at which it read `since_ms`.
-    pub(crate) fn between(&self, since: u64, since_ms: u64) -> (u64, u64) {
-        let (mut low, mut high) = (since_ms.min(self.now_ms), since_ms.max(self.now_ms));
-        for (_, before, after) in self.setbacks.iter().filter(|(beat, ..)| *beat >= since) {
-            (low, high) = (low.min(*after), high.max(*before));
-        }
-        (low, high)
+    /// The least reading since a beat at which it read `since_ms`.
+    pub(crate) fn lowest_since(&self, since: u64, since_ms: u64) -> u64 {
+        let after = self.setbacks.iter().filter(|(beat, _)| *beat >= since).map(|(_, ms)| *ms);
+        after.fold(since_ms.min(self.now_ms), u64::min)
     }
 }
 
@@ -57,8 +53,7 @@ mod tests {
         clock.advance(500);
         clock.set_back(7, 900);
         clock.advance(100);
-        assert_eq!(clock.between(5, 1000), (600, 1500));
-        assert_eq!(clock.between(8, 650), (650, 700));
+        assert_eq!((clock.lowest_since(5, 1000), clock.lowest_since(8, 650)), (600, 650));
         assert_eq!((clock.now_ms(), clock.highest_ms()), (700, 1500));
     }
 }

@@ -6,6 +6,7 @@ use super::World;
 use crate::checkers::replies::Outstanding;
 use crate::checkers::{Dump, Verdict, Violation, replay};
 use crate::coverage::State;
+use crate::disk::Name;
 use crate::faults::{Fault, bit_flip};
 
 /// Beats after which a run that does not come to rest is given up.
@@ -78,7 +79,8 @@ impl World {
             return Ok(());
         }
         // Damage that nobody has met yet is not what is looked for here.
-        self.disk.repair();
+        let names: Vec<Name> = self.disk.files.keys().copied().collect();
+        names.into_iter().for_each(|name| self.disk.repair(name));
         match self.recover(None) {
             Ok(again) => {
                 self.tape.recovered(&again.shards)?;

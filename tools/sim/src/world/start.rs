@@ -19,7 +19,7 @@ use super::end::living;
 use crate::checkers::{Verdict, Violation};
 use crate::core::Core;
 use crate::coverage::State;
-use crate::disk::log::{LogStart, LogWriter};
+use crate::disk::log::{LogStart, LogWriter, Place};
 use crate::disk::manifest;
 use crate::disk::read::{Care, LogContent, Refusal, read_log};
 use crate::disk::{BLOCK, Disk, Name};
@@ -35,8 +35,9 @@ pub(super) struct Recovered {
     cut: Cut,
     history: History,
     sequence: u64,
-    logs: BTreeMap<usize, LogStart>,
-    /// Segments that hold nothing.
+    logs: BTreeMap<usize, (LogStart, Vec<Place>)>,
+    /// Segments that hold nothing, and indexes of snapshots newer than the one that was loaded:
+    /// they are not sound, and must not be taken for it later.
     unused: Vec<Name>,
     loaded: bool,
 }
@@ -59,14 +60,19 @@ impl World {
                 }
             };
             lost |= self.check_groups(&recovered, flip)?;
-            if !self.dies_in(State::Recovering) && self.take_over(&recovered) {
+            let (cut, loaded) = (recovered.cut.batches, recovered.loaded);
+            self.story.tell(|| {
+                let ends: Vec<_> = recovered.logs.iter().map(|(l, (s, _))| (*l, s.last_group)).collect();
+                format!("found groups {ends:?}, cut {cut}, snapshot {loaded}, loss {lost}")
+            });
+            if self.dies_in(State::Recovering) {
+                continue;
+            }
+            self.accept_loss(&recovered, flip);
+            if self.take_over(&recovered) {
                 break recovered;
             }
         };
-        for (log, start) in &recovered.logs {
-            let places = self.durable.entry(*log).or_default();
-            places.retain(|place| place.group <= start.last_group);
-        }
         self.judge(&recovered, lost)?;
         self.coverage.loaded += u64::from(recovered.loaded);
         self.start_cores(recovered);
@@ -126,25 +132,31 @@ impl World {
             }
             contents.insert(log, content);
         }
+        let mut unused = Vec::new();
         let mut history = manifest.history;
         let loaded_one = loaded.is_some();
         let shards = match loaded {
-            Some(Loaded { shards, starts }) => {
+            Some((snapshot, Loaded { shards, starts })) => {
+                let newer = disk.snapshots().into_iter().filter(|newer| *newer > snapshot);
+                unused.extend(newer.map(|newer| Name::Index { snapshot: newer }));
                 // From now on no older snapshot will do: of what this one's tails held, logs may
                 // have lost what was not durable yet.
                 history.released.seqs = starts;
                 shards
             }
-            None => restart::empty_shards(mode, &mut self.dice),
+            None => {
+                let all = disk.snapshots().into_iter();
+                unused.extend(all.map(|snapshot| Name::Index { snapshot }));
+                restart::empty_shards(mode, &mut self.dice)
+            }
         };
         let logs = contents.values().map(|content| content.bytes.as_slice());
         let (shards, cut) = restart::replay(shards, logs, &history.starts, &mut self.dice);
-        let mut unused = Vec::new();
         for (log, content) in &contents {
             let names = content.unused.iter().map(|number| (*log, *number));
             unused.extend(names.map(|(log, number)| Name::Segment { log, number }));
         }
-        let logs = contents.into_iter().map(|(log, content)| (log, content.start)).collect();
+        let logs = contents.into_iter().map(|(log, read)| (log, (read.start, read.places))).collect();
         let sequence = manifest.sequence;
         Ok(Recovered { shards, cut, history, sequence, logs, unused, loaded: loaded_one })
     }
@@ -163,9 +175,7 @@ impl World {
             let message = format!("a start was refused without a reason: {refusal:?}");
             return Err(Violation { checker: "refusal", message });
         }
-        if spoilt {
-            self.disk.repair();
-        }
+        named.into_iter().for_each(|name| self.disk.repair(name));
         Ok(())
     }
 
@@ -173,7 +183,7 @@ impl World {
     /// each of them is damaged, and nothing behind says that they were durable; whether any is.
     fn check_groups(&self, found: &Recovered, flip: Option<Bit>) -> Result<bool, Violation> {
         let mut lost = false;
-        for (log, start) in &found.logs {
+        for (log, (start, _)) in &found.logs {
             let Some(places) = self.durable.get(log) else { continue };
             for place in places.iter().filter(|place| place.group > start.last_group) {
                 let name = Name::Segment { log: *log, number: place.segment };
@@ -190,6 +200,23 @@ impl World {
             }
         }
         Ok(lost)
+    }
+
+    /// What this start took for the end of a log is the end of it from now on; what it misread
+    /// there stays so.
+    fn accept_loss(&mut self, found: &Recovered, mut flip: Option<Bit>) {
+        for (log, (start, read)) in &found.logs {
+            let places = self.durable.entry(*log).or_default();
+            for place in places.iter().filter(|place| place.group > start.last_group) {
+                let name = Name::Segment { log: *log, number: place.segment };
+                if let Some(bit) = flip.take_if(|bit| bit.name == name) {
+                    bit_flip::flip(&mut self.disk, bit);
+                }
+                self.disk.accept(name, &(0..BLOCK));
+                self.disk.accept(name, &(place.at..place.at + place.bytes));
+            }
+            places.clone_from(read);
+        }
     }
 
     /// Whether the start itself ends in a crash.
@@ -289,7 +316,7 @@ impl World {
             let connections = (0..self.mix.connections).map(|_| self.connect()).collect();
             let log = first_log + at;
             self.logs = self.logs.max(log + 1);
-            let start = recovered.logs.remove(&log).unwrap_or_else(LogStart::fresh);
+            let start = recovered.logs.remove(&log).map_or_else(LogStart::fresh, |(start, _)| start);
             let bytes = self.mix.segment_blocks * BLOCK;
             let disk = &mut self.disk;
             let writer = LogWriter::open(disk, log, u64::from(epoch.0), bytes, start);
@@ -316,7 +343,7 @@ fn newest_sound(
     history: &History,
     stale: bool,
     dice: &mut crate::dice::Dice,
-) -> Result<Option<Loaded>, Refusal> {
+) -> Result<Option<(u64, Loaded)>, Refusal> {
     let mut first = None;
     let released = &history.released.seqs;
     for snapshot in disk.snapshots() {
@@ -325,7 +352,7 @@ fn newest_sound(
                 let covers = synap_shards::id::ShardId::all()
                     .all(|shard| loaded.starts.get(shard) >= released.get(shard));
                 if covers || stale {
-                    return Ok(Some(loaded));
+                    return Ok(Some((snapshot, loaded)));
                 }
                 let name = Name::Index { snapshot };
                 let evidence = "logs were let go since this snapshot began";

@@ -274,7 +274,8 @@ impl World {
         asked: Asked,
         reply: &Reply<'_>,
     ) -> Verdict {
-        let (low_ms, high_ms) = self.clock.between(asked.at, asked.at_ms);
+        let low_ms = self.clock.lowest_since(asked.at, asked.at_ms);
+        let high_ms = self.clock.highest_ms();
         let span = Span { asked: asked.at, answered: self.beat, low_ms, high_ms };
         let mut wish = asked.wish;
         match walk::step(&wish.intent, reply, &mut self.work_dice)? {
