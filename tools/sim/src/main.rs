@@ -14,6 +14,7 @@ mod coverage;
 mod dice;
 mod disk;
 mod faults;
+mod hands;
 mod mesh;
 mod model;
 mod options;

@@ -2,52 +2,13 @@
 
 use synap_shards::batch::{Batch, PartSpec, Record, push_record, seal};
 use synap_shards::engine::event::{EngineSettings, MemorySettings};
-use synap_shards::recovery::EpochStart;
 use synap_shards::id::{Epoch, ShardId};
-use synap_shards::recovery::{Cut, Recovery, Wanted};
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 
 use crate::dice::Dice;
 use crate::swarm::{Mix, Regime};
-
-/// Most batches that recovery is fed at once.
-const BATCHES_PER_RUN: usize = 6;
-
-/// Replays `logs` over `shards`, fed in runs of random length.
-pub(crate) fn replay<'a>(
-    shards: Vec<Box<Shard>>,
-    logs: impl Iterator<Item = &'a [u8]>,
-    starts: &[EpochStart],
-    dice: &mut Dice,
-) -> (Vec<Box<Shard>>, Cut) {
-    let mut rest: Vec<&[u8]> = logs.collect();
-    let mut recovery = Recovery::new(shards, starts.to_vec(), rest.len());
-    loop {
-        match recovery.advance().expect("what the checksums cover are whole batches") {
-            Wanted::Nothing => break,
-            Wanted::Input(log) if rest[log].is_empty() => recovery.end(log),
-            Wanted::Input(log) => {
-                let bytes = run_bytes(rest[log], dice.between(1, BATCHES_PER_RUN));
-                let (run, after) = rest[log].split_at(bytes);
-                recovery.feed(log, run);
-                rest[log] = after;
-            }
-        }
-    }
-    recovery.finish()
-}
-
-fn run_bytes(log: &[u8], batches: usize) -> usize {
-    let mut rest = log;
-    for _ in 0..batches {
-        if let Ok((_, after)) = Batch::decode(rest) {
-            rest = after;
-        }
-    }
-    log.len() - rest.len()
-}
 
 /// Where shards stand.
 pub(crate) fn seqs(shards: &[Box<Shard>]) -> ShardSeqs {

@@ -23,6 +23,8 @@ pub(crate) struct LogContent {
     pub(crate) bytes: Vec<u8>,
     pub(crate) start: LogStart,
     pub(crate) places: Vec<Place>,
+    /// Number of the oldest segment, and of the one that it continues.
+    pub(crate) front: Option<(u64, Option<u64>)>,
     /// Segments that hold nothing of the log.
     pub(crate) unused: Vec<u64>,
     /// The greatest epoch that wrote to it.
@@ -67,7 +69,10 @@ pub(crate) fn read_log(
         begun.push(Begun { header, bytes });
     }
     let epoch = begun.iter().map(|segment| segment.header.epoch).max().unwrap_or(0);
-    let mut content = LogContent { bytes: Vec::new(), start, places: Vec::new(), unused, epoch };
+    let front = begun.first().map(|first| &first.header);
+    let front = front.map(|header| (header.number, header.previous.map(|(number, _)| number)));
+    let (bytes, places) = (Vec::new(), Vec::new());
+    let mut content = LogContent { bytes, start, places, front, unused, epoch };
     read_groups(log, &begun, care, &mut content)?;
     Ok(content)
 }

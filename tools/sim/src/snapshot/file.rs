@@ -21,6 +21,17 @@ pub(crate) struct Index {
     pub(crate) tails: Vec<usize>,
 }
 
+/// The name of a snapshot in the manifest.
+pub(crate) fn name(snapshot: u64) -> String {
+    format!("snapshot_{snapshot}")
+}
+
+/// The snapshot of this name.
+pub(crate) fn number(name: &str) -> u64 {
+    let number = name.strip_prefix("snapshot_").and_then(|number| number.parse().ok());
+    number.expect("it was made by `name`")
+}
+
 /// Seals an image or a tail.
 pub(crate) fn seal_part(snapshot: u64, name: Name, payload: &[u8]) -> Vec<u8> {
     seal_file(part_id(snapshot, name), payload)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use synap_shards::recovery::EpochStart;
+use synap_shards::recovery::{EpochStart, History};
 use synap_shards::id::ShardId;
 use synap_shards::seq::{Seq, ShardSeqs};
 use synap_shards::shard::Shard;
@@ -14,16 +14,18 @@ use super::file::{Index, open_index, open_part};
 use crate::dice::Dice;
 use crate::disk::Name;
 use crate::disk::read::Refusal;
-use crate::restart;
+use crate::{hands, restart};
 
 /// How a start reads.
 pub(crate) struct Reader<'a> {
     /// The bytes of a file, as the medium gives them now.
     pub(crate) read: &'a dyn Fn(Name) -> Option<Vec<u8>>,
-    pub(crate) starts: &'a [EpochStart],
+    pub(crate) history: &'a History,
     pub(crate) mode: AccessMode,
     /// The planted bug: entries lose their stamps.
     pub(crate) forgets_stamps: bool,
+    /// The planted bug: an older snapshot is taken although logs were let go since.
+    pub(crate) takes_stale: bool,
     /// The planted bug: what the log records as time to live is made absolute anew.
     pub(crate) relative_to: Option<u64>,
 }
@@ -33,6 +35,7 @@ pub(crate) struct Loaded {
     pub(crate) shards: Vec<Box<Shard>>,
     /// Where the snapshot began.
     pub(crate) starts: ShardSeqs,
+    pub(crate) snapshot: u64,
 }
 
 /// Reads the index of a snapshot.
@@ -43,13 +46,26 @@ pub(crate) fn index(reader: &Reader<'_>, snapshot: u64) -> Result<Index, Refusal
     open_index(snapshot, &bytes).ok_or(Refusal { name, at: 0, evidence })
 }
 
-/// Loads a snapshot.
+/// Loads a snapshot; nothing when it does not reach back to where the logs begin.
 pub(crate) fn load(
     reader: &Reader<'_>,
     snapshot: u64,
     dice: &mut Dice,
-) -> Result<Loaded, Refusal> {
+) -> Result<Option<Loaded>, Refusal> {
     let index = index(reader, snapshot)?;
+    let released = &reader.history.released.seqs;
+    let late = |shard| index.starts.get(shard) < released.get(shard);
+    if ShardId::all().any(late) && !reader.takes_stale {
+        return Ok(None);
+    }
+    let dead = |start: &EpochStart| {
+        let beyond = |shard| index.ends.get(shard) > start.seqs.get(shard);
+        start.epoch.0 > index.epoch && ShardId::all().any(beyond)
+    };
+    if reader.history.starts.iter().any(dead) {
+        let evidence = "it holds batches that a later epoch has cut";
+        return Err(Refusal { name: Name::Index { snapshot }, at: 0, evidence });
+    }
     let part = |name: Name| {
         let bytes = (reader.read)(name).unwrap_or_default();
         let evidence = "a part of the snapshot is damaged";
@@ -72,14 +88,13 @@ pub(crate) fn load(
         tails.insert(*log, restart::absolute(tail, reader.relative_to));
     }
     let tails = tails.values().map(Vec::as_slice);
-    let (shards, _) = restart::replay(shards, tails, reader.starts, dice);
-    for shard in &shards {
-        if shard.seq() < index.ends.get(shard.id()) {
-            let evidence = "the tails do not reach the end of the images";
-            return Err(Refusal { name: Name::Index { snapshot }, at: 0, evidence });
-        }
+    let (shards, cut) = hands::merge(shards, tails, &reader.history.starts, dice);
+    let short = |shard: &Shard| shard.seq() < index.ends.get(shard.id());
+    if cut.batches > 0 || shards.iter().any(|shard| short(shard)) {
+        let evidence = "its tails do not lead to where its images end";
+        return Err(Refusal { name: Name::Index { snapshot }, at: 0, evidence });
     }
-    Ok(Loaded { shards, starts: index.starts })
+    Ok(Some(Loaded { shards, starts: index.starts, snapshot }))
 }
 
 fn load_image(shard: &mut Shard, mut image: &[u8], forgets_stamps: bool) {

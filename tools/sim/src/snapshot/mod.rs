@@ -208,7 +208,7 @@ impl Snapshotting {
 
     /// What may be let go once the snapshot is valid.
     pub(crate) fn released(&self) -> Released {
-        Released { seqs: self.starts.clone(), snapshot: format!("snapshot_{}", self.id) }
+        Released { seqs: self.starts.clone(), snapshot: file::name(self.id) }
     }
 }
 

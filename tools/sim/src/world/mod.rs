@@ -5,6 +5,7 @@
 //! requests are made, faults stop, and everything has to come to rest.
 
 mod end;
+mod fronts;
 mod snapshots;
 mod start;
 mod turn;

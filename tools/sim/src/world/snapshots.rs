@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use synap_shards::recovery::Released;
+use synap_shards::recovery::{LogFront, Released};
 
 use super::World;
 use crate::disk::{Name, manifest};
@@ -149,6 +149,10 @@ impl World {
     /// The manifest says what is released, before anything is let go. An error ends the process.
     fn store_released(&mut self, released: Released) {
         self.history.released = released;
+        let live = self.cores.iter();
+        self.history.logs = live
+            .map(|core| LogFront { core: core.writer.log() as u16, segment: core.began })
+            .collect();
         let copies = [0, 1].map(|copy| self.disk.view(Name::Manifest { copy }));
         let stored = manifest::load(copies).ok().flatten();
         let sequence = stored.map_or(1, |manifest| manifest.sequence + 1);

@@ -6,16 +6,14 @@ use std::collections::BTreeMap;
 
 use synap_shards::engine::Engine;
 use synap_shards::engine::event::Acknowledge;
-use synap_shards::recovery::{EpochStart, History};
 use synap_shards::id::{CoreId, Epoch};
 use synap_shards::key::ShardMap;
-use synap_shards::limits::SHARDS;
-use synap_shards::recovery::Cut;
-use synap_shards::seq::Seq;
+use synap_shards::recovery::{Cut, EpochStart, History, Released};
 use synap_shards::shard::Shard;
 
 use super::World;
 use super::end::living;
+use super::fronts;
 use crate::checkers::{Verdict, Violation};
 use crate::core::Core;
 use crate::coverage::State;
@@ -25,19 +23,22 @@ use crate::disk::read::{Care, LogContent, Refusal, read_log};
 use crate::disk::{BLOCK, Disk, Name};
 use crate::faults::bit_flip::{self, Bit};
 use crate::faults::{Fault, crash, io_error};
+use crate::hands;
 use crate::plants::Plant;
 use crate::restart;
+use crate::snapshot::file;
 use crate::snapshot::load::{self, Loaded, Reader};
 
 /// What a start found.
 pub(super) struct Recovered {
     pub(super) shards: Vec<Box<Shard>>,
     cut: Cut,
+    /// Something that is on the disk is not part of what was found, and must never be again.
+    cuts: bool,
     history: History,
     sequence: u64,
     logs: BTreeMap<usize, (LogStart, Vec<Place>)>,
-    /// Segments that hold nothing, and indexes of snapshots newer than the one that was loaded:
-    /// they are not sound, and must not be taken for it later.
+    /// Segments that hold nothing.
     unused: Vec<Name>,
     loaded: bool,
 }
@@ -108,57 +109,52 @@ impl World {
         let relative_to = self.has(Plant::RelativeExpiry).then(|| self.clock.now_ms());
         let reader = Reader {
             read: &read,
-            starts: &manifest.history.starts,
+            history: &manifest.history,
             mode,
             forgets_stamps: self.has(Plant::NoStamps),
+            takes_stale: self.has(Plant::StaleSnapshot),
             relative_to,
         };
-        let stale = self.has(Plant::StaleSnapshot);
-        let loaded =
-            newest_sound(disk, &reader, &manifest.history, stale, &mut self.dice.clone())?;
+        let (loaded, passed_over) = newest_sound(disk, &reader, &mut self.dice.clone())?;
         let care = if self.has(Plant::BlindReader) { Care::None } else { Care::Evidence };
         let mut contents: BTreeMap<usize, LogContent> = BTreeMap::new();
         for (log, numbers) in disk.logs() {
             let bytes = |number| read(Name::Segment { log, number }).unwrap_or_default();
             let segments = numbers.into_iter().map(|number| (number, bytes(number))).collect();
             let mut content = read_log(log, segments, care)?;
-            if content.epoch > u64::from(manifest.history.epoch.0) {
-                let evidence = "a log was written in an epoch that it does not know";
-                return Err(Refusal { name: Name::Manifest { copy: 0 }, at: 0, evidence });
-            }
             content.bytes = restart::absolute(content.bytes, relative_to);
             if self.has(Plant::LostPart) && self.beat > 0 {
                 content.bytes = restart::lose_parts(&content.bytes, &mut self.dice);
             }
             contents.insert(log, content);
         }
-        let mut unused = Vec::new();
+        if care == Care::Evidence {
+            fronts::check(&manifest.history, &contents)?;
+        }
         let mut history = manifest.history;
+        history.logs = fronts::of(&contents);
         let loaded_one = loaded.is_some();
         let shards = match loaded {
-            Some((snapshot, Loaded { shards, starts })) => {
-                let newer = disk.snapshots().into_iter().filter(|newer| *newer > snapshot);
-                unused.extend(newer.map(|newer| Name::Index { snapshot: newer }));
+            Some(Loaded { shards, starts, snapshot }) => {
                 // From now on no older snapshot will do: of what this one's tails held, logs may
                 // have lost what was not durable yet.
-                history.released.seqs = starts;
+                history.released = Released { seqs: starts, snapshot: file::name(snapshot) };
                 shards
             }
-            None => {
-                let all = disk.snapshots().into_iter();
-                unused.extend(all.map(|snapshot| Name::Index { snapshot }));
-                restart::empty_shards(mode, &mut self.dice)
-            }
+            None => restart::empty_shards(mode, &mut self.dice),
         };
         let logs = contents.values().map(|content| content.bytes.as_slice());
-        let (shards, cut) = restart::replay(shards, logs, &history.starts, &mut self.dice);
+        let (shards, cut) = hands::merge(shards, logs, &history.starts, &mut self.dice);
+        let mut unused = Vec::new();
         for (log, content) in &contents {
             let names = content.unused.iter().map(|number| (*log, *number));
             unused.extend(names.map(|(log, number)| Name::Segment { log, number }));
         }
         let logs = contents.into_iter().map(|(log, read)| (log, (read.start, read.places))).collect();
+        let cuts = cut.batches > 0 || passed_over;
         let sequence = manifest.sequence;
-        Ok(Recovered { shards, cut, history, sequence, logs, unused, loaded: loaded_one })
+        let loaded = loaded_one;
+        Ok(Recovered { shards, cut, cuts, history, sequence, logs, unused, loaded })
     }
 
     /// A start was refused: that is right if the file it names is damaged.
@@ -255,7 +251,7 @@ impl World {
         let raised = u32::from(!self.has(Plant::SameEpoch) || history.epoch.0 == 0);
         history.epoch = Epoch(history.epoch.0 + raised);
         // As the server does: an epoch that cut nothing needs no remembering.
-        if recovered.cut.batches > 0 && !self.has(Plant::ForgottenCut) {
+        if recovered.cuts && !self.has(Plant::ForgottenCut) {
             let seqs = restart::seqs(&recovered.shards);
             history.starts.push(EpochStart { epoch: history.epoch, seqs });
         }
@@ -336,39 +332,27 @@ fn empty_manifest(disk: &Disk) -> Result<manifest::Manifest, Refusal> {
     }
 }
 
-/// The newest snapshot that is sound. An older one will do only if no log was let go since.
+/// The newest snapshot that is sound, and whether a newer one was passed over. An older one will do
+/// only if no log was let go since.
 fn newest_sound(
     disk: &Disk,
     reader: &Reader<'_>,
-    history: &History,
-    stale: bool,
     dice: &mut crate::dice::Dice,
-) -> Result<Option<(u64, Loaded)>, Refusal> {
-    let mut first = None;
-    let released = &history.released.seqs;
+) -> Result<(Option<Loaded>, bool), Refusal> {
+    let mut damage = None;
     for snapshot in disk.snapshots() {
         match load::load(reader, snapshot, dice) {
-            Ok(loaded) => {
-                let covers = synap_shards::id::ShardId::all()
-                    .all(|shard| loaded.starts.get(shard) >= released.get(shard));
-                if covers || stale {
-                    return Ok(Some((snapshot, loaded)));
-                }
-                let name = Name::Index { snapshot };
-                let evidence = "logs were let go since this snapshot began";
-                return Err(first.unwrap_or(Refusal { name, at: 0, evidence }));
-            }
-            Err(refusal) => first = first.or(Some(refusal)),
+            Ok(Some(loaded)) => return Ok((Some(loaded), damage.is_some())),
+            // What is older reaches back no further.
+            Ok(None) => break,
+            Err(refusal) => damage = damage.or(Some(refusal)),
         }
     }
-    let untouched =
-        (0..SHARDS).all(|at| released.get(synap_shards::id::ShardId::new(at)) == Seq::ZERO);
-    match first {
-        Some(refusal) if !untouched && !stale => Err(refusal),
-        None if !untouched && !stale => {
-            let name = Name::Index { snapshot: 0 };
-            Err(Refusal { name, at: 0, evidence: "logs were let go, and there is no snapshot" })
-        }
-        _ => Ok(None),
+    let needed = &reader.history.released.snapshot;
+    if needed.is_empty() || reader.takes_stale {
+        return Ok((None, damage.is_some()));
     }
+    let name = Name::Index { snapshot: file::number(needed) };
+    let evidence = "it is missing, and the log before it is gone";
+    Err(damage.unwrap_or(Refusal { name, at: 0, evidence }))
 }
