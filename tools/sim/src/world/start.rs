@@ -126,6 +126,10 @@ impl World {
             if self.has(Plant::LostPart) && self.beat > 0 {
                 content.bytes = restart::lose_parts(&content.bytes, &mut self.dice);
             }
+            if content.epoch > u64::from(manifest.history.epoch.0) && care == Care::Evidence {
+                let evidence = "a log was written in an epoch that it does not know";
+                return Err(Refusal { name: Name::Manifest { copy: 0 }, at: 0, evidence });
+            }
             contents.insert(log, content);
         }
         if care == Care::Evidence {
@@ -312,7 +316,14 @@ impl World {
             let connections = (0..self.mix.connections).map(|_| self.connect()).collect();
             let log = first_log + at;
             self.logs = self.logs.max(log + 1);
-            let start = recovered.logs.remove(&log).map_or_else(LogStart::fresh, |(start, _)| start);
+            let start = match recovered.logs.remove(&log) {
+                Some((start, _)) => start,
+                None => {
+                    // One that was let go is forgotten.
+                    self.durable.remove(&log);
+                    LogStart::fresh()
+                }
+            };
             let bytes = self.mix.segment_blocks * BLOCK;
             let disk = &mut self.disk;
             let writer = LogWriter::open(disk, log, u64::from(epoch.0), bytes, start);
