@@ -11,7 +11,7 @@ const SEGMENT: u32 = 0x5345_4700;
 const GROUP: u32 = 0x4752_5000;
 const SEALED: u32 = 0x534c_4400;
 /// Bytes before the payload of a group.
-pub(crate) const GROUP_HEADER: usize = 40;
+pub(crate) const GROUP_HEADER: usize = 48;
 const SEALED_HEADER: usize = 24;
 
 /// What a segment says about itself, in its first block.
@@ -29,6 +29,8 @@ pub(crate) struct SegmentHeader {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct GroupHeader {
     pub(crate) log: u32,
+    /// With the number of the segment it tells a group from what a reused file held.
+    pub(crate) epoch: u64,
     pub(crate) segment: u64,
     pub(crate) group: u64,
     pub(crate) synced_through: u64,
@@ -91,7 +93,7 @@ impl GroupHeader {
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.log.to_le_bytes());
         out.extend_from_slice(&self.payload_bytes.to_le_bytes());
-        put(&mut out, &[self.segment, self.group, self.synced_through]);
+        put(&mut out, &[self.segment, self.group, self.synced_through, self.epoch]);
         assert_eq!(out.len(), GROUP_HEADER, "the header is of one length");
         out.extend_from_slice(payload);
         let sum = crc(&out[8..]);
@@ -115,6 +117,7 @@ impl GroupHeader {
             segment: word(bytes, 16),
             group: word(bytes, 24),
             synced_through: word(bytes, 32),
+            epoch: word(bytes, 40),
             payload_bytes,
         };
         Some((header, &whole[GROUP_HEADER..]))

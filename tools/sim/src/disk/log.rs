@@ -148,6 +148,7 @@ impl LogWriter {
         }
         let header = GroupHeader {
             log: self.log as u32,
+            epoch: self.epoch,
             segment: self.segment,
             group: self.next_group,
             synced_through: self.synced_group,

@@ -99,8 +99,9 @@ fn read_groups(
                 }
                 break;
             }
+            let epoch = segment.header.epoch;
             match valid_group(log, number, &segment.bytes, at) {
-                Some((header, payload)) if header.group == expected => {
+                Some((header, payload)) if (header.group, header.epoch) == (expected, epoch) => {
                     content.bytes.extend_from_slice(payload);
                     let bytes = group_bytes(payload.len());
                     content.places.push(Place { group: expected, segment: number, at, bytes });
