@@ -112,7 +112,7 @@ fn read_groups(
                     return refuse(at, "a later segment continues behind it");
                 }
                 _ => {
-                    let said = knows_of(log, number, &segment.bytes, at, expected);
+                    let said = knows_of(log, segment, at, expected);
                     if said && care == Care::Evidence {
                         return refuse(at, "a later group says that it was durable");
                     }
@@ -127,11 +127,15 @@ fn read_groups(
 }
 
 /// Whether a valid group behind `at` says that group `expected` was durable.
-fn knows_of(log: usize, number: u64, bytes: &[u8], at: usize, expected: u64) -> bool {
+fn knows_of(log: usize, segment: &Begun, at: usize, expected: u64) -> bool {
+    let SegmentHeader { number, epoch, .. } = segment.header;
+    let bytes = &segment.bytes;
     let mut at = at + BLOCK;
     while at + BLOCK <= bytes.len() {
         match valid_group(log, number, bytes, at) {
-            Some((header, _)) if header.synced_through >= expected => return true,
+            Some((header, _)) if header.epoch == epoch && header.synced_through >= expected => {
+                return true;
+            }
             Some((_, payload)) => at += group_bytes(payload.len()),
             None => at += BLOCK,
         }

@@ -216,6 +216,10 @@ impl World {
                 self.disk.accept(name, &(place.at..place.at + place.bytes));
             }
             places.clone_from(read);
+            if let Some((segment, end)) = start.previous {
+                let name = Name::Segment { log: *log, number: segment };
+                self.disk.accept(name, &(end as usize..usize::MAX));
+            }
         }
     }
 
