@@ -1,7 +1,7 @@
 //! Filling a shard from its image in a snapshot, before any batch is replayed on top.
 
+use super::Shard;
 use super::entry::{self, Parts};
-use super::{Layout, Located, Shard};
 use crate::seq::Seq;
 use crate::snapshot::ImageEntry;
 
@@ -41,9 +41,7 @@ impl Shard {
                 && !newer(self, handle)
             {
                 let slot = self.index.find(self.hash_of(handle), |found| found == handle);
-                let slot = slot.expect("it was just met");
-                let layout = Layout::read(self.slab.bytes(handle));
-                self.remove(Located { slot, handle, layout }, seq);
+                self.remove(slot.expect("it was just met"), handle, seq);
             }
         }
     }

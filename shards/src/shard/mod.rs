@@ -380,7 +380,7 @@ impl Shard {
             }
             Record::Delete { .. } => {
                 let at = at.expect("checked above: this record does not create");
-                self.remove(at, seq);
+                self.remove(at.slot, at.handle, seq);
             }
             Record::Clear => unreachable!("handled above"),
         }
@@ -489,9 +489,9 @@ impl Shard {
         self.put(found, &parts);
     }
 
-    fn remove(&mut self, at: Located, seq: Seq) {
-        self.index.remove(at.slot);
-        self.slab.release(at.handle);
+    fn remove(&mut self, slot: Slot, handle: Handle, seq: Seq) {
+        self.index.remove(slot);
+        self.slab.release(handle);
         self.removed = seq;
     }
 
