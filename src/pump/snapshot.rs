@@ -3,9 +3,9 @@
 //!
 //! A slice ends after [`SLICE_BYTES`] or [`SLICE_NS`], whichever comes first, and a busy core then
 //! rests [`REST`] times as long; an idle one goes on at once. What does not fit the queue of the
-//! thread that writes makes the walk rest too. Two things are not divided: the entries of one bucket,
-//! a dozen or so, of which large ones are put off and written one by one; and one such entry, which
-//! takes the time of copying it.
+//! thread that writes makes the walk rest too. Two things are not divided: the entries of one
+//! bucket, a dozen or so, of which large ones are put off and written one by one; and one such
+//! entry, which takes the time of copying it.
 
 use std::sync::mpsc::Sender;
 
