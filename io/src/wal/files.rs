@@ -97,6 +97,17 @@ pub fn remove_logs_from(directory: &Path, cores: u16) -> Result<u64, WalError> {
     Ok(removed)
 }
 
+/// Makes what was written to a segment so far durable, its header above all: for whoever is about
+/// to note that the log begins there. Any thread may; the writer is not disturbed.
+///
+/// # Errors
+/// [`WalError::Io`].
+pub fn sync_segment(directory: &Path, core: u16, segment: u64) -> Result<(), WalError> {
+    let path = segment_path(directory, core, segment);
+    let synced = File::open(&path).and_then(|file| file.sync_data());
+    synced.map_err(WalError::io("sync", &path))
+}
+
 /// Bytes of all segment files in `directory`.
 ///
 /// # Errors

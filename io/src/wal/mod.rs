@@ -22,7 +22,7 @@ mod writer;
 
 pub use commit::LogDone;
 pub use error::WalError;
-pub use files::{LogFiles, log_bytes, remove_logs_from, scan_dir};
+pub use files::{LogFiles, log_bytes, remove_logs_from, scan_dir, sync_segment};
 pub use metrics::{COMMIT_BUCKETS_US, WalMetrics};
 pub use reader::{LogEnd, LogReader, ReadOptions, Run, Torn};
 pub use writer::{CommitPath, FsyncMode, LogOffset, LogStart, WalOptions, Writer};
