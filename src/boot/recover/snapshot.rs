@@ -50,7 +50,6 @@ pub(super) fn load(
                     "A SNAPSHOT CANNOT BE USED, looking for an older one: {}",
                     fatal.what()
                 );
-                progress.forget();
                 damage.get_or_insert(fatal);
             }
             Err(fatal) => return Err(fatal),
@@ -94,8 +93,9 @@ impl Attempt<'_> {
         }
         self.check_epoch(&index)?;
         progress.expect(index.file_bytes());
-        let shards = self.images(&index, progress, teller)?;
-        let shards = self.tails(&index, shards, progress, teller)?;
+        let images = self.images(&index, progress, teller);
+        let whole = images.and_then(|shards| self.tails(&index, shards, progress, teller));
+        let shards = whole.inspect_err(|_| progress.forget(index.file_bytes()))?;
         tracing::info!(snapshot = %self.name, entries = index.entries(), "snapshot loaded");
         Ok(Some(Base { shards, index: Some(index) }))
     }
