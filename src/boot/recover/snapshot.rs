@@ -11,11 +11,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use smallvec::SmallVec;
 use synap_io::snapshot::{self, Index, PartId, PartKind, PartReader, SnapshotName};
 use synap_shards::id::ShardId;
+use synap_shards::limits::PREFETCH_MAX;
 use synap_shards::recovery::{EpochStart, History, Pool};
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::take_entry;
+use synap_shards::snapshot::{ImageEntry, ImageError, take_entry};
 
 use super::merge::{self, Source};
 use super::progress::{Progress, Teller};
@@ -50,7 +52,6 @@ pub(super) fn load(
                     "A SNAPSHOT CANNOT BE USED, looking for an older one: {}",
                     fatal.what()
                 );
-                progress.forget();
                 damage.get_or_insert(fatal);
             }
             Err(fatal) => return Err(fatal),
@@ -94,8 +95,9 @@ impl Attempt<'_> {
         }
         self.check_epoch(&index)?;
         progress.expect(index.file_bytes());
-        let shards = self.images(&index, progress, teller)?;
-        let shards = self.tails(&index, shards, progress, teller)?;
+        let images = self.images(&index, progress, teller);
+        let whole = images.and_then(|shards| self.tails(&index, shards, progress, teller));
+        let shards = whole.inspect_err(|_| progress.forget(index.file_bytes()))?;
         tracing::info!(snapshot = %self.name, entries = index.entries(), "snapshot loaded");
         Ok(Some(Base { shards, index: Some(index) }))
     }
@@ -187,19 +189,15 @@ impl Attempt<'_> {
         let id = PartId { snapshot: index.snapshot, kind: PartKind::Shard, number };
         let path = self.name.part_path(&self.options.snapshots, id.kind, number);
         let mut reader = PartReader::open(&path, &id, Some(image.part))?;
+        shard.make_room(usize::try_from(image.part.entries).unwrap_or(usize::MAX));
         let mut passed = 0;
         while let Some(block) = reader.next_block()? {
-            let (mut bytes, mut entries) = (block.bytes, 0);
             let (offset, expected) = (block.offset, block.entries);
-            while !bytes.is_empty() {
-                let entry = take_entry(&mut bytes).map_err(|error| Fatal::Corrupt {
-                    path: path.clone(),
-                    offset: Some(offset),
-                    what: error.to_string(),
-                })?;
-                shard.load(&entry);
-                entries += 1;
-            }
+            let entries = fill(&mut shard, block.bytes).map_err(|error| Fatal::Corrupt {
+                path: path.clone(),
+                offset: Some(offset),
+                what: error.to_string(),
+            })?;
             if entries != expected {
                 return Err(reader.corrupt(offset, "the block has another count").into());
             }
@@ -236,6 +234,24 @@ impl Attempt<'_> {
         }
         Ok(pool.into_shards())
     }
+}
+
+/// Loads the entries of a block, and counts them.
+fn fill(shard: &mut Shard, mut block: &[u8]) -> Result<u32, ImageError> {
+    let mut count = 0;
+    while !block.is_empty() {
+        let mut ahead = SmallVec::<[ImageEntry<'_>; PREFETCH_MAX]>::new();
+        while !block.is_empty() && ahead.len() < PREFETCH_MAX {
+            let entry = take_entry(&mut block)?;
+            shard.prefetch_index(entry.key);
+            ahead.push(entry);
+        }
+        for entry in &ahead {
+            shard.load(entry);
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// A tail, as a source of batches.
