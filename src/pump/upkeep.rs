@@ -129,7 +129,7 @@ impl Core {
             metrics.wal_bytes.set(log.appended_bytes);
             metrics.wal_commits.set(log.commits);
             metrics.wal_fsyncs.set(log.syncs);
-            metrics.wal_fsync_nanoseconds.set(log.commit_time_ns);
+            metrics.wal_fsync_nanoseconds.set(log.sync_time_ns);
             metrics.wal_size_bytes.set(log.written_bytes);
         }
     }
