@@ -83,6 +83,11 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
 }
 
 fn announce(loaded: &Loaded) {
+    #[cfg(feature = "fault-injection")]
+    tracing::warn!(
+        plan = synap_io::fault::PLAN_VARIABLE,
+        "built with fault injection: for tests only, this server loses data when told to"
+    );
     match &loaded.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::info!("no configuration file, built-in defaults are in effect"),
@@ -168,6 +173,7 @@ fn facts(loaded: &Loaded, listeners: &cores::Bound, cores: usize) -> Shared {
         stopping: AtomicBool::new(false),
         hurry: AtomicBool::new(false),
         drained: AtomicUsize::new(0),
+        logs_full: AtomicUsize::new(0),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }
 }

@@ -102,6 +102,8 @@ pub struct Core {
     engine: Engine,
     wal: Option<Writer>,
     durable: LogOffset,
+    /// This core's log has said that the disk is full.
+    log_full: bool,
     outlet: Outlet,
     inbox: Inbox,
     ask_to_stop: Box<dyn Fn()>,
@@ -147,6 +149,7 @@ impl Core {
             latency: LatencyLog::default(),
             congested: false,
             backlogged: false,
+            disk_full: false,
             settings_changed: true,
             stats_reset: false,
         };
@@ -157,6 +160,7 @@ impl Core {
             engine,
             wal,
             durable: LogOffset(0),
+            log_full: false,
             outlet,
             inbox,
             ask_to_stop,
@@ -190,6 +194,7 @@ impl Core {
         self.reactor.turn(wait).map_err(|error| self.broken(&error))?;
         let started_ns = clock::monotonic_ns();
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
+        self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
             happened.push(completion);
@@ -430,6 +435,8 @@ impl Core {
             }
             wal.turn_end(now_ns, &mut self.reactor)?;
             self.outlet.backlogged = wal.backlog_bytes() > BACKLOG_BYTES_MAX;
+            let lacks_room = wal.lacks_room();
+            self.note_room(lacks_room);
             self.became_durable();
         } else if !self.log.is_empty() {
             let event = Event::Durable(self.engine.log_end());
@@ -438,6 +445,24 @@ impl Core {
         self.log.clear();
         self.send_parcels();
         Ok(())
+    }
+
+    /// Tells every core, and the operator, when this core's log runs out of room and when it has
+    /// room again.
+    fn note_room(&mut self, lacks_room: bool) {
+        if lacks_room == self.log_full {
+            return;
+        }
+        self.log_full = lacks_room;
+        let logs_full = &self.outlet.shared.logs_full;
+        let core = self.id.index();
+        if lacks_room {
+            logs_full.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(core, "the disk of the log is full: writes are refused, reads go on");
+        } else {
+            logs_full.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(core, "the log has room again");
+        }
     }
 
     fn send_parcels(&mut self) {

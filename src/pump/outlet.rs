@@ -57,6 +57,8 @@ pub(super) struct Outlet {
     pub(super) congested: bool,
     /// The log cannot keep up; no request is started until it has.
     pub(super) backlogged: bool,
+    /// The disk of some core's log is full; writes are refused until it is not.
+    pub(super) disk_full: bool,
     /// Settings were changed by a command and have to be brought to the engine.
     pub(super) settings_changed: bool,
     /// Counters are to be set back.
