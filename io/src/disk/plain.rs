@@ -33,8 +33,8 @@ pub(crate) fn sync_all(file: &File) -> io::Result<()> {
 }
 
 /// Makes the file `bytes` long with room set aside for all of them (fallocate(2)), so that later
-/// writes into it do not find the disk full. Where the file system cannot do that, nothing happens
-/// and the file grows as it is written.
+/// writes into it do not find the disk full. Where the file system cannot do that, it only gets its
+/// length.
 ///
 /// # Errors
 /// What the system said; "no space left" before a byte was written is the point of it.
@@ -50,7 +50,7 @@ pub(crate) fn reserve(file: &File, bytes: u64) -> io::Result<()> {
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
             Some(libc::EINTR) => {}
-            Some(libc::EOPNOTSUPP | libc::ENOSYS) => return Ok(()),
+            Some(libc::EOPNOTSUPP | libc::ENOSYS) => return file.set_len(bytes),
             _ => return Err(error),
         }
     }

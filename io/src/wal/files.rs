@@ -51,6 +51,11 @@ pub(super) fn spare_path(directory: &Path, core: u16, number: u64) -> PathBuf {
     directory.join(format!("{PREFIX}{core}.{SPARE}{number}"))
 }
 
+/// A segment that the core itself is making, apart from the spares that its background jobs handle.
+pub(super) fn unfinished_path(directory: &Path, core: u16) -> PathBuf {
+    directory.join(format!("{PREFIX}{core}.unfinished"))
+}
+
 /// The logs found in `directory`, in core order; other files are none of our business.
 ///
 /// # Errors

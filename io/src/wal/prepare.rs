@@ -80,10 +80,9 @@ impl Place {
 
     /// A file of `bytes` under a final name, for a segment of unusual size or in a hurry.
     pub(super) fn create_reserved(&self, bytes: u64) -> Result<u64, WalError> {
-        let number = self.draw();
-        files::create_reserved(&self.path(number), bytes)?;
-        files::sync_dir(&self.directory)?;
-        Ok(number)
+        let fresh = files::unfinished_path(&self.directory, self.core);
+        files::create_reserved(&fresh, bytes)?;
+        self.publish(&fresh)
     }
 
     fn draw(&self) -> u64 {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use synap_shards::limits::BATCH_BYTES_MAX;
 
 use super::buffer::GroupBuffer;
-use super::commit::{CommitThread, GroupWrite, LogDone, LogJob};
+use super::commit::{CommitThread, GroupWrite, LogDone, LogJob, WRITE};
 use super::error::WalError;
 use super::files;
 use super::format::{BLOCK, Chain, GroupHeader, SegmentHeader, group_bytes};
@@ -608,7 +608,7 @@ impl Writer {
     fn check_presence(&self, file: &File) -> Result<(), WalError> {
         let failed = |source| {
             let path = self.preparer.place().path(self.segment.number);
-            WalError::io("rely on", &path)(source)
+            WalError::io(WRITE, &path)(source)
         };
         let metadata = file.metadata().map_err(failed)?;
         if metadata.nlink() > 0 {
@@ -630,6 +630,7 @@ fn header(
         segment,
         segment_bytes,
         epoch: options.epoch,
+        is_whole: true,
         created_ms: clock::unix_ms(),
         previous,
         first_group,
