@@ -191,10 +191,12 @@ fn starts_or_refuses(plan: &Plan) -> Option<Server> {
 
 #[test]
 fn a_slow_disk_shows_and_does_not_fill_memory() {
+    /// Values of a mebibyte that each of four clients writes, all of them sent at once.
+    const EACH: usize = 60;
     let Some((plan, faults)) = Faults::plan() else { return };
     let server = plan.fsync("always").workers(1).start();
     // Commits are seldom and large: what waits for one must not grow without a bound.
-    faults.set("sync delay 300 in synap.wal");
+    faults.set("sync delay 270 in synap.wal");
     let before = server.rss();
     let value = "v".repeat(1024 * 1024);
     let threads: Vec<_> = (0..4)
@@ -203,10 +205,10 @@ fn a_slow_disk_shows_and_does_not_fill_memory() {
             std::thread::spawn(move || {
                 let mut client = Resp::connect(port);
                 let bytes = encode(&["SET", &format!("slow:{writer}"), &value]);
-                for _ in 0..100 {
+                for _ in 0..EACH {
                     client.send(&bytes);
                 }
-                (0..100).for_each(|_| assert_eq!(client.reply(), b"+OK\r\n"));
+                (0..EACH).for_each(|_| assert_eq!(client.reply(), b"+OK\r\n"));
             })
         })
         .collect();
@@ -219,12 +221,12 @@ fn a_slow_disk_shows_and_does_not_fill_memory() {
         thread.join().expect("the writer was answered");
     }
     let grown = highest.saturating_sub(before) / (1024 * 1024);
-    assert!(grown < 350, "400 MiB were written to 4 keys; memory grew by {grown} MiB");
+    assert!(grown < 170, "240 MiB were written to 4 keys; memory grew by {grown} MiB");
     wait_for("the syncs to be counted", || {
         metric(&server, "synap_wal_fsync_duration_seconds_bucket{le=\"+Inf\"}")
             > metric(&server, "synap_wal_fsync_duration_seconds_bucket{le=\"0.262144\"}")
     });
-    eprintln!("slow disk: memory grew by {grown} MiB under 400 MiB of writes");
+    eprintln!("slow disk: memory grew by {grown} MiB under 240 MiB of writes");
     server.stop();
 }
 
@@ -260,7 +262,9 @@ fn a_full_disk_refuses_writes_and_lets_reads_go_on() {
     assert!(client.call(&["DEL", "full:0"]).starts_with("-MISCONF"));
     assert_eq!(client.call(&["STRLEN", "full:0"]), format!(":{}", value.len()));
     assert_eq!(http.request("GET", "/kv/get/full:0", "").status, 200);
-    assert!(client.call(&["INFO", "persistence"]).contains("aof_last_write_status:err"));
+    wait_for("the gauges", || {
+        client.call(&["INFO", "persistence"]).contains("aof_last_write_status:err")
+    });
     assert_eq!(http.request("GET", "/health/persistence", "").status, 503);
     assert_eq!(http.request("GET", "/health", "").status, 200);
     assert!(metric(&server, "synap_wal_full") >= 1.0);
@@ -322,7 +326,7 @@ fn a_start_on_a_read_only_disk_says_so() {
     disk.remount("ro");
     let status = plan.run_to_end();
     assert_eq!(status.code(), Some(5), "{}", plan.log());
-    assert!(plan.log().contains("Read-only file system"), "{}", plan.log());
+    assert!(plan.log().contains("read-only file"), "{}", plan.log());
 }
 
 #[test]
@@ -335,7 +339,7 @@ fn a_directory_that_may_not_be_used_is_named() {
         return;
     };
     assert_eq!(status.code(), Some(5), "{}", plan.log());
-    assert!(plan.log().contains("Permission denied"), "{}", plan.log());
+    assert!(plan.log().contains("permission denied"), "{}", plan.log());
     let directory = plan.data().to_str().expect("text");
     assert!(plan.log().contains(directory), "it names the directory: {}", plan.log());
 }

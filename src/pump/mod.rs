@@ -149,6 +149,7 @@ impl Core {
             latency: LatencyLog::default(),
             congested: false,
             backlogged: false,
+            log_end_max: u64::MAX,
             disk_full: false,
             settings_changed: true,
             stats_reset: false,
@@ -375,7 +376,13 @@ impl Core {
             }
         }
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        if connection.reading_paused && !connection.read_ended && connection.may_start() {
+        // While the log cannot keep up, a socket whose input has piled up stays unread.
+        let congested = self.outlet.backlogged || self.engine.is_congested();
+        if connection.reading_paused
+            && !connection.read_ended
+            && connection.may_start()
+            && !(congested && connection.has_too_much_input())
+        {
             connection.reading_paused = false;
             self.reactor.resume_reading(conn);
         }
@@ -425,7 +432,9 @@ impl Core {
 
     /// Logs what the engine wrote, then sends what it has for other cores.
     fn log_and_send(&mut self) -> Result<(), Fatal> {
-        self.outlet.congested |= self.engine.is_congested() || self.outlet.backlogged;
+        self.outlet.congested |= self.engine.is_congested()
+            || self.outlet.backlogged
+            || self.engine.log_end() > self.outlet.log_end_max;
         self.engine.take_log(&mut self.log);
         let now_ns = self.outlet.now.monotonic_ns;
         if let Some(wal) = &mut self.wal {
@@ -435,6 +444,7 @@ impl Core {
             }
             wal.turn_end(now_ns, &mut self.reactor)?;
             self.outlet.backlogged = wal.backlog_bytes() > BACKLOG_BYTES_MAX;
+            self.outlet.log_end_max = wal.written().0 + BACKLOG_BYTES_MAX;
             let lacks_room = wal.lacks_room();
             self.note_room(lacks_room);
             self.became_durable();
