@@ -12,6 +12,8 @@ use support::resp::Resp;
 
 /// Keys of the directory that is damaged.
 const KEYS: usize = 200;
+/// Files of a kind that are damaged, one after the other.
+const FILES_PER_KIND: usize = 3;
 
 /// What a damaged file is called in the summary.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -60,13 +62,13 @@ impl Damage {
     /// used part and its end.
     fn all_of(bytes: &[u8]) -> Vec<Self> {
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        let mut cuts = vec![0, 1, 4095, 4096, used / 2, used.saturating_sub(1), bytes.len() - 1];
+        let mut cuts = vec![0, 4095, used / 2, used.saturating_sub(1), bytes.len() - 1];
         cuts.retain(|cut| *cut < bytes.len());
         cuts.sort_unstable();
         cuts.dedup();
-        let mut places = vec![0, 9, 13, 20, 30, 50, bytes.len() - 1];
+        let mut places = vec![0, 9, 20, 50, bytes.len() - 1];
         // Steps that share no divisor with the blocks, so that all parts of them are met.
-        places.extend((0..10).map(|step| used * step / 10 + step * 7));
+        places.extend((1..7).map(|step| used * step / 7 + step * 7));
         places.retain(|place| *place < bytes.len());
         places.sort_unstable();
         places.dedup();
@@ -109,7 +111,7 @@ fn content(client: &mut Resp) -> Vec<String> {
     all
 }
 
-/// A directory with several segments, overwritten and deleted keys, left behind by a clean stop.
+/// A directory with several segments, overwritten and deleted keys, left behind by two clean stops.
 fn healthy_directory() -> (Plan, Vec<String>) {
     let plan =
         Plan::new().fsync("always").workers(2).env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", 1);
@@ -124,7 +126,9 @@ fn healthy_directory() -> (Plan, Vec<String>) {
         assert_eq!(client.call(&["DEL", &deleted]), ":1");
         assert_eq!(client.call(&["MSET", "key:1", "one", "key:2", "two", "key:3", "three"]), "+OK");
     }
-    let content = content(&mut client);
+    server.stop();
+    let server = plan.start();
+    let content = content(&mut server.resp());
     server.stop();
     (plan, content)
 }
@@ -133,9 +137,16 @@ fn healthy_directory() -> (Plan, Vec<String>) {
 fn a_damaged_file_is_made_up_for_or_named() {
     let (healthy, stored) = healthy_directory();
     let mut outcomes: BTreeMap<(Kind, &str), usize> = BTreeMap::new();
+    let mut seen: BTreeMap<Kind, usize> = BTreeMap::new();
     for file in files(healthy.data()) {
         let Some(kind) = Kind::of(&file) else { continue };
         let bytes = fs::read(&file).expect("it can be read");
+        // Prepared files hold nothing yet.
+        let blank = bytes.iter().all(|byte| *byte == 0);
+        *seen.entry(kind).or_default() += usize::from(!blank);
+        if blank || seen[&kind] > FILES_PER_KIND {
+            continue;
+        }
         for damage in Damage::all_of(&bytes) {
             let root = tempfile::tempdir().expect("a temporary directory");
             let plan = healthy.clone().fresh_ports().data_at(root.path());
@@ -146,7 +157,7 @@ fn a_damaged_file_is_made_up_for_or_named() {
                 (Some(server), _) => {
                     let found = content(&mut server.resp());
                     assert!(found == stored, "{damage:?} of {name:?}: other data is served");
-                    server.stop();
+                    server.kill();
                     "made up for"
                 }
                 (None, code) => {
