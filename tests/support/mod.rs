@@ -5,6 +5,7 @@
 
 pub mod disk;
 pub mod faulty;
+pub mod history;
 pub mod http;
 pub mod load;
 pub mod resp;
