@@ -56,6 +56,7 @@ fn shared() -> Shared {
         hurry: AtomicBool::new(false),
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
+        snapshots: None,
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }
 }

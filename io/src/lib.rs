@@ -19,6 +19,7 @@ pub mod net;
 pub mod reactor;
 
 pub mod lock;
+pub mod snapshot;
 pub mod wal;
 
 #[cfg(feature = "fault-injection")]

@@ -22,7 +22,9 @@ pub mod rdb;
 pub mod types;
 
 pub mod engine;
+mod history;
 pub mod recovery;
+pub mod snapshot;
 
 // The tests inside this crate and those beside it share one small executor.
 #[cfg(test)]

@@ -7,8 +7,8 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Access, Flags, Keys, Run};
 use synap_shards::command::table::{self, CommandId};
-use synap_shards::engine::Engine;
-use synap_shards::engine::event::{Event, Flow};
+use synap_shards::engine::event::{Event, Flow, Place};
+use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
 use synap_shards::key::slot_of;
 use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
@@ -20,6 +20,7 @@ use crate::protocol::resp::encode::protocol_error;
 use crate::session::client::Listener;
 use crate::session::finish::Finish;
 use crate::session::{self, SessionContext, Then};
+use crate::snapshot::{Waiter, Wanted};
 
 /// Requests of a pipeline that are decoded before the first of them runs, so that the cache misses
 /// of their lookups overlap.
@@ -127,10 +128,10 @@ impl Host<'_> {
                     other => break Some(other),
                 }
             };
-            self.look_ahead(&batch);
+            let places = self.look_ahead(&batch);
             let count = batch.len();
             for (at, (words, after)) in batch.iter().enumerate() {
-                self.command(id, words);
+                self.dispatch(id, words, None, places[at]);
                 used = *after;
                 if at + 1 < count && !self.may_start(id) {
                     // What was decoded behind it is decoded again when the connection goes on.
@@ -145,7 +146,7 @@ impl Host<'_> {
                         return (used, Stop::Blocked);
                     }
                     let words: Words<'_> = words.iter().map(Vec::as_slice).collect();
-                    self.command(id, &words);
+                    self.dispatch(id, &words, None, None);
                     used += consumed;
                 }
                 Some(Decoded::Empty { consumed }) => used += consumed,
@@ -163,20 +164,22 @@ impl Host<'_> {
         }
     }
 
-    fn look_ahead(&self, batch: &Batch<'_>) {
+    fn look_ahead(&self, batch: &Batch<'_>) -> Places {
         if batch.len() < AHEAD_FROM {
-            return;
+            return Places::default();
         }
-        self.engine.prefetch(batch.iter().filter_map(|(words, _)| words.get(1).copied()));
-    }
-
-    /// Carries out one request of a RESP client.
-    fn command(&mut self, id: ConnId, words: &[&[u8]]) {
-        self.dispatch(id, words, None);
+        self.engine.prefetch(batch.iter().map(|(words, _)| words.get(1).copied()))
     }
 
     /// Carries out one request. Its reply is written in `style`, or as a RESP client wants it.
-    pub(super) fn dispatch(&mut self, id: ConnId, words: &[&[u8]], style: Option<Style>) {
+    /// `place` is where its second word lives, if the engine was asked.
+    pub(super) fn dispatch(
+        &mut self,
+        id: ConnId,
+        words: &[&[u8]],
+        style: Option<Style>,
+        place: Option<Place>,
+    ) {
         let found = table::lookup(words);
         let now_ms = self.outlet.now.unix_ms;
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
@@ -196,7 +199,7 @@ impl Host<'_> {
                     self.stat(command, |stat| stat.rejected.add(1));
                     (None, self.refuse(id, error))
                 }
-                Ok(args) => (Some(command), self.run(id, command, &args)),
+                Ok(args) => (Some(command), self.run(id, command, &args, place)),
             },
         };
         let current = self.outlet.current.take().expect("it was set above");
@@ -326,7 +329,13 @@ impl Host<'_> {
         }
     }
 
-    fn run(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {
+    fn run(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        args: &Args<'_>,
+        place: Option<Place>,
+    ) -> Flow {
         let spec = command.spec();
         if let Run::Session = spec.run {
             return self.run_session(id, command, args);
@@ -343,7 +352,7 @@ impl Host<'_> {
         let (caller, quiet) = (connection.client.id, connection.client.no_touch);
         let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
-        let event = Event::Request { conn, ticket, caller, quiet, here, command, args };
+        let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
         self.engine.step(now, event, self.outlet)
     }
 
@@ -358,6 +367,9 @@ impl Host<'_> {
             then: Then::Continue,
         };
         let outcome = session::run(&mut context, command, args);
+        if let Then::Snapshot(answer) = outcome.then {
+            return self.wait_for_snapshot(id, answer);
+        }
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
             match (&current.style, &outcome.reply) {
@@ -376,7 +388,17 @@ impl Host<'_> {
                 }
             }
             Then::Shutdown => *self.stop = true,
+            Then::Snapshot(_) => unreachable!("seen above"),
         }
         Flow::Continue
+    }
+
+    /// The reply comes from the coordinator of snapshots.
+    fn wait_for_snapshot(&mut self, conn: ConnId, answer: Wanted) -> Flow {
+        let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
+        if let Some(snapshots) = &self.outlet.shared.snapshots {
+            snapshots.ask(Some(Waiter { core: self.outlet.core, conn, ticket, answer }));
+        }
+        Flow::Barrier
     }
 }

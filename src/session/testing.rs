@@ -100,6 +100,7 @@ impl Server {
                 hurry: AtomicBool::new(false),
                 drained: AtomicUsize::new(0),
                 logs_full: AtomicUsize::new(0),
+                snapshots: None,
                 metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
             },
             settings: settings(),

@@ -1,4 +1,4 @@
-//! The calls through which the log's and the manifest's bytes reach a disk: write, sync, reserve.
+//! The calls through which bytes of log, manifest and snapshots reach a disk: write, sync, reserve.
 //!
 //! In builds with the feature `fault-injection` the same three go through `fault`, which can refuse
 //! them, slow them down, pretend them, or cut the power. That feature is off by default and does

@@ -23,7 +23,7 @@ mod writer;
 
 pub use commit::LogDone;
 pub use error::WalError;
-pub use files::{LogFiles, scan_dir};
+pub use files::{LogFiles, log_bytes, remove_logs_from, scan_dir};
 pub use metrics::{SYNC_BUCKETS_US, WalMetrics};
-pub use reader::{LogEnd, LogReader, Run, Torn};
+pub use reader::{LogEnd, LogReader, ReadOptions, Run, Torn};
 pub use writer::{CommitPath, FsyncMode, LogOffset, LogStart, WalOptions, Writer};
