@@ -22,7 +22,7 @@ fn rounds() -> usize {
 
 /// Kills servers under load. Each start is checked for what the one before had promised, carries
 /// the next load, and is killed in turn; the number of cores and the way to commit
-/// change from one to the next.
+/// change from one to the next, and some are killed with a snapshot under way or just taken.
 fn kill_rounds(mode: &str, rounds: usize, load_ms: std::ops::Range<u64>, slack: Option<Duration>) {
     let begun = Instant::now();
     let mut total = Checked::default();
@@ -36,6 +36,10 @@ fn kill_rounds(mode: &str, rounds: usize, load_ms: std::ops::Range<u64>, slack: 
             plan = plan.env("SYNAP_PERSISTENCE__WAL__COMMIT_PATH", path);
             let server = plan.workers(done % 3 + 1).fresh_ports().start();
             total += books.check(&mut server.resp(), promise);
+            if done % 4 == 2 {
+                let begun = server.resp().call(&["BGSAVE"]);
+                assert_eq!(begun, "+Background saving started");
+            }
             let load = Load::start(&server, &books);
             let span = load_ms.end - load_ms.start;
             load.go_on_for(Duration::from_millis(load_ms.start + done as u64 * 37 % span));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use support::disk::SmallDisk;
 use support::faulty::Faults;
+use support::history::Rng;
 use support::load::{Books, Checked, Load, Promise};
 use support::resp::{Resp, encode, show};
 use support::{PATIENCE, Plan, Server, holds_within, wait_for};
@@ -80,6 +81,34 @@ fn a_disk_full_in_the_middle_of_a_commit_is_final() {
 }
 
 #[test]
+fn a_snapshot_that_cannot_be_written_is_no_end() {
+    let Some((plan, faults)) = Faults::plan() else { return };
+    let server = plan.fsync("always").start();
+    let mut client = server.resp();
+    assert_eq!(client.call(&["SET", "key", "1"]), "+OK");
+    for (rule, said) in [
+        ("write error EIO in snapshots/", "Input/output error"),
+        ("write error ENOSPC after 1 in snapshots/", "No space left"),
+        ("sync error EIO in snapshots/", "Input/output error"),
+    ] {
+        faults.set(rule);
+        let reply = client.call(&["SAVE"]);
+        assert!(reply.starts_with("-ERR"), "{rule}: {reply}");
+        assert!(server.plan.log().contains(said), "{rule}: {}", server.plan.log());
+        assert_eq!(client.call(&["SET", "key", "2"]), "+OK");
+        let left = std::fs::read_dir(server.plan.data().join("snapshots")).expect("it is there");
+        assert_eq!(left.count(), 0, "{rule}: nothing half done is left");
+    }
+    faults.set("");
+    assert_eq!(client.call(&["SAVE"]), "+OK");
+    let plan = healthy(&server.plan);
+    server.kill();
+    let server = plan.start();
+    assert_eq!(server.resp().call(&["GET", "key"]), "2");
+    server.stop();
+}
+
+#[test]
 fn writes_in_two_pieces_are_completed() {
     let Some((plan, faults)) = Faults::plan() else { return };
     faults.set("write short 4096 in synap.wal");
@@ -120,6 +149,7 @@ fn cut_power(mode: &str, rules: &str, cut: &str) -> Option<(Plan, Books, Instant
     faults.set(rules);
     let books = Books::new(WRITERS);
     let load = Load::start(&server, &books);
+    assert_eq!(server.resp().call(&["BGSAVE"]), "+Background saving started");
     load.go_on_for(Duration::from_millis(if mode == "always" { 100 } else { 900 }));
     let cut_at = Instant::now();
     faults.set(&format!("{cut}\n{rules}"));
@@ -242,7 +272,9 @@ fn a_full_disk_refuses_writes_and_lets_reads_go_on() {
         .data_at(&disk.path().join("data"));
     let server = plan.start();
     let mut client = server.resp();
-    let value = "v".repeat(100_000);
+    // Not compressible, so that a snapshot takes as much room as the data.
+    let mut rng = Rng::new(1);
+    let value: String = (0..100_000).map(|_| char::from(b'a' + rng.below(26) as u8)).collect();
     let mut acked = 0;
     let refusal = loop {
         let reply = client.call(&["SET", &format!("full:{acked}"), &value]);
@@ -270,6 +302,10 @@ fn a_full_disk_refuses_writes_and_lets_reads_go_on() {
     assert!(metric(&server, "synap_wal_full") >= 1.0);
     assert!(metric(&server, "synap_wal_writes_refused_total") >= 4.0);
     assert!(plan.log().contains("disk of the log is full"), "{}", plan.log());
+    // Nor is there room for a snapshot; that is an answer, not an end.
+    let saved = client.call(&["SAVE"]);
+    assert!(saved.starts_with("-ERR"), "{saved}");
+    assert_eq!(client.call(&["STRLEN", "full:0"]), format!(":{}", value.len()));
     // Space comes back: so do writes, without a restart.
     std::fs::remove_file(&ballast).expect("it can be removed");
     disk.remount("size=96m");
@@ -287,6 +323,31 @@ fn a_full_disk_refuses_writes_and_lets_reads_go_on() {
 }
 
 #[test]
+fn a_snapshot_that_fits_makes_room_on_a_full_disk() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let plan = Plan::new()
+        .fsync("always")
+        .workers(1)
+        .env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", 4)
+        .data_at(&disk.path().join("data"));
+    let server = plan.start();
+    let mut client = server.resp();
+    let value = "v".repeat(100_000);
+    let mut turn = 0;
+    while client.call(&["SET", "same", &format!("{turn}{value}")]) == "+OK" {
+        turn += 1;
+        assert!(turn < 1000, "100 MB do not fit");
+    }
+    assert!(client.call(&["SET", "same", "1"]).starts_with("-MISCONF"));
+    assert_eq!(client.call(&["SAVE"]), "+OK");
+    wait_for("writes to be taken again", || client.call(&["SET", "after", "1"]) == "+OK");
+    server.kill();
+    let server = plan.fresh_ports().start();
+    assert_eq!(server.resp().call(&["GET", "after"]), "1");
+    server.stop();
+}
+
+#[test]
 fn a_write_too_large_for_what_is_left_waits_and_is_not_acknowledged() {
     let Some(disk) = SmallDisk::mount(20) else { return };
     let plan = Plan::new()
@@ -298,8 +359,10 @@ fn a_write_too_large_for_what_is_left_waits_and_is_not_acknowledged() {
     let (mut large, mut other) = (server.resp(), server.resp());
     assert_eq!(other.call(&["SET", "before", "1"]), "+OK");
     large.command(&["SET", "large", &"v".repeat(16 * 1024 * 1024)]);
-    wait_for("writes to be refused", || other.call(&["SET", "small", "1"]).starts_with("-MISCONF"));
+    // Not a write: one that is taken in the same turn waits with the large one.
+    server.wait_for_log("disk of the log is full");
     assert_eq!(other.call(&["GET", "before"]), "1");
+    assert!(other.call(&["SET", "small", "1"]).starts_with("-MISCONF"));
     disk.remount("size=96m");
     assert_eq!(show(&large.reply()), "+OK");
     wait_for("writes to be taken again", || other.call(&["SET", "small", "1"]) == "+OK");

@@ -28,7 +28,7 @@ const OPERATIONS: usize = 30;
 
 fn rounds() -> usize {
     let given = std::env::var("SYNAP_LINEARIZABILITY_ROUNDS").ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(4)
+    given.and_then(|text| text.parse().ok()).unwrap_or(3)
 }
 
 /// An answer; nothing when it never came.

@@ -21,8 +21,10 @@ use synap_shards::id::CoreId;
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Entries of each of glommio's rings. Only background jobs pass through them.
 const RING_DEPTH: usize = 128;
-/// How long a background task may hold the core before the others get a look at events.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// How often the runtime interrupts the core to look at its own events: practically never. A core has
+/// one task that never yields, and an interruption between the runtime's poll and its first run of
+/// that task makes it sleep with the task ready (see `run_blocking`), so that the server never starts.
+const PREEMPT: Duration = Duration::from_secs(3600);
 /// Threads per core for blocking jobs.
 const BLOCKING_THREADS: usize = 1;
 

@@ -64,19 +64,19 @@ pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result
         Verdict::Refuse(error) => Err(error),
         Verdict::Tear(torn) => {
             let torn = torn.min(bytes.len());
-            remember(file, bytes.len(), offset)?;
+            let _nothing_beside = remember(file, bytes.len(), offset)?;
             let written =
                 buffered(file).and_then(|file| plain::write_all_at(&file, &bytes[..torn], offset));
             end("a torn write", &written);
         }
         Verdict::Short(first) => {
-            remember(file, bytes.len(), offset)?;
+            let _nothing_beside = remember(file, bytes.len(), offset)?;
             let first = first.min(bytes.len()) / BLOCK * BLOCK;
             plain::write_all_at(file, &bytes[..first], offset)?;
             plain::write_all_at(file, &bytes[first..], offset + first as u64)
         }
         Verdict::Proceed | Verdict::Lie => {
-            remember(file, bytes.len(), offset)?;
+            let _nothing_beside = remember(file, bytes.len(), offset)?;
             plain::write_all_at(file, bytes, offset)
         }
     }
@@ -104,8 +104,9 @@ fn sync(file: &File, honest: impl FnOnce(&File) -> io::Result<()>) -> io::Result
         Verdict::Refuse(error) => Err(error),
         Verdict::Lie => Ok(()),
         Verdict::Proceed | Verdict::Short(_) | Verdict::Tear(_) => {
+            let mut state = state();
             honest(file)?;
-            state().journal.settle(file)
+            state.journal.settle(file)
         }
     }
 }
@@ -114,8 +115,12 @@ fn state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn remember(file: &File, bytes: usize, offset: u64) -> io::Result<()> {
-    state().journal.note(file, bytes, offset)
+/// Notes what a write replaces. Nothing else may come between the note and the write, a power cut
+/// least of all: the caller holds on to what it is given until it has written.
+fn remember(file: &File, bytes: usize, offset: u64) -> io::Result<MutexGuard<'static, State>> {
+    let mut state = state();
+    state.journal.note(file, bytes, offset)?;
+    Ok(state)
 }
 
 /// The same file through the page cache, where writes of any length are possible.
@@ -137,7 +142,9 @@ fn decide(op: Op, file: &File, bytes: u64) -> Verdict {
     for (text, rule) in &rules {
         let step = match rule {
             Rule::Power { keep_one_in } => {
-                let outcome = state().journal.roll_back(*keep_one_in);
+                // Held to the end: what is finished behind the cut must not be told to anybody.
+                let mut state = state();
+                let outcome = state.journal.roll_back(*keep_one_in);
                 end("the power is cut", &outcome);
             }
             Rule::Calls(step) if step.concerns(op, &path) => step,
