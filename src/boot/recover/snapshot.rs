@@ -30,6 +30,8 @@ pub(super) struct Base {
     pub(super) shards: Vec<Box<Shard>>,
     /// The snapshot that it is; nothing when it is empty.
     pub(super) index: Option<Index>,
+    /// A newer snapshot could not be used.
+    pub(super) passed_over: bool,
 }
 
 /// Loads the newest snapshot that is sound; empty shards when there is none, and none is needed.
@@ -43,7 +45,7 @@ pub(super) fn load(
     for name in snapshot::list(&options.snapshots)? {
         let attempt = Attempt { options, history, name };
         match attempt.run(progress, teller) {
-            Ok(Some(base)) => return Ok(base),
+            Ok(Some(base)) => return Ok(Base { passed_over: damage.is_some(), ..base }),
             // What is older reaches back no further.
             Ok(None) => break,
             Err(fatal @ Fatal::Corrupt { .. }) => {
@@ -58,7 +60,8 @@ pub(super) fn load(
         }
     }
     if history.released.snapshot.is_empty() {
-        return Ok(Base { shards: empty_shards(options.mode), index: None });
+        let (shards, passed_over) = (empty_shards(options.mode), damage.is_some());
+        return Ok(Base { shards, index: None, passed_over });
     }
     let needed = &history.released.snapshot;
     match damage {
@@ -99,7 +102,7 @@ impl Attempt<'_> {
         let whole = images.and_then(|shards| self.tails(&index, shards, progress, teller));
         let shards = whole.inspect_err(|_| progress.forget(index.file_bytes()))?;
         tracing::info!(snapshot = %self.name, entries = index.entries(), "snapshot loaded");
-        Ok(Some(Base { shards, index: Some(index) }))
+        Ok(Some(Base { shards, index: Some(index), passed_over: false }))
     }
 
     fn unusable(&self, what: &str) -> Fatal {
@@ -226,10 +229,12 @@ impl Attempt<'_> {
         }
         let pool = Pool::new(shards, Arc::from(self.history.starts.as_slice()));
         let (pool, _) = merge::merge(pool, sources, self.options.workers, progress, teller)?;
-        let (reached, cut) = (pool.seqs(), pool.cut());
+        let reached = pool.seqs();
         let short =
             |(shard, image): (ShardId, &snapshot::ShardImage)| reached.get(shard) < image.end;
-        if cut.batches > 0 || ShardId::all().zip(&index.shards).any(short) {
+        // A tail may hold what follows a batch that came after the end of another core's tail: a
+        // shard may have been lent in between. Both batches are in the logs.
+        if ShardId::all().zip(&index.shards).any(short) {
             return Err(self.unusable("its tails do not lead to where its images end"));
         }
         Ok(pool.into_shards())
