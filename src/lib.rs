@@ -20,5 +20,6 @@ pub mod health;
 pub mod protocol;
 pub mod session;
 
+pub mod backup;
 pub mod boot;
 pub mod pump;

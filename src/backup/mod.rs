@@ -1,0 +1,3 @@
+//! Backups: their index, copying a running server's files, and going back to a moment.
+
+pub mod time;
