@@ -18,4 +18,5 @@ pub mod net;
 pub mod reactor;
 
 pub mod lock;
+pub mod snapshot;
 pub mod wal;
