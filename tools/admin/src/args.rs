@@ -196,9 +196,8 @@ impl Options {
             Some(Credentials::User(user.to_owned(), password.to_owned()))
         };
         let credentials = match (&self.user, &self.api_key, user) {
-            (Some(text), _, _) => pair(text).ok_or_else(|| {
-                AdminError::Usage("--user: expected USER:PASSWORD".to_owned())
-            })?,
+            (Some(text), _, _) => pair(text)
+                .ok_or_else(|| AdminError::Usage("--user: expected USER:PASSWORD".to_owned()))?,
             (None, Some(key), _) => Credentials::Key(key.clone()),
             (None, None, Some(text)) => pair(text).ok_or_else(bad)?,
             (None, None, None) => Credentials::None,

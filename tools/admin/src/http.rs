@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args::{Credentials, Target};
 use crate::error::AdminError;
@@ -76,17 +76,6 @@ impl Http {
     pub(crate) fn demand(&self, path: &str) -> Result<Value, AdminError> {
         let (status, body) = self.get(path)?;
         accept(path, status, body)
-    }
-
-    /// A command by the envelope; its payload.
-    pub(crate) fn command(&self, name: &str, payload: &Value) -> Result<Value, AdminError> {
-        let body = json!({ "command": name, "request_id": "synap-admin", "payload": payload });
-        let (status, mut answer) = self.post("/api/v1/command", &body)?;
-        if answer["success"] == json!(false) {
-            return accept(name, 500, answer);
-        }
-        let answer = answer.get_mut("payload").map(Value::take).unwrap_or(answer);
-        accept(name, status, answer)
     }
 }
 

@@ -66,7 +66,7 @@ fn run(options: &Options) -> Result<Outcome, AdminError> {
         Job::Stats => (true, server::stats(&target)?),
         Job::Health => server::health(&target)?,
         Job::Stop => (true, server::stop(&target)?),
-        Job::Backup(_) | Job::Verify { .. } => todo!(),
+        Job::Backup(_) | Job::Verify { .. } => return Err(AdminError::Usage(String::new())),
     };
     Ok(Outcome { text: shown(&answer, options.json), well })
 }

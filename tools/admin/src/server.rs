@@ -12,6 +12,9 @@ use crate::resp::Connection;
 /// Parts whose health can be asked for.
 const COMPONENTS: [&str; 6] = ["kv", "queue", "stream", "pubsub", "persistence", "replication"];
 
+/// The status for what is not there.
+const NOT_FOUND: u16 = 404;
+
 /// A connection to the RESP port: the one given, or the one the server says it has.
 pub(crate) fn connect(target: &Target) -> Result<Connection, AdminError> {
     let address = match &target.resp {
@@ -22,25 +25,16 @@ pub(crate) fn connect(target: &Target) -> Result<Connection, AdminError> {
 }
 
 fn resp_port(http: &Http) -> Result<u16, AdminError> {
-    let port = info_field(http, "tcp_port")?.and_then(|text| text.parse().ok());
-    match port {
+    let info = http.demand("/info?section=server")?;
+    match info["server"]["resp_port"].as_u64() {
         Some(0) | None => {
             let text = "the server does not say where its RESP port is; name it with --resp";
             Err(AdminError::Usage(text.to_owned()))
         }
-        Some(port) => Ok(port),
+        Some(port) => {
+            u16::try_from(port).map_err(|_| AdminError::Usage(format!("no port: {port}")))
+        }
     }
-}
-
-/// A line of `INFO` by its name.
-pub(crate) fn info_field(http: &Http, name: &str) -> Result<Option<String>, AdminError> {
-    let answer = http.command("INFO", &json!({ "args": [] }))?;
-    let text = answer.as_str().or(answer["result"].as_str()).or(answer["value"].as_str());
-    let found = text.unwrap_or_default().lines().find_map(|line| {
-        let (field, value) = line.split_once(':')?;
-        (field == name).then(|| value.trim().to_owned())
-    });
-    Ok(found)
 }
 
 /// `synap-admin snapshot`.
@@ -62,6 +56,10 @@ pub(crate) fn health(target: &Target) -> Result<(bool, Value), AdminError> {
     let mut parts = Map::new();
     for name in COMPONENTS {
         let (status, part) = http.get(&format!("/health/{name}"))?;
+        if status == NOT_FOUND {
+            // A part that this server does not have cannot be ill.
+            continue;
+        }
         healthy &= (200..300).contains(&status);
         parts.insert(name.to_owned(), part);
     }

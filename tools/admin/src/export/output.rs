@@ -37,8 +37,7 @@ impl Output {
         let path = beside(output, ".part");
         let begin = || -> io::Result<File> {
             let mut options = OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(bytes == 0).open(&path)?;
+            let mut file = options.write(true).create(true).truncate(bytes == 0).open(&path)?;
             file.set_len(bytes)?;
             file.seek(SeekFrom::Start(bytes))?;
             Ok(file)

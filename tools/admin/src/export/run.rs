@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::binary;
 use super::checkpoint::Checkpoint;
 use super::json::{self, CRC_MARK, FORMAT, FORMAT_LINES, VERSION};
 use super::output::Output;
-use super::binary;
 use crate::args::{ExportArgs, ExportFormat, Target};
 use crate::entry::{Entry, now_ms};
 use crate::error::AdminError;

@@ -162,6 +162,7 @@ impl Input {
         };
         let mut input = open(&self.path)?;
         let (mut place, mut entries, mut stated, mut line) = (0, 0u64, None, Vec::new());
+        let mut ours = false;
         loop {
             line.clear();
             let read = input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
@@ -171,6 +172,7 @@ impl Input {
             }
             if place == 0 && line.starts_with(b"{\"format\"") {
                 check_head(&line).map_err(|what| damaged(place, &what))?;
+                ours = true;
             } else if line.starts_with(b"{\"entries\":") {
                 stated = count_of(&line);
             } else if !line.trim_ascii().is_empty() {
@@ -185,6 +187,9 @@ impl Input {
             Some(stated) if stated != entries => {
                 Err(damaged(place, &format!("{entries} entries, {stated} expected")))
             }
+            // What an export began, an export ends; only lines by hand have neither head nor end.
+            None if ours => Err(damaged(place, "expected the line with the number of entries")),
+            Some(_) if found.unchecked => Err(damaged(place, "expected a checksum")),
             Some(_) | None => Ok(()),
         }
     }
@@ -272,7 +277,8 @@ fn find_manifest(directory: &Path) -> Result<PathBuf, AdminError> {
 }
 
 fn check_head(line: &[u8]) -> Result<(), String> {
-    let head: serde_json::Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let head: serde_json::Value =
+        serde_json::from_slice(line).map_err(|error| error.to_string())?;
     if head["format"] != json::FORMAT_LINES || head["version"].as_u64() > Some(json::VERSION) {
         let (name, version) = (json::FORMAT_LINES, json::VERSION);
         return Err(format!("expected {name} of version {version}, found {head}"));

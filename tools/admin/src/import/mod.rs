@@ -47,7 +47,8 @@ impl State {
     fn of(input: &Input, target: &Target) -> Result<Self, AdminError> {
         let path = input.path();
         let facts = std::fs::metadata(path).map_err(AdminError::file("look at", path))?;
-        let since = facts.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let since =
+            facts.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
         let modified_ms = since.map_or(0, |since| since.as_millis() as u64);
         Ok(Self { bytes: facts.len(), modified_ms, url: target.url.clone(), steps: 0 })
     }

@@ -22,10 +22,9 @@ pub(super) fn report(survey: &Survey, done: Option<&Done>, input: &Input) -> Val
         report["commands_run"] = json!(done.commands);
         report["commands_left_out"] = json!(done.skipped);
     }
-    for (name, counts) in [
-        ("types_left_out", &survey.others),
-        ("sections_left_out", &survey.sections),
-    ] {
+    for (name, counts) in
+        [("types_left_out", &survey.others), ("sections_left_out", &survey.sections)]
+    {
         if !counts.is_empty() {
             report[name] = json!(counts);
         }

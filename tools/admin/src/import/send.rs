@@ -114,7 +114,7 @@ impl Sender {
             ours.partition(|(_, command)| !survey.unknown.contains(&name_of(command)));
         self.done.skipped += unknown.len() as u64;
         self.done.commands += known.len() as u64;
-        let together = known.len() > 1;
+        let together = known.len() > 1 && survey.transactions;
         if together {
             self.loader.push(&[b"MULTI"])?;
         }

@@ -37,6 +37,8 @@ pub(super) struct Survey {
     pub(super) unchecked: bool,
     /// Names of commands that the server does not have.
     pub(super) unknown: BTreeSet<String>,
+    /// The server has MULTI; else the commands of a transaction are run one after the other.
+    pub(super) transactions: bool,
 }
 
 /// Sections that are left out whatever was asked: they hold no keys.
@@ -95,7 +97,9 @@ impl Survey {
             return Ok(());
         }
         let known = sender.command_names()?;
-        self.unknown = self.commands.keys().filter(|name| !known.contains(*name)).cloned().collect();
+        self.transactions = known.contains("multi") && known.contains("exec");
+        self.unknown =
+            self.commands.keys().filter(|name| !known.contains(*name)).cloned().collect();
         Ok(())
     }
 
@@ -122,13 +126,15 @@ impl Survey {
 
     fn unsupported(&self) -> Option<String> {
         let types = self.others.iter().map(|(kind, count)| format!("{count} keys of type {kind}"));
-        let sections = self.sections.iter().filter(|(name, count)| {
-            **count > 0 && !NO_KEYS.contains(&name.as_str())
-        });
+        let sections = self
+            .sections
+            .iter()
+            .filter(|(name, count)| **count > 0 && !NO_KEYS.contains(&name.as_str()));
         let sections = sections.map(|(name, count)| format!("{count} values of {name}"));
-        let commands = self.unknown.iter().map(|name| {
-            format!("{} commands {}", self.commands[name], name.to_uppercase())
-        });
+        let commands = self
+            .unknown
+            .iter()
+            .map(|name| format!("{} commands {}", self.commands[name], name.to_uppercase()));
         let all: Vec<String> = types.chain(sections).chain(commands).collect();
         (!all.is_empty()).then(|| {
             format!(

@@ -97,11 +97,6 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// Version of the format.
-    pub(crate) fn version(&self) -> u32 {
-        self.version
-    }
-
     /// Bytes read so far.
     pub(crate) fn offset(&self) -> u64 {
         self.source.offset()
