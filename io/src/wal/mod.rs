@@ -10,6 +10,7 @@
 //! Must not: look into the bytes it stores.
 
 mod buffer;
+mod build;
 pub(crate) mod commit;
 mod error;
 mod files;
@@ -18,11 +19,14 @@ pub mod manifest;
 mod metrics;
 mod prepare;
 mod reader;
+mod segment;
 mod writer;
 
+pub use build::LogBuilder;
 pub use commit::LogDone;
 pub use error::WalError;
 pub use files::{LogFiles, scan_dir};
 pub use metrics::{COMMIT_BUCKETS_US, WalMetrics};
 pub use reader::{LogEnd, LogReader, Run, Torn};
+pub use segment::{Group, Head, SegmentFile};
 pub use writer::{CommitPath, FsyncMode, LogOffset, LogStart, WalOptions, Writer};
