@@ -11,8 +11,10 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use synap_shards::command::args::Args;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::table::{self, CommandId};
-use synap_shards::engine::Engine;
-use synap_shards::engine::event::{Acknowledge, EngineSettings, Event, MemorySettings, Outbound};
+use synap_shards::engine::event::{
+    Acknowledge, EngineSettings, Event, MemorySettings, Outbound, Place,
+};
+use synap_shards::engine::{Engine, Places};
 use synap_shards::id::{ConnId, CoreId, Epoch, Ticket};
 use synap_shards::key::ShardMap;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
@@ -48,25 +50,25 @@ fn engine() -> Engine {
     Engine::new(CoreId::new(0), ShardMap::new(1), shards, settings, 1)
 }
 
-fn ask(engine: &mut Engine, words: &[&[u8]]) {
+fn ask(engine: &mut Engine, words: &[&[u8]], place: Option<Place>) {
     let command = table::lookup(words).expect("a command of the table");
     let args = Args::parse(command.spec(), words).expect("its arguments");
     let (conn, ticket) = (ConnId(0), Ticket(0));
-    let event =
-        Event::Request { conn, ticket, caller: 0, quiet: false, here: false, command, args: &args };
+    let (caller, quiet, here, args) = (0, false, false, &args);
+    let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
     engine.step(support::NOW, event, &mut Nowhere);
 }
 
 /// Asks for all of `requests`, looking `ahead` requests ahead, and drops the log at the end.
 fn ask_all(engine: &mut Engine, requests: &[Vec<Vec<u8>>], ahead: usize, log: &mut Vec<u8>) {
     for pipeline in requests.chunks(ahead) {
+        let mut places = Places::default();
         if ahead > 1 {
-            let keys: Vec<&[u8]> = pipeline.iter().map(|words| words[1].as_slice()).collect();
-            engine.prefetch(keys.iter().copied());
+            places = engine.prefetch(pipeline.iter().map(|words| Some(words[1].as_slice())));
         }
-        for words in pipeline {
+        for (words, place) in pipeline.iter().zip(places) {
             let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            ask(engine, &words);
+            ask(engine, &words, place);
         }
     }
     log.clear();

@@ -12,7 +12,8 @@ impl Rng {
     /// A generator that always yields the same draws for the same seed.
     pub fn new(seed: u64) -> Self {
         // Zero is the one state the recurrence cannot leave.
-        Self(seed ^ 0x9e37_79b9_7f4a_7c15 | 1)
+        let mixed = seed ^ 0x9e37_79b9_7f4a_7c15;
+        Self(if mixed == 0 { 1 } else { mixed })
     }
 
     /// The next 64 random bits.

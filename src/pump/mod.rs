@@ -221,12 +221,12 @@ impl Core {
                 keys.push(key);
             }
             if keys.len() == PREFETCH_MAX {
-                self.engine.prefetch(keys.iter().copied());
+                self.engine.prefetch(keys.iter().copied().map(Some));
                 keys.clear();
             }
         }
         if keys.len() > 1 {
-            self.engine.prefetch(keys.iter().copied());
+            self.engine.prefetch(keys.iter().copied().map(Some));
         }
     }
 

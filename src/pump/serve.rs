@@ -7,8 +7,8 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Access, Flags, Keys, Run};
 use synap_shards::command::table::{self, CommandId};
-use synap_shards::engine::Engine;
-use synap_shards::engine::event::{Event, Flow};
+use synap_shards::engine::event::{Event, Flow, Place};
+use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
 use synap_shards::key::slot_of;
 use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
@@ -122,10 +122,10 @@ impl Host<'_> {
                     other => break Some(other),
                 }
             };
-            self.look_ahead(&batch);
+            let places = self.look_ahead(&batch);
             let count = batch.len();
             for (at, (words, after)) in batch.iter().enumerate() {
-                self.command(id, words);
+                self.dispatch(id, words, None, places[at]);
                 used = *after;
                 if at + 1 < count && !self.may_start(id) {
                     // What was decoded behind it is decoded again when the connection goes on.
@@ -140,7 +140,7 @@ impl Host<'_> {
                         return (used, Stop::Blocked);
                     }
                     let words: Words<'_> = words.iter().map(Vec::as_slice).collect();
-                    self.command(id, &words);
+                    self.dispatch(id, &words, None, None);
                     used += consumed;
                 }
                 Some(Decoded::Empty { consumed }) => used += consumed,
@@ -158,20 +158,22 @@ impl Host<'_> {
         }
     }
 
-    fn look_ahead(&self, batch: &Batch<'_>) {
+    fn look_ahead(&self, batch: &Batch<'_>) -> Places {
         if batch.len() < AHEAD_FROM {
-            return;
+            return Places::default();
         }
-        self.engine.prefetch(batch.iter().filter_map(|(words, _)| words.get(1).copied()));
-    }
-
-    /// Carries out one request of a RESP client.
-    fn command(&mut self, id: ConnId, words: &[&[u8]]) {
-        self.dispatch(id, words, None);
+        self.engine.prefetch(batch.iter().map(|(words, _)| words.get(1).copied()))
     }
 
     /// Carries out one request. Its reply is written in `style`, or as a RESP client wants it.
-    pub(super) fn dispatch(&mut self, id: ConnId, words: &[&[u8]], style: Option<Style>) {
+    /// `place` is where its second word lives, if the engine was asked.
+    pub(super) fn dispatch(
+        &mut self,
+        id: ConnId,
+        words: &[&[u8]],
+        style: Option<Style>,
+        place: Option<Place>,
+    ) {
         let found = table::lookup(words);
         let now_ms = self.outlet.now.unix_ms;
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
@@ -191,7 +193,7 @@ impl Host<'_> {
                     self.stat(command, |stat| stat.rejected.add(1));
                     (None, self.refuse(id, error))
                 }
-                Ok(args) => (Some(command), self.run(id, command, &args)),
+                Ok(args) => (Some(command), self.run(id, command, &args, place)),
             },
         };
         let current = self.outlet.current.take().expect("it was set above");
@@ -316,7 +318,13 @@ impl Host<'_> {
         }
     }
 
-    fn run(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {
+    fn run(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        args: &Args<'_>,
+        place: Option<Place>,
+    ) -> Flow {
         let spec = command.spec();
         if let Run::Session = spec.run {
             return self.run_session(id, command, args);
@@ -333,7 +341,7 @@ impl Host<'_> {
         let (caller, quiet) = (connection.client.id, connection.client.no_touch);
         let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
-        let event = Event::Request { conn, ticket, caller, quiet, here, command, args };
+        let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
         self.engine.step(now, event, self.outlet)
     }
 

@@ -55,7 +55,7 @@ impl Host<'_> {
             Routed::Command { words, context } => {
                 let keep_alive = context.keep_alive;
                 let style = Style::Http(Box::new(context), self.started_ns);
-                self.dispatch(id, &words.as_words(), Some(style));
+                self.dispatch(id, &words.as_words(), Some(style), None);
                 keep_alive
             }
             Routed::Direct { response, status, context } => {

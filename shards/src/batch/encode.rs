@@ -27,18 +27,54 @@ pub fn seal(out: &mut Vec<u8>, parts: &[PartSpec], records: &[u8], epoch: Epoch,
     assert!(bytes <= BATCH_BYTES_MAX, "a batch of {bytes} bytes passed the planner's check");
     let start = out.len();
     out.reserve(bytes);
-    out.extend_from_slice(&(bytes as u32).to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&epoch.0.to_le_bytes());
-    out.extend_from_slice(&u48_bytes(time_ms));
-    out.extend_from_slice(&[parts.len() as u8, 0]);
+    out.extend_from_slice(&header(bytes, parts.len(), epoch, time_ms));
     for part in parts {
-        out.push(part.shard.index() as u8);
-        out.extend_from_slice(&part.seq.to_bytes());
+        out.extend_from_slice(&part_bytes(part));
     }
     out.extend_from_slice(records);
-    let crc = crc32c::crc32c(&out[start + 8..]);
-    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    set_checksum(&mut out[start..]);
+}
+
+/// Leaves room at the end of `out` for what [`seal_single`] writes before the records that follow.
+pub(crate) fn open_single(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0; HEADER_BYTES + PART_BYTES]);
+}
+
+/// Makes a batch of one part of the records that were appended to `out` since [`open_single`] left
+/// room at `start`. The bytes are those of [`seal`].
+pub(crate) fn seal_single(
+    out: &mut [u8],
+    start: usize,
+    part: PartSpec,
+    epoch: Epoch,
+    time_ms: u64,
+) {
+    let batch = &mut out[start..];
+    let bytes = batch.len();
+    assert!(bytes <= BATCH_BYTES_MAX, "a batch of {bytes} bytes passed the planner's check");
+    batch[..HEADER_BYTES].copy_from_slice(&header(bytes, 1, epoch, time_ms));
+    batch[HEADER_BYTES..HEADER_BYTES + PART_BYTES].copy_from_slice(&part_bytes(&part));
+    set_checksum(batch);
+}
+
+/// The header of a batch of `bytes` bytes, its checksum still zero.
+fn header(bytes: usize, parts: usize, epoch: Epoch, time_ms: u64) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
+    header[8..12].copy_from_slice(&epoch.0.to_le_bytes());
+    header[12..18].copy_from_slice(&u48_bytes(time_ms));
+    header[18] = parts as u8;
+    header
+}
+
+fn part_bytes(part: &PartSpec) -> [u8; PART_BYTES] {
+    let [a, b, c, d, e, f] = part.seq.to_bytes();
+    [part.shard.index() as u8, a, b, c, d, e, f]
+}
+
+fn set_checksum(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[8..]);
+    batch[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Appends a record that concerns `shard`.

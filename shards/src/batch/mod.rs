@@ -32,6 +32,7 @@ mod encode;
 
 pub use decode::{Batch, BatchError, Records};
 pub use encode::{PartSpec, push_record, seal};
+pub(crate) use encode::{open_single, seal_single};
 
 /// Bytes before the parts.
 pub const HEADER_BYTES: usize = 20;

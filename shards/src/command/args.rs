@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::error::CommandError;
 use super::spec::{ArgKind, ArgSpec, CommandSpec, least_arguments};
+use crate::limits::ARGS_MAX;
 
 /// The words of a request; slices of the connection's buffer. Most commands fit without a heap
 /// allocation.
@@ -20,20 +21,24 @@ pub struct Arg(pub usize);
 /// Most arguments that one spec may declare (its top level); a test holds the table to it.
 pub const ARG_SPECS_MAX: usize = 10;
 
-/// One decoded argument.
+/// One decoded argument. Words are named by their position, so that the many values of one request
+/// are small: they are made and moved for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Value<'a> {
+enum Value {
     #[default]
     Absent,
     Flag,
-    Bytes(&'a [u8]),
+    Bytes(u32),
     Integer(i64),
     Float(f64),
-    /// Index of the alternative, and its value.
-    Choice(usize, Scalar<'a>),
+    /// Index of the alternative, and the position of its value if it has one.
+    Choice(u8, u32),
     /// Positions of raw words, half open.
-    Words(usize, usize),
+    Words(u32, u32),
 }
+
+const _: () = assert!(size_of::<Value>() == 16, "values stay small");
+const _: () = assert!(ARGS_MAX <= u32::MAX as usize, "positions of words fit");
 
 /// The value of the alternative that was chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,29 +53,19 @@ pub enum Scalar<'a> {
     Float(f64),
 }
 
-impl<'a> From<Scalar<'a>> for Value<'a> {
-    fn from(scalar: Scalar<'a>) -> Self {
-        match scalar {
-            Scalar::None => Self::Flag,
-            Scalar::Bytes(bytes) => Self::Bytes(bytes),
-            Scalar::Integer(number) => Self::Integer(number),
-            Scalar::Float(number) => Self::Float(number),
-        }
-    }
-}
-
 /// The decoded arguments of one request.
 #[derive(Debug)]
 pub struct Args<'a> {
     words: &'a [&'a [u8]],
-    values: [Value<'a>; ARG_SPECS_MAX],
+    specs: &'static [ArgSpec],
+    values: [Value; ARG_SPECS_MAX],
 }
 
 impl<'a> Args<'a> {
     /// Decodes `words`, of which the first is the command's name (the first two of a subcommand).
     pub fn parse(spec: &CommandSpec, words: &'a [&'a [u8]]) -> Result<Self, CommandError> {
         let mut parser = Parser {
-            args: Self { words, values: [Value::Absent; ARG_SPECS_MAX] },
+            args: Self { words, specs: spec.args, values: [Value::Absent; ARG_SPECS_MAX] },
             position: spec.words(),
         };
         if words.len() < spec.words() + least_arguments(spec.args) {
@@ -98,7 +93,7 @@ impl<'a> Args<'a> {
     /// An optional byte string, key or pattern.
     pub fn opt_bytes(&self, arg: Arg) -> Option<&'a [u8]> {
         match self.values[arg.0] {
-            Value::Bytes(bytes) => Some(bytes),
+            Value::Bytes(at) => Some(self.words[at as usize]),
             Value::Absent
             | Value::Flag
             | Value::Integer(_)
@@ -133,17 +128,33 @@ impl<'a> Args<'a> {
 
     /// Which alternative was chosen (its index among the choices), and its value.
     pub fn choice(&self, arg: Arg) -> Option<(usize, Scalar<'a>)> {
-        if let Value::Choice(index, scalar) = self.values[arg.0] {
-            Some((index, scalar))
-        } else {
-            None
-        }
+        let Value::Choice(index, at) = self.values[arg.0] else { return None };
+        let index = usize::from(index);
+        let ArgKind::OneOf(choices) = self.specs[arg.0].kind else {
+            unreachable!("only an argument with alternatives is a choice")
+        };
+        let word = || self.words[at as usize];
+        let scalar = match choices[index].kind {
+            ArgKind::Flag => Scalar::None,
+            ArgKind::Integer => {
+                Scalar::Integer(integer(word()).expect("it was checked when it was decoded"))
+            }
+            ArgKind::Float => {
+                Scalar::Float(float(word()).expect("it was checked when it was decoded"))
+            }
+            ArgKind::Key
+            | ArgKind::Bytes
+            | ArgKind::Pattern
+            | ArgKind::OneOf(_)
+            | ArgKind::Block(_) => Scalar::Bytes(word()),
+        };
+        Some((index, scalar))
     }
 
     /// The words of a repeated argument or of a block; empty when absent.
     pub fn rest(&self, arg: Arg) -> &'a [&'a [u8]] {
         if let Value::Words(start, end) = self.values[arg.0] {
-            &self.words[start..end]
+            &self.words[start as usize..end as usize]
         } else {
             &[]
         }
@@ -168,8 +179,7 @@ impl<'a> Parser<'a> {
                 self.options(specs, index, end)?;
                 index = end;
             } else {
-                let reserved = least_arguments(&specs[index + 1..]);
-                self.positional(&specs[index], index, reserved)?;
+                self.positional(specs, index)?;
                 index += 1;
             }
         }
@@ -191,49 +201,52 @@ impl<'a> Parser<'a> {
     }
 
     /// One option whose token stands at the position; `choice` when it is one of several.
-    fn option(&mut self, spec: &ArgSpec, choice: Option<usize>) -> Result<Value<'a>, CommandError> {
+    fn option(&mut self, spec: &ArgSpec, choice: Option<usize>) -> Result<Value, CommandError> {
         self.position += 1;
         if let (ArgKind::OneOf(choices), Some(index)) = (spec.kind, choice) {
-            let scalar = match choices[index].kind {
-                ArgKind::Flag => Scalar::None,
-                _ => self.scalar(&choices[index])?,
-            };
-            return Ok(Value::Choice(index, scalar));
+            return self.chosen(choices, index);
         }
         match spec.kind {
             ArgKind::Flag => Ok(Value::Flag),
             ArgKind::Block(parts) => self.block(parts),
-            _ => Ok(self.scalar(spec)?.into()),
+            _ => self.scalar(spec),
         }
     }
 
-    fn block(&mut self, parts: &[ArgSpec]) -> Result<Value<'a>, CommandError> {
+    /// An alternative whose token has been read: its value follows, if it has one.
+    fn chosen(&mut self, choices: &[ArgSpec], index: usize) -> Result<Value, CommandError> {
+        let at = self.position as u32;
+        if !matches!(choices[index].kind, ArgKind::Flag) {
+            self.scalar(&choices[index])?;
+        }
+        Ok(Value::Choice(index as u8, at))
+    }
+
+    fn block(&mut self, parts: &[ArgSpec]) -> Result<Value, CommandError> {
         let start = self.position;
         let end = start + least_arguments(parts);
         if end > self.args.words.len() {
             return Err(CommandError::Syntax);
         }
         self.position = end;
-        Ok(Value::Words(start, end))
+        Ok(Value::Words(start as u32, end as u32))
     }
 
-    /// An argument known by its position. `reserved` words belong to what follows it.
-    fn positional(
-        &mut self,
-        spec: &ArgSpec,
-        index: usize,
-        reserved: usize,
-    ) -> Result<(), CommandError> {
+    /// An argument known by its position.
+    fn positional(&mut self, specs: &[ArgSpec], index: usize) -> Result<(), CommandError> {
+        let spec = &specs[index];
+        // Words that belong to what follows it.
+        let reserved = || least_arguments(&specs[index + 1..]);
         let left = self.args.words.len() - self.position;
         if spec.repeated || matches!(spec.kind, ArgKind::Block(_)) {
             let start = self.position;
-            self.position += left.saturating_sub(reserved);
+            self.position += left.saturating_sub(reserved());
             if self.position > start {
-                self.args.values[index] = Value::Words(start, self.position);
+                self.args.values[index] = Value::Words(start as u32, self.position as u32);
             }
             return Ok(());
         }
-        if spec.optional && left <= reserved {
+        if spec.optional && left <= reserved() {
             return Ok(());
         }
         self.args.values[index] = match spec.kind {
@@ -242,40 +255,37 @@ impl<'a> Parser<'a> {
             | ArgKind::Bytes
             | ArgKind::Pattern
             | ArgKind::Integer
-            | ArgKind::Float => self.scalar(spec)?.into(),
+            | ArgKind::Float => self.scalar(spec)?,
             ArgKind::Flag | ArgKind::Block(_) => return Err(CommandError::Syntax),
         };
         Ok(())
     }
 
-    fn required_choice(&mut self, choices: &[ArgSpec]) -> Result<Value<'a>, CommandError> {
+    fn required_choice(&mut self, choices: &[ArgSpec]) -> Result<Value, CommandError> {
         let word = self.word()?;
         let index = choices
             .iter()
             .position(|choice| word.eq_ignore_ascii_case(choice.token.as_bytes()))
             .ok_or(CommandError::Syntax)?;
-        let scalar = match choices[index].kind {
-            ArgKind::Flag => Scalar::None,
-            _ => self.scalar(&choices[index])?,
-        };
-        Ok(Value::Choice(index, scalar))
+        self.chosen(choices, index)
     }
 
-    fn scalar(&mut self, spec: &ArgSpec) -> Result<Scalar<'a>, CommandError> {
+    fn scalar(&mut self, spec: &ArgSpec) -> Result<Value, CommandError> {
+        let at = self.position as u32;
         let word = self.word()?;
         let refused = |error| match spec.refusal {
             "" => error,
             text => CommandError::Invalid(text),
         };
         Ok(match spec.kind {
-            ArgKind::Integer => Scalar::Integer(integer(word).map_err(refused)?),
-            ArgKind::Float => Scalar::Float(float(word).map_err(refused)?),
+            ArgKind::Integer => Value::Integer(integer(word).map_err(refused)?),
+            ArgKind::Float => Value::Float(float(word).map_err(refused)?),
             ArgKind::Key
             | ArgKind::Bytes
             | ArgKind::Pattern
             | ArgKind::Flag
             | ArgKind::OneOf(_)
-            | ArgKind::Block(_) => Scalar::Bytes(word),
+            | ArgKind::Block(_) => Value::Bytes(at),
         })
     }
 

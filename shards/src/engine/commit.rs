@@ -9,11 +9,11 @@
 use super::event::{Acknowledge, Outbound};
 use super::parcel::Envelope;
 use super::{Appended, Engine, ReplyTo, shards_in};
-use crate::batch::{Batch, PartSpec, seal};
+use crate::batch::{Batch, PartSpec, seal, seal_single};
 use crate::command::reply::Reply;
 use crate::id::ShardId;
 use crate::seq::Seq;
-use crate::shard::plan::Now;
+use crate::shard::plan::{Focus, Now};
 use smallvec::SmallVec;
 
 /// What a reply waits for. The default is nothing.
@@ -46,6 +46,11 @@ impl Engine {
     /// reply to it waits for. `unstable` are shards in which the command saw something unstable.
     pub(super) fn commit(&mut self, now: Now, touched: u64, unstable: u64) -> Needs {
         self.seal_and_apply(now, touched);
+        self.committed(touched, unstable)
+    }
+
+    /// What a reply waits for after a batch over `touched` was sealed and applied.
+    fn committed(&mut self, touched: u64, unstable: u64) -> Needs {
         if self.settings.acknowledge == Acknowledge::OnAppend {
             return Needs::default();
         }
@@ -58,6 +63,31 @@ impl Engine {
             }
         }
         self.needs_of(touched | unstable)
+    }
+
+    /// The same for a command about one key that has written its records to the end of the log
+    /// itself, behind the room that [`open_single`] left at `start`.
+    pub(super) fn commit_single(
+        &mut self,
+        now: Now,
+        start: usize,
+        focus: &Focus<'_>,
+        unstable: u64,
+    ) -> Needs {
+        let shard = focus.place.shard;
+        let part = PartSpec { shard, seq: self.seq_of(shard).next() };
+        seal_single(&mut self.log, start, part, self.settings.epoch, now.unix_ms);
+        self.log_end += (self.log.len() - start) as u64;
+        self.stats.batches += 1;
+        let at_home = self.shards[shard.index()].as_deref_mut();
+        let at_home = at_home.expect("a command writes to shards that are here");
+        self.used_bytes -= at_home.live_bytes();
+        at_home.apply_focused(&Batch::sealed(&self.log[start..]), focus);
+        self.used_bytes += at_home.live_bytes();
+        if self.settings.acknowledge == Acknowledge::OnAppend {
+            at_home.set_stable(part.seq);
+        }
+        self.committed(1 << shard.index(), unstable)
     }
 
     /// Seals and applies without taking note of what has to become durable.

@@ -4,8 +4,15 @@ use super::parcel::Parcel;
 use crate::command::args::Args;
 use crate::command::reply::Reply;
 use crate::command::table::CommandId;
-use crate::id::{ConnId, CoreId, Epoch, Ticket};
+use crate::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
 use crate::shard::evict::{AccessMode, EvictionPolicy};
+
+/// Where a key lives, worked out once per request: its shard, and its hash in the index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub(crate) shard: ShardId,
+    pub(crate) hash: u64,
+}
 
 /// What an engine is told. Each call of [`super::Engine::step`] takes one.
 #[derive(Debug)]
@@ -29,6 +36,9 @@ pub enum Event<'a> {
         command: CommandId,
         /// Its arguments.
         args: &'a Args<'a>,
+        /// Where the second word of `args` lives, if [`super::Engine::prefetch`] of this engine was
+        /// asked about it. It depends on nothing but that word, so it stays true.
+        place: Option<Place>,
     },
     /// What another core sent.
     Parcel {

@@ -27,12 +27,15 @@ use crate::seq::Seq;
 use crate::shard::plan::{Now, Tally};
 use crate::shard::{Shard, ShardTable};
 use commit::Held;
-use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound};
+use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place};
 use gather::Gathers;
 use loan::Loans;
 use parcel::Parcel;
 use route::Request;
 use run::Job;
+
+/// Where the keys of a pipeline live, by their position in it.
+pub type Places = [Option<Place>; PREFETCH_MAX];
 
 /// The two lanes of a pair of cores. Completions are never held back by requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -162,9 +165,10 @@ impl Engine {
     /// Handles one event. Only a request says anything but [`Flow::Continue`].
     pub fn step(&mut self, now: Now, event: Event<'_>, out: &mut dyn Outbound) -> Flow {
         match event {
-            Event::Request { conn, ticket, caller, quiet, here, command, args } => {
+            Event::Request { conn, ticket, caller, quiet, here, command, args, place } => {
                 let reply_to = ReplyTo::Client { conn, ticket };
-                self.request(now, Request { reply_to, caller, quiet, command, args }, here, out)
+                let request = Request { reply_to, caller, quiet, command, args, place };
+                self.request(now, request, here, out)
             }
             Event::Parcel { from, parcel } => {
                 self.parcel(now, from, parcel, out);
@@ -290,18 +294,23 @@ impl Engine {
     }
 
     /// Brings the memory that lookups of `keys` will read closer, so that the cache misses of a
-    /// pipeline overlap instead of following one another.
-    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        let mut places = [None; PREFETCH_MAX];
+    /// pipeline overlap instead of following one another. Returns where they live, in order;
+    /// nothing for a key that is elsewhere, and for those beyond [`PREFETCH_MAX`].
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = Option<&'k [u8]>>) -> Places {
+        let mut places = Places::default();
         for (place, key) in places.iter_mut().zip(keys) {
+            let Some(key) = key else { continue };
             let id = crate::key::shard_of(key);
             if let Some(shard) = self.shards[id.index()].as_deref() {
-                *place = Some((shard, shard.prefetch_index(key)));
+                *place = Some(Place { shard: id, hash: shard.prefetch_index(key) });
             }
         }
-        for (shard, hash) in places.into_iter().flatten() {
-            shard.prefetch_entry(hash);
+        for place in places.iter().flatten() {
+            if let Some(shard) = self.shards[place.shard.index()].as_deref() {
+                shard.prefetch_entry(place.hash);
+            }
         }
+        places
     }
 
     fn owned_mask(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! Where a request runs: here, on the core that owns its key, on several cores key by key, on all
 //! of them, or here with shards borrowed from others.
 
-use super::event::{Flow, Outbound};
+use super::event::{Flow, Outbound, Place};
 use super::gather::Gather;
 use super::parcel::{Envelope, Manner};
 use super::{Engine, ReplyTo};
@@ -24,6 +24,8 @@ pub(super) struct Request<'a> {
     pub(super) quiet: bool,
     pub(super) command: CommandId,
     pub(super) args: &'a Args<'a>,
+    /// Where the second word lives, if that was worked out already.
+    pub(super) place: Option<Place>,
 }
 
 impl Engine {
@@ -53,7 +55,8 @@ impl Engine {
                 Err(error) => self.refuse(request, error, out),
             },
             (Keys::Range { .. }, Atomicity::Single) => {
-                let shard = shard_of(only_key(request));
+                let place = place_of_key(request);
+                let shard = place.map_or_else(|| shard_of(only_key(request)), |place| place.shard);
                 self.single(now, request, shard, out)
             }
             (Keys::Range { .. }, Atomicity::PerKey(fold)) => self.per_key(now, request, fold, out),
@@ -124,7 +127,7 @@ impl Engine {
                 let args = Args::parse(request.command.spec(), &words)
                     .expect("a name and at least one key suit a command that runs per key");
                 let reply_to = ReplyTo::Core { core, gather };
-                let part = Request { reply_to, args: &args, ..request };
+                let part = Request { reply_to, args: &args, place: None, ..request };
                 self.start(now, part, Manner::PerKey, shards, out);
             } else {
                 self.execute_on(core, gather, request, words, Manner::PerKey);
@@ -194,13 +197,23 @@ impl Engine {
     }
 }
 
-/// The key of a command that has one.
-pub(super) fn only_key<'a>(request: Request<'a>) -> &'a [u8] {
+/// The position of the key of a command that has one.
+fn only_position(request: Request<'_>) -> usize {
     let spec = request.command.spec();
     let Keys::Range { first, .. } = spec.keys else {
         unreachable!("{} is routed by its key", spec.resp)
     };
-    request.args.words()[first + spec.words() - 1]
+    first + spec.words() - 1
+}
+
+/// The key of a command that has one.
+pub(super) fn only_key<'a>(request: Request<'a>) -> &'a [u8] {
+    request.args.words()[only_position(request)]
+}
+
+/// Where that key lives, if that was worked out already.
+pub(super) fn place_of_key(request: Request<'_>) -> Option<Place> {
+    request.place.filter(|_| only_position(request) == 1)
 }
 
 /// The keys of a command.

@@ -2,9 +2,11 @@
 
 use super::commit::Needs;
 use super::event::Outbound;
+use super::event::Place;
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
-use super::route::{Request, keys_of, only_key};
+use super::route::{Request, keys_of, only_key, place_of_key};
 use super::{Engine, ReplyTo, Waiting};
+use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
@@ -13,9 +15,12 @@ use crate::command::spec::{Atomicity, Flags, Keys, PerKey, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
-use crate::limits::WAITING_MAX;
+use crate::limits::{BATCH_BYTES_MAX, SHARDS, WAITING_MAX};
 use crate::shard::evict::AccessMode;
 use crate::shard::plan::{Focus, Now, Plan, View};
+
+/// Bytes of records that fit one batch, whatever number of shards it touches.
+const RECORDS_BYTES_MAX: usize = BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES;
 
 /// Work that waits for its shards.
 #[derive(Debug)]
@@ -55,7 +60,7 @@ impl Engine {
             self.answer(request.reply_to, Reply::Error(CommandError::Busy), out);
             return;
         }
-        let Request { reply_to, caller, quiet, command, args } = request;
+        let Request { reply_to, caller, quiet, command, args, .. } = request;
         let words = OwnedWords::new(args.words());
         let job = Job::Run { reply_to, caller, quiet, command, words, manner };
         self.waiting.push_back(Waiting { shards, job });
@@ -105,7 +110,8 @@ impl Engine {
                 let words = words.get();
                 let args = Args::parse(command.spec(), &words)
                     .expect("the words were decoded before the command was queued");
-                let request = Request { reply_to, caller, quiet, command, args: &args };
+                let args = &args;
+                let request = Request { reply_to, caller, quiet, command, args, place: None };
                 self.run(now, request, manner, waiting.shards, out);
             }
             Job::Lend { to, loan } => self.lend(to, loan, waiting.shards),
@@ -167,28 +173,42 @@ impl Engine {
 
     /// Looks the command's one key up, so that neither the command nor its use as "recently used"
     /// has to do it again.
-    fn focus(&mut self, now: Now, request: Request<'_>, shards: u64) -> Option<Focus> {
+    fn focus<'k>(&mut self, now: Now, request: Request<'k>, shards: u64) -> Option<Focus<'k>> {
         let spec = request.command.spec();
         if spec.atomicity != Atomicity::Single || !matches!(spec.keys, Keys::Range { .. }) {
             return None;
         }
-        let id = ShardId::new(shards.trailing_zeros() as usize);
         let key = only_key(request);
-        Some(self.focus_key(now, id, key, request))
+        let place = place_of_key(request).unwrap_or_else(|| {
+            let id = ShardId::new(shards.trailing_zeros() as usize);
+            self.place_of(id, key)
+        });
+        Some(self.focus_key(now, place, key, request))
     }
 
-    fn focus_key(&mut self, now: Now, id: ShardId, key: &[u8], request: Request<'_>) -> Focus {
+    fn place_of(&self, id: ShardId, key: &[u8]) -> Place {
+        let shard = self.shards[id.index()].as_deref().expect("the shard is here");
+        Place { shard: id, hash: shard.hash(key) }
+    }
+
+    fn focus_key<'k>(
+        &mut self,
+        now: Now,
+        place: Place,
+        key: &'k [u8],
+        request: Request<'_>,
+    ) -> Focus<'k> {
         let counts = !request.quiet && !request.command.spec().flags.has(Flags::NO_TOUCH);
         let draw = match self.settings.memory.mode {
             AccessMode::Frequency { .. } if counts => self.rng.draw(),
             AccessMode::Frequency { .. } | AccessMode::Recency => 0,
         };
-        let shard = self.shards[id.index()].as_deref_mut().expect("the shard is here");
-        let located = shard.locate(key);
+        let shard = self.shards[place.shard.index()].as_deref_mut().expect("the shard is here");
+        let located = shard.locate(key, place.hash);
         if let (Some(located), true) = (located, counts) {
             shard.touch(located, now.unix_ms, draw);
         }
-        Focus::new(id, key, located)
+        Focus { key, place, located }
     }
 
     fn draw_for(&mut self, command: CommandId) -> u64 {
@@ -206,8 +226,10 @@ impl Engine {
         if spec.flags.has(Flags::DENY_OOM) && !self.make_room(now) {
             return (Reply::Error(CommandError::OutOfMemory), Needs::default());
         }
-        let focus = self.focus(now, request, shards);
-        let planned = self.plan(now, request, focus);
+        if let Some(focus) = self.focus(now, request, shards) {
+            return self.write_single(now, request, &focus);
+        }
+        let planned = self.plan_records(now, request);
         let needs = if planned.touched == 0 {
             self.needs_of(planned.unstable)
         } else {
@@ -217,10 +239,33 @@ impl Engine {
         (planned.reply, needs)
     }
 
+    /// A command about one key: its records go straight to where the log wants them.
+    fn write_single(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        focus: &Focus<'_>,
+    ) -> (Reply<'static>, Needs) {
+        let start = self.log.len();
+        let mut log = std::mem::take(&mut self.log);
+        open_single(&mut log);
+        let planned = self.plan(now, request, Some(*focus), &mut log);
+        self.log = log;
+        let needs = if planned.touched == 0 {
+            self.log.truncate(start);
+            self.needs_of(planned.unstable)
+        } else {
+            assert_eq!(planned.touched, 1 << focus.place.shard.index(), "it writes to its one key");
+            self.commit_single(now, start, focus, planned.unstable)
+        };
+        self.set_access(planned.access);
+        (planned.reply, needs)
+    }
+
     /// The same for a transaction over borrowed shards, which keeps the account of what has to
     /// become stable itself. The second value marks shards in which it saw something unstable.
     pub(super) fn run_whole(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
-        let planned = self.plan(now, request, None);
+        let planned = self.plan_records(now, request);
         if planned.touched != 0 {
             self.seal_and_apply(now, planned.touched);
         }
@@ -229,21 +274,43 @@ impl Engine {
     }
 
     /// Lets a writing command decide; its records are in `self.records` afterwards.
-    fn plan(&mut self, now: Now, request: Request<'_>, focus: Option<Focus>) -> Planned {
+    fn plan_records(&mut self, now: Now, request: Request<'_>) -> Planned {
+        let mut records = std::mem::take(&mut self.records);
+        records.clear();
+        let planned = self.plan(now, request, None, &mut records);
+        self.records = records;
+        planned
+    }
+
+    /// Lets a writing command decide, and appends its records to `records`.
+    fn plan(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        focus: Option<Focus<'_>>,
+        records: &mut Vec<u8>,
+    ) -> Planned {
         let spec = request.command.spec();
         let Run::Write(write) = spec.run else { unreachable!("{} does not write", spec.resp) };
         let draw = self.draw_for(request.command);
         let memory = self.settings.memory;
-        self.records.clear();
         let view =
             View::new(&self.shards, now, &self.tally, (memory.policy, memory.mode), draw, focus);
-        let mut plan = Plan::new(view, &mut self.records);
+        let start = records.len();
+        let mut plan = Plan::new(view, records);
         let result = write(&mut plan, request.args);
         let unstable = plan.unstable();
+        let (touched, access) = (plan.touched(), plan.take_access());
+        let too_large = records.len() - start > RECORDS_BYTES_MAX;
         match result {
-            Ok(reply) => {
-                Planned { reply, touched: plan.touched(), unstable, access: plan.take_access() }
+            Ok(_) if too_large => {
+                let reply = Reply::Error(CommandError::Coded {
+                    code: "ERR",
+                    message: "the command changes more bytes than one batch of the log may hold",
+                });
+                Planned { reply, touched: 0, unstable, access: None }
             }
+            Ok(reply) => Planned { reply, touched, unstable, access },
             Err(error) => Planned { reply: error.into(), touched: 0, unstable, access: None },
         }
     }
@@ -270,7 +337,7 @@ impl Engine {
             let words: Words<'_> = [name, key].into_iter().collect();
             let args = Args::parse(spec, &words)
                 .expect("a name and one key suit a command that runs per key");
-            let part = Request { args: &args, ..request };
+            let part = Request { args: &args, place: None, ..request };
             let (reply, more) = self.run_key(now, part, key);
             needs.join(more);
             replies.push(reply);
@@ -287,7 +354,7 @@ impl Engine {
         let Run::Read(read) = request.command.spec().run else {
             return self.run_write(now, request, 1 << shard.index());
         };
-        let focus = self.focus_key(now, shard, key, request);
+        let focus = self.focus_key(now, self.place_of(shard, key), key, request);
         let memory = self.settings.memory;
         let settings = (memory.policy, memory.mode);
         let view = View::new(&self.shards, now, &self.tally, settings, 0, Some(focus));
@@ -311,7 +378,8 @@ impl Engine {
                     let args = Args::parse(command.spec(), &words)
                         .expect("the sender has decoded the same words");
                     let reply_to = ReplyTo::Core { core: from, gather };
-                    let request = Request { reply_to, caller, quiet, command, args: &args };
+                    let args = &args;
+                    let request = Request { reply_to, caller, quiet, command, args, place: None };
                     let shards = self.shards_of(request, manner);
                     self.start(now, request, manner, shards, out);
                 }

@@ -70,6 +70,7 @@ impl Pair {
             here: false,
             command,
             args: &args,
+            place: None,
         };
         let _flow: Flow = self.engines[core].step(NOW, event, &mut self.replies);
         ticket

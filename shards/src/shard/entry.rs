@@ -105,6 +105,7 @@ fn write_header(parts: &Parts<'_>, value_bytes: usize, out: &mut [u8]) -> usize 
 
 impl Layout {
     /// Reads the header at the front of `bytes`.
+    #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let kind = bytes[0];
         let mut at = FIXED_BYTES + if kind & DEADLINE == 0 { 0 } else { DEADLINE_BYTES };
@@ -119,14 +120,21 @@ impl Layout {
         Self { kind, key_at: at, key_bytes, value_bytes }
     }
 
+    #[inline]
     pub(crate) fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[self.key_at..self.key_at + self.key_bytes]
+    }
+
+    /// Bytes of the entry.
+    pub(crate) fn bytes(&self) -> usize {
+        self.value_at() + self.value_bytes
     }
 
     fn value_at(&self) -> usize {
         self.key_at + self.key_bytes
     }
 
+    #[inline]
     pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[self.value_at()..self.value_at() + self.value_bytes]
     }
@@ -149,23 +157,28 @@ pub(crate) fn resize_large(memory: &mut Vec<u8>, layout: &Layout, value_bytes: u
     memory.resize(layout.value_at() + value_bytes, 0);
 }
 
+#[inline]
 pub(crate) fn stamp(bytes: &[u8]) -> Seq {
     Seq::from_bytes([bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6]])
 }
 
+#[inline]
 pub(crate) fn set_stamp(bytes: &mut [u8], stamp: Seq) {
     bytes[1..7].copy_from_slice(&stamp.to_bytes());
 }
 
+#[inline]
 pub(crate) fn access(bytes: &[u8]) -> u32 {
     u32::from_le_bytes([bytes[ACCESS_AT], bytes[ACCESS_AT + 1], bytes[ACCESS_AT + 2], 0])
 }
 
 /// Only the low 24 bits are kept.
+#[inline]
 pub(crate) fn set_access(bytes: &mut [u8], access: u32) {
     bytes[ACCESS_AT..FIXED_BYTES].copy_from_slice(&access.to_le_bytes()[..3]);
 }
 
+#[inline]
 pub(crate) fn deadline_ms(bytes: &[u8]) -> Option<u64> {
     if bytes[0] & DEADLINE == 0 {
         return None;
@@ -220,7 +233,18 @@ fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
     at + 1
 }
 
+#[inline]
 fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
+    // Nearly all lengths are short.
+    let first = bytes[*at];
+    if first & 0x80 == 0 {
+        *at += 1;
+        return usize::from(first);
+    }
+    read_long_varint(bytes, at)
+}
+
+fn read_long_varint(bytes: &[u8], at: &mut usize) -> usize {
     let mut number = 0;
     let mut shift = 0;
     loop {

@@ -38,12 +38,7 @@ const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is one cache line");
 
 const EMPTY: Bucket = Bucket { tags: [0; SLOTS], volatile: 0, spilled: 0, handles: [0; SLOTS] };
 
-#[derive(Debug)]
-struct Segment {
-    buckets: Box<[Bucket; BUCKETS]>,
-    /// Bits of the hash that all its entries share.
-    depth: u32,
-}
+type Buckets = Box<[Bucket; BUCKETS]>;
 
 /// Where an entry stands in the index; valid until the index changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +53,10 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) struct Index {
     directory: Vec<u32>,
-    segments: Vec<Segment>,
+    /// Nothing but addresses, so that the table every lookup goes through is small.
+    segments: Vec<Buckets>,
+    /// Bits of the hash that all entries of a segment share.
+    depths: Vec<u8>,
     /// Bits of the hash that choose in the directory.
     depth: u32,
     keys: usize,
@@ -67,8 +65,14 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        let first = Segment { buckets: Box::new([EMPTY; BUCKETS]), depth: 0 };
-        Self { directory: vec![0], segments: vec![first], depth: 0, keys: 0, volatile: 0 }
+        Self {
+            directory: vec![0],
+            segments: vec![Box::new([EMPTY; BUCKETS])],
+            depths: vec![0],
+            depth: 0,
+            keys: 0,
+            volatile: 0,
+        }
     }
 
     /// Number of entries.
@@ -82,33 +86,39 @@ impl Index {
     }
 
     /// Bytes taken from the allocator.
+    #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
         self.segments.len() * size_of::<[Bucket; BUCKETS]>()
-            + self.segments.capacity() * size_of::<Segment>()
+            + self.segments.capacity() * size_of::<Buckets>()
+            + self.depths.capacity()
             + self.directory.capacity() * size_of::<u32>()
     }
 
+    #[inline]
     fn segment_of(&self, hash: u64) -> u32 {
         // Two shifts, because a shift by 64 is not a shift.
         self.directory[(hash >> 1 >> (63 - self.depth)) as usize]
     }
 
     /// Asks for the cache line that a lookup of `hash` will read first.
+    #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
-        prefetch(&self.segments[self.segment_of(hash) as usize].buckets[home_of(hash)].tags);
+        prefetch(&self.segments[self.segment_of(hash) as usize][home_of(hash)].tags);
     }
 
     /// The first entry in its home bucket that has the tag of `hash`: nearly always the one.
+    #[inline]
     pub(crate) fn likely(&self, hash: u64) -> Option<Handle> {
-        let bucket = &self.segments[self.segment_of(hash) as usize].buckets[home_of(hash)];
+        let bucket = &self.segments[self.segment_of(hash) as usize][home_of(hash)];
         let slot = matches(bucket, tag_of(hash)).next()?;
         Some(Handle(bucket.handles[slot]))
     }
 
     /// The slot among those with the tag of `hash` for whose handle `is_it` says yes.
+    #[inline]
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(Handle) -> bool) -> Option<Slot> {
         let segment = self.segment_of(hash);
-        let buckets = &self.segments[segment as usize].buckets;
+        let buckets = &self.segments[segment as usize];
         let home = home_of(hash);
         let tag = tag_of(hash);
         for bucket in reach(buckets, home) {
@@ -127,13 +137,14 @@ impl Index {
     }
 
     /// The handle in a slot.
+    #[inline]
     pub(crate) fn handle(&self, at: Slot) -> Handle {
-        let bucket = &self.segments[at.segment as usize].buckets[usize::from(at.bucket)];
+        let bucket = &self.segments[at.segment as usize][usize::from(at.bucket)];
         Handle(bucket.handles[usize::from(at.slot)])
     }
 
     fn bucket_mut(&mut self, at: Slot) -> &mut Bucket {
-        &mut self.segments[at.segment as usize].buckets[usize::from(at.bucket)]
+        &mut self.segments[at.segment as usize][usize::from(at.bucket)]
     }
 
     /// Names other memory for the entry in a slot.
@@ -146,6 +157,9 @@ impl Index {
         let bit = 1 << at.slot;
         let bucket = self.bucket_mut(at);
         let was = bucket.volatile & bit != 0;
+        if was == volatile {
+            return;
+        }
         if volatile {
             bucket.volatile |= bit;
         } else {
@@ -162,7 +176,7 @@ impl Index {
         bucket.handles[slot] = 0;
         bucket.tags[slot] = 0;
         if at.bucket != at.home {
-            let home = &mut self.segments[at.segment as usize].buckets[usize::from(at.home)];
+            let home = &mut self.segments[at.segment as usize][usize::from(at.home)];
             home.spilled -= 1;
         }
         self.keys -= 1;
@@ -179,7 +193,7 @@ impl Index {
     ) {
         loop {
             let segment = self.segment_of(hash);
-            if place(&mut self.segments[segment as usize].buckets, hash, handle, volatile) {
+            if place(&mut self.segments[segment as usize], hash, handle, volatile) {
                 self.keys += 1;
                 self.volatile += usize::from(volatile);
                 return;
@@ -190,17 +204,18 @@ impl Index {
 
     /// Halves a segment by the next bit of the hash; one of its hashes is `example`.
     fn split(&mut self, segment: u32, example: u64, hash_of: &impl Fn(Handle) -> u64) {
-        let depth = self.segments[segment as usize].depth;
+        let depth = u32::from(self.depths[segment as usize]);
         assert!(depth < DEPTH_MAX, "the hash does not spread: a segment shares {depth} bits");
         if depth == self.depth {
             self.directory = self.directory.iter().flat_map(|id| [*id, *id]).collect();
             self.depth += 1;
         }
         let upper = self.segments.len() as u32;
-        let halves = halve(&self.segments[segment as usize], hash_of);
-        let [low, high] = halves;
-        self.segments[segment as usize] = Segment { buckets: low, depth: depth + 1 };
-        self.segments.push(Segment { buckets: high, depth: depth + 1 });
+        let [low, high] = halve(&self.segments[segment as usize], depth, hash_of);
+        self.segments[segment as usize] = low;
+        self.segments.push(high);
+        self.depths[segment as usize] += 1;
+        self.depths.push(self.depths[segment as usize]);
         // The directory entries of the segment are one run; its upper half moves.
         let run = 1usize << (self.depth - depth);
         let first = (example >> 1 >> (63 - self.depth)) as usize / run * run;
@@ -217,15 +232,16 @@ impl Index {
         hash_of: impl Fn(Handle) -> u64,
         mut visit: impl FnMut(Handle),
     ) -> Option<u64> {
-        let segment = &self.segments[self.segment_of(prefix) as usize];
-        for at in reach(&segment.buckets, bucket) {
-            for handle in segment.buckets[at].handles.iter().filter(|handle| **handle != 0) {
+        let segment = self.segment_of(prefix) as usize;
+        let buckets = &self.segments[segment];
+        for at in reach(buckets, bucket) {
+            for handle in buckets[at].handles.iter().filter(|handle| **handle != 0) {
                 if home_of(hash_of(Handle(*handle))) == bucket {
                     visit(Handle(*handle));
                 }
             }
         }
-        let span = 1u64.checked_shl(64 - segment.depth)?;
+        let span = 1u64.checked_shl(64 - u32::from(self.depths[segment]))?;
         (prefix / span * span).checked_add(span)
     }
 
@@ -236,7 +252,7 @@ impl Index {
 
     /// The entries with a deadline in the bucket of this number.
     pub(crate) fn volatile_in(&self, number: usize) -> impl Iterator<Item = Handle> + '_ {
-        let bucket = &self.segments[number / BUCKETS].buckets[number % BUCKETS];
+        let bucket = &self.segments[number / BUCKETS][number % BUCKETS];
         (0..SLOTS)
             .filter(|slot| bucket.volatile & (1 << slot) != 0)
             .map(|slot| Handle(bucket.handles[slot]))
@@ -245,7 +261,7 @@ impl Index {
     /// The entry in the slot of this number, if there is one; numbers are below
     /// [`Index::slot_count`].
     pub(crate) fn nth(&self, number: usize, volatile_only: bool) -> Option<Handle> {
-        let bucket = &self.segments[number / SEGMENT_SLOTS].buckets[number / SLOTS % BUCKETS];
+        let bucket = &self.segments[number / SEGMENT_SLOTS][number / SLOTS % BUCKETS];
         let slot = number % SLOTS;
         let wanted =
             bucket.handles[slot] != 0 && (!volatile_only || bucket.volatile & (1 << slot) != 0);
@@ -258,15 +274,16 @@ impl Index {
     }
 }
 
-/// Distributes the entries of a segment by the next bit of their hash. Each first keeps the slot it
-/// had, which is free in its half for sure; then those that were spilled go home where they can.
-fn halve(segment: &Segment, hash_of: &impl Fn(Handle) -> u64) -> [Box<[Bucket; BUCKETS]>; 2] {
+/// Distributes the entries of a segment whose hashes share `depth` bits by the next bit. Each first
+/// keeps the slot it had, which is free in its half for sure; then those that were spilled go home
+/// where they can.
+fn halve(segment: &Buckets, depth: u32, hash_of: &impl Fn(Handle) -> u64) -> [Buckets; 2] {
     let mut halves = [Box::new([EMPTY; BUCKETS]), Box::new([EMPTY; BUCKETS])];
     let mut spilled = Vec::new();
-    for (number, bucket) in segment.buckets.iter().enumerate() {
+    for (number, bucket) in segment.iter().enumerate() {
         for slot in (0..SLOTS).filter(|slot| bucket.handles[*slot] != 0) {
             let hash = hash_of(Handle(bucket.handles[slot]));
-            let half = (hash >> (63 - segment.depth) & 1) as usize;
+            let half = (hash >> (63 - depth) & 1) as usize;
             let target = &mut halves[half][number];
             target.handles[slot] = bucket.handles[slot];
             target.tags[slot] = bucket.tags[slot];

@@ -21,6 +21,7 @@ use crate::seq::Seq;
 use entry::{Layout, Parts};
 use evict::AccessMode;
 use index::{BUCKETS, Index, Slot};
+use plan::Focus;
 use slab::{Handle, Slab};
 
 /// The shards that are on this core now, by number: its own that are at home, and those it has
@@ -49,7 +50,8 @@ pub struct Shard {
 pub struct Entry<'s> {
     bytes: &'s [u8],
     layout: Layout,
-    memory_bytes: usize,
+    slab: &'s Slab,
+    handle: Handle,
 }
 
 impl<'s> Entry<'s> {
@@ -90,13 +92,39 @@ impl<'s> Entry<'s> {
 
     /// Bytes of memory it takes, its share of the index left out.
     pub fn memory_bytes(&self) -> usize {
-        self.memory_bytes
+        self.slab.cell_bytes(self.handle)
     }
 }
 
 /// Where an entry stands, for a lookup that is used more than once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Located(Handle);
+pub(crate) struct Located {
+    slot: Slot,
+    handle: Handle,
+}
+
+/// What a lookup came to: the hash, and where the entry stands if there is one.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    hash: u64,
+    slot: Option<Slot>,
+}
+
+impl Found {
+    fn of(focus: &Focus<'_>) -> Self {
+        Self { hash: focus.place.hash, slot: focus.located.map(|located| located.slot) }
+    }
+}
+
+/// What all records of a batch are applied with.
+#[derive(Clone, Copy, Debug)]
+struct Applying {
+    seq: Seq,
+    time_ms: u64,
+    origin: Origin,
+    /// The batch has one record for this shard.
+    only: bool,
+}
 
 /// Whether records come from a command of now or from a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -154,6 +182,7 @@ impl Shard {
     }
 
     /// Bytes of its live entries and its index.
+    #[inline]
     pub fn live_bytes(&self) -> usize {
         self.slab.live_bytes() + self.index.held_bytes()
     }
@@ -168,7 +197,9 @@ impl Shard {
         self.access_mode = mode;
     }
 
-    fn hash(&self, key: &[u8]) -> u64 {
+    /// The hash of a key in the index of this shard.
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
 
@@ -178,7 +209,12 @@ impl Shard {
     }
 
     fn find(&self, key: &[u8]) -> Option<Slot> {
-        self.index.find(self.hash(key), |handle| {
+        self.find_hashed(key, self.hash(key))
+    }
+
+    #[inline]
+    fn find_hashed(&self, key: &[u8], hash: u64) -> Option<Slot> {
+        self.index.find(hash, |handle| {
             let bytes = self.slab.bytes(handle);
             Layout::read(bytes).key(bytes) == key
         })
@@ -186,6 +222,7 @@ impl Shard {
 
     /// First of three steps of a lookup whose cache misses shall overlap with those of others:
     /// hashes the key and asks for its place in the index.
+    #[inline]
     pub fn prefetch_index(&self, key: &[u8]) -> u64 {
         let hash = self.hash(key);
         self.index.prefetch(hash);
@@ -193,6 +230,7 @@ impl Shard {
     }
 
     /// Second step: asks for the entry. The third is the lookup itself.
+    #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
         if let Some(handle) = self.index.likely(hash) {
             let bytes = self.slab.bytes(handle);
@@ -203,10 +241,10 @@ impl Shard {
         }
     }
 
+    #[inline]
     fn entry(&self, handle: Handle) -> Entry<'_> {
         let bytes = self.slab.bytes(handle);
-        let memory_bytes = self.slab.cell_bytes(handle);
-        Entry { bytes, layout: Layout::read(bytes), memory_bytes }
+        Entry { bytes, layout: Layout::read(bytes), slab: &self.slab, handle }
     }
 
     /// The entry of a key, also when it has expired.
@@ -214,18 +252,21 @@ impl Shard {
         self.find(key).map(|slot| self.entry(self.index.handle(slot)))
     }
 
-    /// Where the entry of a key stands; good until the shard changes.
-    pub(crate) fn locate(&self, key: &[u8]) -> Option<Located> {
-        self.find(key).map(|slot| Located(self.index.handle(slot)))
+    /// Where the entry of a key with this hash stands; good until the shard changes.
+    #[inline]
+    pub(crate) fn locate(&self, key: &[u8], hash: u64) -> Option<Located> {
+        self.find_hashed(key, hash).map(|slot| Located { slot, handle: self.index.handle(slot) })
     }
 
+    #[inline]
     pub(crate) fn entry_at(&self, located: Located) -> Entry<'_> {
-        self.entry(located.0)
+        self.entry(located.handle)
     }
 
     /// Notes that an entry was used, as the eviction policy wants it.
+    #[inline]
     pub(crate) fn touch(&mut self, located: Located, now_ms: u64, draw: u64) {
-        let handle = located.0;
+        let handle = located.handle;
         let bytes = self.slab.bytes_mut(handle);
         let before = entry::access(bytes);
         let after = self.access_mode.used(before, now_ms, draw);
@@ -245,17 +286,23 @@ impl Shard {
 
     /// Applies what a batch says about this shard. The batch must be the next one of the shard.
     pub fn apply(&mut self, batch: &Batch<'_>) {
-        self.apply_as(batch, Origin::Live);
+        self.apply_as(batch, Origin::Live, None);
+    }
+
+    /// The same for a batch of the command that was given `focus`, whose one key is not looked up
+    /// again: the shard has not changed since.
+    pub(crate) fn apply_focused(&mut self, batch: &Batch<'_>, focus: &Focus<'_>) {
+        self.apply_as(batch, Origin::Live, Some(focus));
     }
 
     /// Applies a batch from a log: records that the shard holds already are skipped, so that a
     /// snapshot may overlap the log.
     pub fn replay(&mut self, batch: &Batch<'_>) {
-        self.apply_as(batch, Origin::Replay);
+        self.apply_as(batch, Origin::Replay, None);
         self.stable = self.seq;
     }
 
-    fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin) {
+    fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin, focus: Option<&Focus<'_>>) {
         let part = batch.parts().find(|part| part.shard == self.id);
         let seq = part.expect("a batch is applied to the shards it names").seq;
         assert_eq!(seq, self.seq.next(), "shard {:?} continues", self.id);
@@ -264,8 +311,16 @@ impl Shard {
         let mut mine = batch.records().filter(|(shard, _)| *shard == id);
         let (first, second) = (mine.next(), mine.next());
         let only = second.is_none();
-        for (_, record) in first.into_iter().chain(second).chain(mine) {
-            self.apply_record(&record, seq, only, time_ms, origin);
+        let context = Applying { seq, time_ms, origin, only };
+        if let Some((_, record)) = first {
+            let found = match focus {
+                Some(focus) if focus.key == record.key() => Found::of(focus),
+                Some(_) | None => self.look_up(record.key()),
+            };
+            self.apply_record(&record, found, &context);
+        }
+        for (_, record) in second.into_iter().chain(mine) {
+            self.apply_record(&record, self.look_up(record.key()), &context);
         }
         if !only {
             // Stamps are set when the batch ends, so that replay can tell a key that holds the
@@ -280,19 +335,18 @@ impl Shard {
         self.seq = seq;
     }
 
-    fn apply_record(
-        &mut self,
-        record: &Record<'_>,
-        seq: Seq,
-        only: bool,
-        time_ms: u64,
-        origin: Origin,
-    ) {
+    fn look_up(&self, key: &[u8]) -> Found {
+        let hash = self.hash(key);
+        Found { hash, slot: self.find_hashed(key, hash) }
+    }
+
+    fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
+        let Applying { seq, time_ms, origin, only } = *context;
         if let Record::Clear = record {
             self.clear(seq);
             return;
         }
-        let slot = self.find(record.key());
+        let slot = found.slot;
         let old = slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
         match origin {
             Origin::Live => assert!(
@@ -310,14 +364,14 @@ impl Shard {
         match *record {
             Record::Put { key, value, deadline_ms, .. } => {
                 let access = self.access_after(slot, time_ms);
-                self.put(slot, &Parts { stamp, access, deadline_ms, key, value });
+                self.put(found, &Parts { stamp, access, deadline_ms, key, value });
             }
             Record::Patch { key, offset, bytes, .. } => {
-                self.patch(slot, key, offset, bytes, stamp, time_ms);
+                self.patch(found, (key, offset, bytes), stamp, time_ms);
             }
             Record::Expire { deadline_ms, .. } => {
                 let slot = slot.expect("checked above: this record does not create");
-                self.expire(slot, deadline_ms, stamp);
+                self.expire(Found { slot: Some(slot), ..found }, deadline_ms, stamp);
             }
             Record::Delete { .. } => {
                 let slot = slot.expect("checked above: this record does not create");
@@ -337,12 +391,12 @@ impl Shard {
         }
     }
 
-    /// Stores an entry, over the one in `slot` if there is one.
-    fn put(&mut self, slot: Option<Slot>, parts: &Parts<'_>) {
+    /// Stores an entry, over the one that was found if there is one.
+    fn put(&mut self, found: Found, parts: &Parts<'_>) {
         let volatile = parts.deadline_ms.is_some();
+        let Found { hash, slot } = found;
         let Some(slot) = slot else {
             let handle = self.store(parts);
-            let hash = self.hash(parts.key);
             let (slab, hasher) = (&self.slab, &self.hasher);
             self.index.insert(hash, handle, volatile, |handle| {
                 let bytes = slab.bytes(handle);
@@ -351,7 +405,8 @@ impl Shard {
             return;
         };
         let old = self.index.handle(slot);
-        if self.slab.fits(old, parts.bytes()) {
+        let old_bytes = Layout::read(self.slab.bytes(old)).bytes();
+        if self.slab.fits(old, old_bytes, parts.bytes()) {
             parts.write(self.slab.bytes_mut(old));
         } else {
             let new = self.store(parts);
@@ -371,13 +426,12 @@ impl Shard {
 
     fn patch(
         &mut self,
-        slot: Option<Slot>,
-        key: &[u8],
-        offset: usize,
-        bytes: &[u8],
+        found: Found,
+        (key, offset, bytes): (&[u8], usize, &[u8]),
         stamp: Seq,
         time_ms: u64,
     ) {
+        let slot = found.slot;
         let access = self.access_after(slot, time_ms);
         let end = offset + bytes.len();
         if let Some(slot) = slot
@@ -396,7 +450,7 @@ impl Shard {
             value.resize(end, 0);
         }
         value[offset..end].copy_from_slice(bytes);
-        self.put(slot, &Parts { stamp, access, deadline_ms, key, value: &value });
+        self.put(found, &Parts { stamp, access, deadline_ms, key, value: &value });
     }
 
     /// Changes bytes of a string where it stands: always when its length stays, and when it grows
@@ -416,7 +470,8 @@ impl Shard {
         true
     }
 
-    fn expire(&mut self, slot: Slot, deadline_ms: Option<u64>, stamp: Seq) {
+    fn expire(&mut self, found: Found, deadline_ms: Option<u64>, stamp: Seq) {
+        let slot = found.slot.expect("an entry that is there is given a deadline");
         let handle = self.index.handle(slot);
         let memory = self.slab.bytes_mut(handle);
         if let (Some(_), Some(deadline)) = (entry::deadline_ms(memory), deadline_ms) {
@@ -428,7 +483,7 @@ impl Shard {
         let access = old.access();
         let (key, value) = (old.key().to_vec(), old.value().to_vec());
         let parts = Parts { stamp, access, deadline_ms, key: &key, value: &value };
-        self.put(Some(slot), &parts);
+        self.put(found, &parts);
     }
 
     fn remove(&mut self, slot: Slot, seq: Seq) {

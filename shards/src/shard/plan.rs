@@ -9,6 +9,7 @@ use super::evict::{AccessMode, EvictionPolicy};
 use super::{Entry, Located, Shard, ShardTable};
 use crate::batch::{Record, push_record};
 use crate::command::error::CommandError;
+use crate::engine::event::Place;
 use crate::id::ShardId;
 use crate::key::shard_of;
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -33,17 +34,11 @@ pub struct Tally {
 
 /// A key that was looked up before the command runs, because that is where its one key lives.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Focus {
-    shard: ShardId,
-    /// Address and length of the key: the slice itself, not its content.
-    key: (usize, usize),
-    located: Option<Located>,
-}
-
-impl Focus {
-    pub(crate) fn new(shard: ShardId, key: &[u8], located: Option<Located>) -> Self {
-        Self { shard, key: (key.as_ptr().addr(), key.len()), located }
-    }
+pub(crate) struct Focus<'k> {
+    pub(crate) key: &'k [u8],
+    pub(crate) place: Place,
+    /// Where its entry stood; good until the shard changes.
+    pub(crate) located: Option<Located>,
 }
 
 /// Read access to the shards that a command may see.
@@ -55,7 +50,7 @@ pub struct View<'s> {
     policy: EvictionPolicy,
     mode: AccessMode,
     draw: u64,
-    focus: Option<Focus>,
+    focus: Option<Focus<'s>>,
     /// Shards in which it saw something that is not stable yet.
     unstable: Cell<u64>,
 }
@@ -68,7 +63,7 @@ impl<'s> View<'s> {
         tally: &'s Tally,
         settings: (EvictionPolicy, AccessMode),
         draw: u64,
-        focus: Option<Focus>,
+        focus: Option<Focus<'s>>,
     ) -> Self {
         let (policy, mode) = settings;
         Self { shards, now, tally, policy, mode, draw, focus, unstable: Cell::new(0) }
@@ -111,12 +106,12 @@ impl<'s> View<'s> {
     }
 
     fn shard_id(&self, key: &[u8]) -> ShardId {
-        self.focus_on(key).map_or_else(|| shard_of(key), |focus| focus.shard)
+        self.focus_on(key).map_or_else(|| shard_of(key), |focus| focus.place.shard)
     }
 
     /// The focus, if `key` is the very slice it was made for.
-    fn focus_on(&self, key: &[u8]) -> Option<Focus> {
-        self.focus.filter(|focus| focus.key == (key.as_ptr().addr(), key.len()))
+    fn focus_on(&self, key: &[u8]) -> Option<Focus<'s>> {
+        self.focus.filter(|focus| std::ptr::eq(focus.key, key))
     }
 
     /// A shard that is here. Panics for one that is not: the router brought the command to where
@@ -140,7 +135,7 @@ impl<'s> View<'s> {
     fn raw(&self, key: &[u8]) -> Option<Entry<'s>> {
         let (shard, entry) = match self.focus_on(key) {
             Some(focus) => {
-                let shard = self.shard(focus.shard);
+                let shard = self.shard(focus.place.shard);
                 (shard, focus.located.map(|at| shard.entry_at(at)))
             }
             None => {

@@ -79,6 +79,7 @@ impl Slab {
     }
 
     /// Bytes that live entries take, rounded up to their cells.
+    #[inline]
     pub(crate) fn live_bytes(&self) -> usize {
         self.live_bytes
     }
@@ -93,6 +94,7 @@ impl Slab {
     }
 
     /// Bytes of the cell or allocation that `handle` names.
+    #[inline]
     pub(crate) fn cell_bytes(&self, handle: Handle) -> usize {
         if handle.0 & LARGE == 0 {
             let (page, _) = place(handle);
@@ -102,13 +104,16 @@ impl Slab {
         }
     }
 
-    /// Whether `bytes` would be stored in a cell of the same size as the one `handle` names.
-    pub(crate) fn fits(&self, handle: Handle, bytes: usize) -> bool {
-        if handle.0 & LARGE == 0 {
-            bytes <= CELL_BYTES_MAX && class_of(bytes) * GRANULE_BYTES == self.cell_bytes(handle)
-        } else {
-            false
+    /// Whether an entry of `bytes` bytes may take the cell that `handle` names, where one of
+    /// `old_bytes` bytes stands. It asks no page for its class, which is a cache miss of its own:
+    /// the size of what stands in a cell says the same.
+    #[inline]
+    pub(crate) fn fits(&self, handle: Handle, old_bytes: usize, bytes: usize) -> bool {
+        if handle.0 & LARGE != 0 || bytes > CELL_BYTES_MAX {
+            return false;
         }
+        debug_assert_eq!(class_of(old_bytes) * GRANULE_BYTES, self.cell_bytes(handle));
+        class_of(old_bytes) == class_of(bytes)
     }
 
     /// Memory for `bytes` bytes, content unspecified for cells and zero-length for large ones.
@@ -189,6 +194,7 @@ impl Slab {
     }
 
     /// The memory of `handle`: from its first byte on, at least its cell.
+    #[inline]
     pub(crate) fn bytes(&self, handle: Handle) -> &[u8] {
         if handle.0 & LARGE == 0 {
             let index = (handle.0 - 1) as usize;
@@ -201,6 +207,7 @@ impl Slab {
     }
 
     /// The same for writing; of cells only.
+    #[inline]
     pub(crate) fn bytes_mut(&mut self, handle: Handle) -> &mut [u8] {
         if handle.0 & LARGE == 0 {
             let index = (handle.0 - 1) as usize;

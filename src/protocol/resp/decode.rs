@@ -315,6 +315,26 @@ const LENGTH_LINE: NumberLine = NumberLine {
 /// Digits that certainly fit; longer numbers are above every limit.
 const DIGITS_MAX: usize = 18;
 
+/// The same for a number of one to three digits whose line is there whole, as nearly all are.
+#[inline]
+fn short_number(input: &[u8], at: usize) -> Option<(i64, usize)> {
+    let digit = |byte: u8| Some(i64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit <= 9);
+    let [a, b, c, d] = *input.get(at..)?.first_chunk::<4>()?;
+    let first = digit(a)?;
+    if [b, c] == *b"\r\n" {
+        return Some((first, at + 3));
+    }
+    let tens = first * 10 + digit(b)?;
+    if first == 0 {
+        return None;
+    }
+    if [c, d] == *b"\r\n" {
+        return Some((tens, at + 4));
+    }
+    let hundreds = tens * 10 + digit(c)?;
+    (d == b'\r' && input.get(at + 4) == Some(&b'\n')).then_some((hundreds, at + 5))
+}
+
 /// The number on the line that begins at `at`, and where the next line begins. Numbers are written
 /// as Redis demands: no plus sign, no leading zeros, no blanks.
 #[inline]
@@ -324,6 +344,9 @@ fn line_number(
     limits: &RespLimits,
     line: &NumberLine,
 ) -> Result<(i64, usize), Stop> {
+    if let Some(found) = short_number(input, at) {
+        return Ok(found);
+    }
     let negative = input.get(at) == Some(&b'-');
     let first = at + usize::from(negative);
     let (mut position, mut number) = (first, 0i64);

@@ -145,6 +145,9 @@ impl Core {
                 return Some((ticket, asked));
             }
         };
+        // Every other request comes as out of a pipeline, its key looked up ahead.
+        let ahead = words.get(1).copied().filter(|_| ticket.is_multiple_of(2));
+        let [place, ..] = self.engine.prefetch(std::iter::once(ahead));
         let event = Event::Request {
             conn,
             ticket: Ticket(ticket),
@@ -153,6 +156,7 @@ impl Core {
             here: false,
             command,
             args: &args,
+            place,
         };
         let flow = self.engine.step(now, event, &mut self.collector);
         let replied =

@@ -98,6 +98,8 @@ impl Machine {
         }
         self.now.unix_ms += 1;
         let (conn, ticket) = (ConnId(0), Ticket(number as u64));
+        let ahead = words.get(1).copied().filter(|_| number.is_multiple_of(2));
+        let [place, ..] = self.engines[number % CORES].prefetch(std::iter::once(ahead));
         let event = Event::Request {
             conn,
             ticket,
@@ -106,6 +108,7 @@ impl Machine {
             here: false,
             command,
             args: &args,
+            place,
         };
         let core = number % CORES;
         self.engines[core].step(self.now, event, &mut self.answers);
