@@ -8,11 +8,14 @@ use crate::doctor::{self, Check};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use synap_io::cpus::PlacementError;
 use synap_io::lock::LockError;
+use synap_io::snapshot::SnapshotError;
 use synap_io::wal::WalError;
+
+const PREFIX: &str = "synap-server: fatal: ";
 
 /// Why the process ends.
 #[derive(Debug)]
@@ -50,6 +53,24 @@ pub enum Fatal {
         /// What the system said.
         source: io::Error,
     },
+    /// A file or directory of the data cannot be used.
+    Data {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Data was written by a newer program.
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format this program reads.
+        supported: u32,
+    },
     /// The machine or its limits do not let the server run.
     Environment(Check),
     /// Something the start needs failed.
@@ -81,12 +102,28 @@ impl Fatal {
     pub const fn code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Unsupported(_) | Self::Placement(_) | Self::Logging(_) => 1,
-            Self::Corrupt { .. } => 2,
+            Self::Corrupt { .. } | Self::Newer { .. } => 2,
             Self::Bind { .. } => 3,
             Self::LogWrite { .. } => 4,
-            Self::Environment(_) | Self::Start { .. } | Self::Locked { .. } => 5,
+            Self::Environment(_) | Self::Data { .. } | Self::Start { .. } | Self::Locked { .. } => {
+                5
+            }
             Self::Core { .. } => 6,
         }
+    }
+
+    /// Wraps what the system said of a file or directory of the data.
+    pub(crate) fn data(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Data { action, path, source }
+    }
+
+    /// What happened, in one line and without what to do.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let message = self.to_string();
+        let line = message.lines().next().unwrap_or_default();
+        line.strip_prefix(PREFIX).unwrap_or(line).to_owned()
     }
 
     /// Says it on standard error and gives the exit code to return from `main`.
@@ -124,16 +161,24 @@ impl Fatal {
             Self::LogWrite { .. } => {
                 "check the disk and its free space, then start again".to_owned()
             }
+            Self::Data { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "give it to the user that the server runs as".to_owned()
+            }
+            Self::Newer { .. } => {
+                "start the version that wrote it, or a newer one; nothing was changed".to_owned()
+            }
             Self::Locked { .. } => "stop it or use another data directory".to_owned(),
             // The doctor's paragraph has its own advice.
-            Self::Environment(_) | Self::Start { .. } | Self::Core { .. } => String::new(),
+            Self::Environment(_) | Self::Data { .. } | Self::Start { .. } | Self::Core { .. } => {
+                String::new()
+            }
         }
     }
 }
 
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "synap-server: fatal: ")?;
+        f.write_str(PREFIX)?;
         match self {
             Self::Config(errors) => write!(f, "{errors}")?,
             Self::Unsupported(keys) => {
@@ -156,6 +201,14 @@ impl fmt::Display for Fatal {
             Self::LogWrite { path, source } => {
                 write!(f, "cannot write the log {}: {source}", path.display())?;
             }
+            Self::Data { action, path, source } => {
+                write!(f, "cannot {action} {}: {source}", path.display())?;
+            }
+            Self::Newer { path, found, supported } => write!(
+                f,
+                "{} has format {found}, this program reads up to format {supported}",
+                path.display()
+            )?,
             Self::Environment(check) => return write!(f, "{}", doctor::explain(check)),
             Self::Start { what, source } => write!(f, "{what}: {source}")?,
             Self::Locked { path, holder } => {
@@ -183,18 +236,44 @@ impl From<WalError> for Fatal {
     fn from(error: WalError) -> Self {
         let what = error.to_string();
         match error {
-            WalError::Io { path, source, .. } => Self::LogWrite { path, source },
-            WalError::Corrupt { path, offset, .. } => {
-                Self::Corrupt { path, offset: Some(offset), what }
+            // What the log's writer does; the rest is reading and housekeeping.
+            WalError::Io { action: "write to" | "sync", path, source } => {
+                Self::LogWrite { path, source }
             }
-            WalError::Missing { directory: path, .. } | WalError::Version { path, .. } => {
-                Self::Corrupt { path, offset: None, what }
+            WalError::Io { path, source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Self::LogWrite { path, source }
+            }
+            WalError::Io { action, path, source } => Self::Data { action, path, source },
+            WalError::Corrupt { path, offset, evidence, .. } => {
+                Self::Corrupt { path, offset: Some(offset), what: evidence.to_owned() }
+            }
+            WalError::Missing { directory: path, .. } => Self::Corrupt { path, offset: None, what },
+            WalError::Version { path, found, supported } => {
+                Self::Newer { path, found: found.into(), supported: supported.into() }
             }
             WalError::Manifest { copies } => {
                 let path = copies.into_iter().next().unwrap_or_default();
                 Self::Corrupt { path, offset: None, what }
             }
             WalError::Failed => Self::Core { core: 0, what },
+        }
+    }
+}
+
+impl From<SnapshotError> for Fatal {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Io { action, path, source } => Self::Data { action, path, source },
+            SnapshotError::Corrupt { path, offset, what } => {
+                Self::Corrupt { path, offset: Some(offset), what: what.to_owned() }
+            }
+            SnapshotError::Missing { path } => {
+                let what = "the index of its snapshot names it, but it is missing".to_owned();
+                Self::Corrupt { path, offset: None, what }
+            }
+            SnapshotError::Version { path, found, supported } => {
+                Self::Newer { path, found: found.into(), supported: supported.into() }
+            }
         }
     }
 }

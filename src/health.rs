@@ -12,6 +12,7 @@ use crate::protocol::http::route::{Builtin, Component, Section};
 use crate::protocol::http::{HttpContext, human_bytes, respond};
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::snapshot::Snapshots;
 
 /// What an answer is made from.
 #[derive(Clone, Copy, Debug)]
@@ -104,20 +105,38 @@ fn health_of(component: Component, facts: &Facts<'_>) -> (u16, Value) {
         ),
         Component::Persistence => {
             let enabled = facts.shared.persistence;
+            let snapshot = facts.shared.snapshots.as_ref().map(snapshot_health);
             (
                 code,
                 json!({
                     "status": if enabled { status } else { "disabled" },
                     "component": "persistence",
                     "fsync_mode": facts.shared.fsync_mode,
-                    "log_bytes": facts.sum(|core| &core.wal_size_bytes),
+                    "log_bytes": facts.shared.log_bytes(),
                     "appends": facts.sum(|core| &core.wal_appends),
                     "fsyncs": facts.sum(|core| &core.wal_fsyncs),
+                    "changes_since_snapshot": facts.shared.changes_since_snapshot(),
+                    "snapshot": snapshot,
                 }),
             )
         }
         Component::Replication => (200, json!({ "role": "standalone", "status": "disabled" })),
     }
+}
+
+fn snapshot_health(snapshots: &Snapshots) -> Value {
+    let known = &snapshots.facts;
+    let taken = known.taken.get() > 0;
+    json!({
+        "in_progress": snapshots.is_running(),
+        "last_status": if known.last_failed.get() == 0 { "ok" } else { "error" },
+        "last_unix_secs": taken.then(|| known.last_success_secs.get()),
+        "last_duration_ms": known.last_duration_ms.get(),
+        "last_size_bytes": known.last_bytes.get(),
+        "last_entries": known.last_entries.get(),
+        "taken": known.taken.get(),
+        "failed": known.failed.get(),
+    })
 }
 
 /// Calls of the command of this name.

@@ -15,6 +15,7 @@ pub mod process;
 pub mod settings;
 pub mod shared;
 pub mod slowlog;
+pub mod snapshot;
 
 pub mod health;
 pub mod protocol;

@@ -9,6 +9,7 @@ use synap_shards::key::ShardMap;
 
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
+use crate::snapshot::Snapshots;
 
 /// Facts about this process, and everyone's counters.
 #[derive(Debug)]
@@ -41,6 +42,25 @@ pub struct Shared {
     pub hurry: AtomicBool,
     /// Cores that have nothing left to answer while the process shuts down.
     pub drained: AtomicUsize,
+    /// The coordinator of snapshots; nothing where none are taken.
+    pub snapshots: Option<Snapshots>,
     /// One set of counters per core, written by that core only.
     pub metrics: Vec<CoreMetrics>,
+}
+
+impl Shared {
+    /// Batches appended since the start that the last snapshot does not stand for.
+    pub fn changes_since_snapshot(&self) -> u64 {
+        let appended: u64 = self.metrics.iter().map(|core| core.wal_appends.get()).sum();
+        let covered = self.snapshots.as_ref().map_or(0, |all| all.facts.covered_batches.get());
+        appended.saturating_sub(covered)
+    }
+
+    /// Bytes of log that stand, about.
+    pub fn log_bytes(&self) -> u64 {
+        match &self.snapshots {
+            Some(snapshots) => snapshots.facts.log_bytes.get(),
+            None => self.metrics.iter().map(|core| core.wal_size_bytes.get()).sum(),
+        }
+    }
 }

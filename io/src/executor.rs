@@ -237,6 +237,20 @@ pub fn run_blocking(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("synap-job".to_owned()).spawn(job).map(drop)
 }
 
+/// What a nice value of 10 leaves to a background thread: a tenth of a busy processor.
+const BACKGROUND_NICE: libc::c_int = 10;
+
+/// Makes the calling thread one of the background: not pinned, and behind the cores where there is
+/// not enough processor for all. Failure leaves it as it is, which is only less polite.
+pub fn settle_in_background() {
+    unpin_thread();
+    // SAFETY: no memory is involved; the id 0 means the calling thread.
+    #[expect(unsafe_code, reason = "std knows nothing of priorities")]
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, BACKGROUND_NICE);
+    }
+}
+
 /// Lets the calling thread run wherever the process may: threads made by a pinned core inherit its
 /// pin, and would compete with it. Failure leaves the thread where it is, which is only slower.
 pub(crate) fn unpin_thread() {

@@ -49,7 +49,9 @@ fn write(directory: &Path, codec: Codec, blocks: &[Vec<u8>]) -> (PathBuf, PartFa
         writer.write_block(block, entries).expect("written");
     }
     let name = index().name();
-    let facts = writer.finish(name).expect("finished");
+    let part = writer.finish().expect("finished");
+    let facts = part.facts();
+    part.publish(name).expect("named");
     (name.part_path(directory, PartKind::Shard, 3), facts)
 }
 
@@ -86,6 +88,9 @@ fn a_part_without_its_end_leaves_nothing() {
     let mut writer = PartWriter::create(directory.path(), &part).expect("begun");
     writer.write_block(b"x", 1).expect("written");
     drop(writer);
+    let mut writer = PartWriter::create(directory.path(), &part).expect("begun");
+    writer.write_block(b"x", 1).expect("written");
+    drop(writer.finish().expect("finished"));
     assert_eq!(fs::read_dir(directory.path()).expect("readable").count(), 0);
 }
 
@@ -155,7 +160,7 @@ fn blocks_of_another_part_are_refused() {
     for (entries, block) in (1..).zip(small_blocks()) {
         writer.write_block(&block, entries).expect("written");
     }
-    writer.finish(index().name()).expect("finished");
+    writer.finish().expect("finished").publish(index().name()).expect("named");
     let other = fs::read(&path).expect("readable");
     assert_eq!(mine.len(), other.len());
     expect_damage(&path, Some(facts), 40, &[&mine[..40], &other[40..]].concat());

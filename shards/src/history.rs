@@ -20,9 +20,10 @@ pub struct EpochStart {
 /// What a data directory remembers beside its logs.
 ///
 /// Bytes, little endian: format u32 (2), epoch u32, number of starts u32; then what was released:
-/// the 64 Seqs as u64 each, length of the snapshot's name u32, the name; then per start its epoch
-/// u32 and the 64 Seqs as u64 each. Format 1, still read, has nothing about a release. The store
-/// around them is checksummed.
+/// the 64 Seqs as u64 each, length of the snapshot's name u32, the name; then number of logs u32,
+/// per log its core u16 and segment u64; then per start its epoch u32 and the 64 Seqs as u64 each.
+/// Format 1, still read, has nothing between the number of starts and the starts. The store around
+/// them is checksummed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct History {
     /// The epoch in force.
@@ -31,6 +32,17 @@ pub struct History {
     pub starts: Vec<EpochStart>,
     /// What the logs need not hold any more.
     pub released: Released,
+    /// Logs that must be there, ascending by core.
+    pub logs: Vec<LogFront>,
+}
+
+/// The oldest that must still be there of the log of one core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogFront {
+    /// The core.
+    pub core: u16,
+    /// Number of the segment; none before it is needed.
+    pub segment: u64,
 }
 
 /// Up to where logs may be gone, because a snapshot holds what they said. Stored before the first
@@ -47,6 +59,7 @@ const HISTORY_FORMAT: u32 = 2;
 const HISTORY_HEADER_BYTES: usize = 12;
 const SEQS_BYTES: usize = SHARDS * 8;
 const START_BYTES: usize = 4 + SEQS_BYTES;
+const LOG_BYTES: usize = 2 + 8;
 /// Bytes of a snapshot's name.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -80,7 +93,12 @@ impl std::error::Error for HistoryError {}
 impl History {
     /// The history of a data directory that was never used.
     pub fn empty() -> Self {
-        Self { epoch: Epoch(0), starts: Vec::new(), released: Released::default() }
+        Self {
+            epoch: Epoch(0),
+            starts: Vec::new(),
+            released: Released::default(),
+            logs: Vec::new(),
+        }
     }
 
     /// The bytes to be stored.
@@ -96,6 +114,11 @@ impl History {
         push_seqs(&mut out, &self.released.seqs);
         out.extend_from_slice(&(name.len() as u32).to_le_bytes());
         out.extend_from_slice(name);
+        out.extend_from_slice(&(self.logs.len() as u32).to_le_bytes());
+        for log in &self.logs {
+            out.extend_from_slice(&log.core.to_le_bytes());
+            out.extend_from_slice(&log.segment.to_le_bytes());
+        }
         for start in &self.starts {
             out.extend_from_slice(&start.epoch.0.to_le_bytes());
             push_seqs(&mut out, &start.seqs);
@@ -113,19 +136,21 @@ impl History {
         let word = |at: usize| {
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
-        let released = match word(0) {
-            1 => Some(Released::default()),
-            HISTORY_FORMAT => take_released(&mut rest),
+        let known = match word(0) {
+            1 => Some((Released::default(), Vec::new())),
+            HISTORY_FORMAT => {
+                take_released(&mut rest).and_then(|known| Some((known, take_logs(&mut rest)?)))
+            }
             found => return Err(HistoryError::Format { expected: HISTORY_FORMAT, found }),
         };
-        let released = released.ok_or(HistoryError::Malformed)?;
+        let (released, logs) = known.ok_or(HistoryError::Malformed)?;
         let (starts, tail) = rest.as_chunks::<START_BYTES>();
         if starts.len() != word(8) as usize || !tail.is_empty() {
             return Err(HistoryError::Malformed);
         }
         let starts = starts.iter().map(read_start).collect::<Option<Vec<_>>>();
         let starts = starts.ok_or(HistoryError::Malformed)?;
-        Ok(Self { epoch: Epoch(word(4)), starts, released })
+        Ok(Self { epoch: Epoch(word(4)), starts, released, logs })
     }
 }
 
@@ -161,6 +186,18 @@ fn take_released(bytes: &mut &[u8]) -> Option<Released> {
     Some(Released { seqs, snapshot: std::str::from_utf8(name).ok()?.to_owned() })
 }
 
+fn take_logs(bytes: &mut &[u8]) -> Option<Vec<LogFront>> {
+    let (count, rest) = bytes.split_first_chunk::<4>()?;
+    let length = (u32::from_le_bytes(*count) as usize).checked_mul(LOG_BYTES)?;
+    let (logs, rest) = rest.split_at_checked(length)?;
+    *bytes = rest;
+    let log = |[a, b, segment @ ..]: &[u8; LOG_BYTES]| LogFront {
+        core: u16::from_le_bytes([*a, *b]),
+        segment: u64::from_le_bytes(*segment),
+    };
+    Some(logs.as_chunks::<LOG_BYTES>().0.iter().map(log).collect())
+}
+
 fn read_start(bytes: &[u8; START_BYTES]) -> Option<EpochStart> {
     let (epoch, mut seqs) = bytes.split_first_chunk::<4>()?;
     let seqs = take_seqs(&mut seqs)?;
@@ -176,7 +213,8 @@ mod tests {
         seqs.set(ShardId::new(63), Seq::MAX);
         let start = EpochStart { epoch: Epoch(3), seqs: seqs.clone() };
         let released = Released { seqs, snapshot: "snapshot_1_2".to_owned() };
-        History { epoch: Epoch(9), starts: vec![start], released }
+        let logs = vec![LogFront { core: 0, segment: 7 }, LogFront { core: 3, segment: 1 }];
+        History { epoch: Epoch(9), starts: vec![start], released, logs }
     }
 
     #[test]
@@ -196,8 +234,10 @@ mod tests {
     fn the_format_before_is_still_read() {
         let mut bytes = sample().encode();
         bytes[0] = 1;
-        bytes.drain(HISTORY_HEADER_BYTES..HISTORY_HEADER_BYTES + SEQS_BYTES + 4 + 12);
-        let expected = History { released: Released::default(), ..sample() };
+        let later = SEQS_BYTES + 4 + 12 + 4 + 2 * LOG_BYTES;
+        bytes.drain(HISTORY_HEADER_BYTES..HISTORY_HEADER_BYTES + later);
+        let released = Released::default();
+        let expected = History { released, logs: Vec::new(), ..sample() };
         assert_eq!(History::decode(&bytes), Ok(expected));
     }
 }

@@ -14,17 +14,13 @@
 //! A later start may use the Seqs of what was cut again, under a higher epoch. The epoch history
 //! says where each epoch began; batches of an earlier epoch beyond that point are dead.
 
-use std::collections::BTreeMap;
+mod merge;
 
-use smallvec::SmallVec;
+pub use crate::history::{EpochStart, History, HistoryError, LogFront, Released};
+pub use merge::{Hand, Moved, Pool, Stop};
 
-pub use crate::history::{EpochStart, History, HistoryError, Released};
-
-use crate::batch::{Batch, BatchError, PartSpec};
-use crate::id::ShardId;
-use crate::limits::{PREFETCH_MAX, SHARDS};
-use crate::seq::Seq;
-use crate::shard::{Shard, ShardTable};
+use crate::batch::BatchError;
+use crate::shard::Shard;
 
 /// What was left over, and so cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,31 +47,21 @@ struct Log {
     ended: bool,
 }
 
-/// Batches set aside, each under one of its parts that is not next yet.
-type Aside = BTreeMap<(ShardId, Seq), Vec<Vec<u8>>>;
-
-/// Merges logs into shards.
+/// Merges logs into shards, one step at a time and without threads: one [`Hand`] that takes all
+/// shards of a [`Pool`], and the logs as they are fed.
 #[derive(Debug)]
 pub struct Recovery {
-    shards: ShardTable,
-    history: Vec<EpochStart>,
+    pool: Pool,
+    hand: Hand,
     logs: Vec<Log>,
-    aside: Aside,
-    applied: u64,
-    dead: u64,
 }
 
 impl Recovery {
     /// Starts from `shards` (all 64, empty or loaded), with `logs` logs to come.
     pub fn new(shards: Vec<Box<Shard>>, history: Vec<EpochStart>, logs: usize) -> Self {
-        let mut table: ShardTable = std::array::from_fn(|_| None);
-        for shard in shards {
-            let at = shard.id().index();
-            table[at] = Some(shard);
-        }
-        assert!(table.iter().all(Option::is_some), "recovery starts from all {SHARDS} shards");
+        let pool = Pool::new(shards, history.into());
         let logs = (0..logs).map(|_| Log::default()).collect();
-        Self { shards: table, history, logs, aside: Aside::new(), applied: 0, dead: 0 }
+        Self { hand: pool.hand(), pool, logs }
     }
 
     /// Gives more of a log: a run of whole batches that follows what was given before.
@@ -112,25 +98,24 @@ impl Recovery {
 
     /// Applies the heads of one log as far as they are next; whether there was any.
     fn drain(&mut self, log: usize) -> Result<bool, BatchError> {
-        let Self { shards, history, logs, aside, applied, dead } = self;
+        let Self { pool, hand, logs } = self;
         let Log { bytes, at, .. } = &mut logs[log];
         let start = *at;
-        loop {
-            let ahead = look_ahead(shards, &bytes[*at..])?;
-            if ahead.is_empty() {
-                return Ok(*at > start);
-            }
-            for batch in ahead {
-                if is_dead(history, &batch) {
-                    *dead += 1;
-                } else if first_gap(shards, &batch).is_none() {
-                    *applied += apply_all(shards, aside, &batch);
-                } else {
-                    return Ok(*at > start);
+        let drained = loop {
+            match hand.apply(&bytes[*at..]) {
+                Ok((taken, stop)) => {
+                    *at += taken;
+                    let Stop::Wants(shards) = stop else { break Ok(*at > start) };
+                    assert!(pool.grant(hand, shards), "nobody else holds a shard");
                 }
-                *at += batch.bytes().len();
+                Err((taken, error)) => {
+                    *at += taken;
+                    break Err(error);
+                }
             }
-        }
+        };
+        let _moved = pool.take_back(hand);
+        drained
     }
 
     /// Takes the head of some log out of the way of what follows it; false when there is none. No
@@ -140,109 +125,25 @@ impl Recovery {
             return Ok(false);
         };
         let Log { bytes, at, .. } = &mut self.logs[log];
-        let (batch, _) = Batch::decode(&bytes[*at..]).map_err(|error| (log, error))?;
-        let gap = first_gap(&self.shards, &batch).expect("no head of a log is next");
-        self.aside.entry((gap.shard, gap.seq)).or_default().push(batch.bytes().to_vec());
-        *at += batch.bytes().len();
+        *at += self.pool.set_aside(&bytes[*at..]).map_err(|error| (log, error))?;
         Ok(true)
     }
 
     /// Batches applied so far.
     pub fn applied(&self) -> u64 {
-        self.applied
+        self.pool.applied()
     }
 
     /// Batches skipped because an epoch had ended before them.
     pub fn dead(&self) -> u64 {
-        self.dead
+        self.pool.dead()
     }
 
     /// Ends the recovery, after [`Wanted::Nothing`]: the shards, and what had to be cut.
     pub fn finish(self) -> (Vec<Box<Shard>>, Cut) {
         assert!(self.logs.iter().all(|log| log.at == log.bytes.len()), "every log was read");
-        let mut cut = Cut::default();
-        for bytes in self.aside.values().flatten() {
-            cut.batches += 1;
-            cut.shards |= again(bytes).parts().fold(0, |mask, part| mask | 1 << part.shard.index());
-        }
-        (self.shards.into_iter().flatten().collect(), cut)
-    }
-}
-
-fn again(bytes: &[u8]) -> Batch<'_> {
-    Batch::decode(bytes).expect("it was decoded when it was set aside").0
-}
-
-/// Decodes the next batches, and asks for the memory that applying them will read, so that their
-/// cache misses overlap.
-fn look_ahead<'b>(
-    shards: &ShardTable,
-    mut bytes: &'b [u8],
-) -> Result<SmallVec<[Batch<'b>; PREFETCH_MAX]>, BatchError> {
-    let mut batches = SmallVec::new();
-    let mut places = SmallVec::<[(&Shard, u64); PREFETCH_MAX]>::new();
-    while !bytes.is_empty() && batches.len() < PREFETCH_MAX {
-        let (batch, rest) = Batch::decode(bytes)?;
-        if let Some((id, record)) = batch.records().next() {
-            let shard = shard(shards, id);
-            places.push((shard, shard.prefetch_index(record.key())));
-        }
-        batches.push(batch);
-        bytes = rest;
-    }
-    for (shard, hash) in places {
-        shard.prefetch_entry(hash);
-    }
-    Ok(batches)
-}
-
-fn is_dead(history: &[EpochStart], batch: &Batch<'_>) -> bool {
-    let epoch = batch.epoch();
-    history
-        .iter()
-        .filter(|start| start.epoch > epoch)
-        .any(|start| batch.parts().any(|part| part.seq > start.seqs.get(part.shard)))
-}
-
-fn shard(shards: &ShardTable, id: ShardId) -> &Shard {
-    shards[id.index()].as_deref().expect("recovery holds all shards")
-}
-
-/// The first part that neither continues its shard nor is in it already.
-fn first_gap(shards: &ShardTable, batch: &Batch<'_>) -> Option<PartSpec> {
-    batch.parts().find(|part| part.seq > shard(shards, part.shard).seq().next())
-}
-
-/// Applies a batch that is next, then what was set aside and waited for it, and what waited for
-/// that. Returns how many were applied.
-fn apply_all(shards: &mut ShardTable, aside: &mut Aside, batch: &Batch<'_>) -> u64 {
-    apply(shards, batch);
-    let mut applied = 1;
-    let mut done: Vec<PartSpec> = Vec::new();
-    if !aside.is_empty() {
-        done.extend(batch.parts());
-    }
-    while let Some(part) = done.pop() {
-        for bytes in aside.remove(&(part.shard, part.seq.next())).into_iter().flatten() {
-            let batch = again(&bytes);
-            if let Some(gap) = first_gap(shards, &batch) {
-                aside.entry((gap.shard, gap.seq)).or_default().push(bytes);
-            } else {
-                apply(shards, &batch);
-                applied += 1;
-                done.extend(batch.parts());
-            }
-        }
-    }
-    applied
-}
-
-fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
-    for part in batch.parts() {
-        let shard = shards[part.shard.index()].as_deref_mut().expect("recovery holds all shards");
-        if part.seq > shard.seq() {
-            shard.replay(batch);
-        }
+        let cut = self.pool.cut();
+        (self.pool.into_shards(), cut)
     }
 }
 
@@ -250,7 +151,8 @@ fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
 mod tests {
     use super::*;
     use crate::batch::{PartSpec, Record, push_record, seal};
-    use crate::id::Epoch;
+    use crate::id::{Epoch, ShardId};
+    use crate::seq::Seq;
     use crate::shard::evict::AccessMode;
 
     /// A batch that puts a key into each of these shards, at these Seqs.

@@ -176,7 +176,8 @@ fn sow(
     bells: &mut Vec<Sender<Vec<Doorbell>>>,
 ) -> Vec<Seed> {
     let Seeds { config, shared, settings, recovered, listeners } = seeds;
-    let Recovered { shards, epoch, mut starts } = recovered;
+    let Recovered { shards, history, mut starts, .. } = recovered;
+    let epoch = history.epoch;
     let mut by_core: Vec<Vec<Box<Shard>>> = (0..count).map(|_| Vec::new()).collect();
     for shard in shards {
         by_core[shared.shard_map.owner(shard.id()).index()].push(shard);

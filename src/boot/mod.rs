@@ -3,11 +3,12 @@
 //! client sees a half-recovered server; until then the HTTP port answers 503.
 
 mod cores;
-mod recover;
+pub mod recover;
 mod settings;
 mod starting;
 mod supervise;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -31,7 +32,10 @@ use crate::notify::Notifier;
 use crate::protocol::http::route::HttpOptions;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::snapshot::coordinator::{Coordinator, Options};
+use crate::snapshot::{Input, Snapshots};
 use cores::Seeds;
+use recover::{Progress, Recovered};
 use starting::Starting;
 
 /// Serves until told to stop.
@@ -61,14 +65,21 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let placement = place(config)?;
     let settings = Settings::from_config(config);
     let address = config.http_addr().map_err(start("resolve server.host"))?;
-    let starting = Starting::answer(address)?;
-    let recovered = recover::run(config, settings.access_mode(), &notifier)?;
-    drop(starting);
+    let recovered = recover(config, settings.access_mode(), address, &notifier)?;
     let listeners = cores::bind(config, placement.cpus.len())?;
-    let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len()));
+    let (answers, inbox) = mpsc::channel();
+    let options = Options::from_config(config, recovered.history.epoch);
+    let asks = options.is_some().then(|| answers.clone());
+    let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), asks));
     let plans = plans(&placement);
     let seeds = Seeds { config, shared: &shared, settings: &settings, recovered, listeners };
     let running = cores::start(&plans, seeds, &control)?;
+    let coordinator = options.map(|options| {
+        let cores = running.inboxes.clone();
+        Coordinator::new(options, Arc::clone(&shared), cores, (answers, inbox)).start()
+    });
+    let coordinator =
+        coordinator.transpose().map_err(start("start the thread that takes snapshots"))?;
     tracing::info!(
         http = %format_args!("http://{}", shared.http_address),
         resp = shared.resp_address.map(tracing::field::display),
@@ -78,6 +89,12 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
         env!("CARGO_PKG_VERSION"),
     );
     let result = supervise::run(running, events, &shared, &notifier, (loaded, sources, logs));
+    if result.is_ok()
+        && let Some(coordinator) = coordinator
+    {
+        // It was told to stop with the cores; what it left unfinished is gone when it ends.
+        coordinator.join().expect("the thread handles every error");
+    }
     drop(lock);
     result
 }
@@ -137,15 +154,38 @@ fn plans(placement: &Placement) -> Vec<CorePlan> {
     placement.cpus.iter().enumerate().map(plan).collect()
 }
 
-fn facts(loaded: &Loaded, listeners: &cores::Bound, cores: usize) -> Shared {
+/// Recovers, and answers on the HTTP port meanwhile.
+fn recover(
+    config: &Config,
+    mode: AccessMode,
+    address: SocketAddr,
+    notifier: &Notifier,
+) -> Result<Recovered, Fatal> {
+    let progress = Arc::new(Progress::new());
+    let _starting = Starting::answer(address, Arc::clone(&progress))?;
+    if !config.persistence.enabled {
+        return Ok(Recovered::nothing(mode));
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = recover::Options::from_config(config, mode, cpus);
+    recover::run(&options, &progress, Some(notifier))
+}
+
+fn facts(
+    loaded: &Loaded,
+    listeners: &cores::Bound,
+    cores: usize,
+    asks: Option<mpsc::Sender<Input>>,
+) -> Shared {
     let config = &loaded.config;
     let file = loaded.file.as_ref().map(|file| {
         let absolute = std::fs::canonicalize(file).unwrap_or_else(|_| file.clone());
         absolute.display().to_string()
     });
     let random: String = (0..3).map(|_| format!("{:016x}", clock::entropy())).collect();
+    let started_unix_ms = clock::unix_ms();
     Shared {
-        started_unix_ms: clock::unix_ms(),
+        started_unix_ms,
         run_id: random[..40].to_owned(),
         config_file: file.unwrap_or_default(),
         data_directory: config.data_dir.clone(),
@@ -168,14 +208,7 @@ fn facts(loaded: &Loaded, listeners: &cores::Bound, cores: usize) -> Shared {
         stopping: AtomicBool::new(false),
         hurry: AtomicBool::new(false),
         drained: AtomicUsize::new(0),
+        snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }
-}
-
-/// Every shard, empty.
-fn empty_shards(mode: AccessMode) -> Vec<Box<synap_shards::shard::Shard>> {
-    let seed = clock::entropy();
-    synap_shards::id::ShardId::all()
-        .map(|id| Box::new(synap_shards::shard::Shard::new(id, seed, mode)))
-        .collect()
 }

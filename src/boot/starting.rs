@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use synap_io::net::listener::{self, Sharing};
 
+use super::recover::Progress;
 use crate::fatal::Fatal;
 
 /// How often the thread looks for a connection, and whether it is still wanted.
@@ -29,7 +30,7 @@ pub(super) struct Starting {
 
 impl Starting {
     /// Answers on `address` from now on.
-    pub(super) fn answer(address: SocketAddr) -> Result<Self, Fatal> {
+    pub(super) fn answer(address: SocketAddr, progress: Arc<Progress>) -> Result<Self, Fatal> {
         let failed = |source| Fatal::Bind { key: "server.port", addr: address, source };
         let listener = listener::bind(address, Sharing::Exclusive).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -37,7 +38,7 @@ impl Starting {
         let seen = Arc::clone(&done);
         let thread = thread::Builder::new()
             .name("starting".to_owned())
-            .spawn(move || serve(&listener, &seen))
+            .spawn(move || serve(&listener, &seen, &progress))
             .map_err(super::start("start the thread that answers while starting"))?;
         Ok(Self { done, thread: Some(thread) })
     }
@@ -52,11 +53,11 @@ impl Drop for Starting {
     }
 }
 
-fn serve(listener: &TcpListener, done: &AtomicBool) {
+fn serve(listener: &TcpListener, done: &AtomicBool, progress: &Progress) {
     while !done.load(Ordering::Acquire) {
         match listener.accept() {
             Ok((client, _)) => {
-                if let Err(error) = say_starting(client) {
+                if let Err(error) = say_starting(client, progress) {
                     tracing::debug!(%error, "a client did not wait for the answer while starting");
                 }
             }
@@ -69,20 +70,21 @@ fn serve(listener: &TcpListener, done: &AtomicBool) {
     }
 }
 
-fn say_starting(mut client: TcpStream) -> std::io::Result<()> {
+fn say_starting(mut client: TcpStream, progress: &Progress) -> std::io::Result<()> {
     client.set_nonblocking(false)?;
     client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
     client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
     let mut request = [0; REQUEST_BYTES_MAX];
     let bytes = client.read(&mut request)?;
-    client.write_all(answer_to(&request[..bytes]).as_bytes())
+    client.write_all(answer_to(&request[..bytes], progress).as_bytes())
 }
 
-fn answer_to(request: &[u8]) -> String {
+fn answer_to(request: &[u8], progress: &Progress) -> String {
     let body = if request.starts_with(b"GET /health") {
         format!(
-            r#"{{"status":"starting","service":"synap","version":"{}"}}"#,
-            env!("CARGO_PKG_VERSION")
+            r#"{{"status":"starting","service":"synap","version":"{}","recovery":{}}}"#,
+            env!("CARGO_PKG_VERSION"),
+            progress.json()
         )
     } else {
         r#"{"error":"The server is starting","code":503}"#.to_owned()
@@ -103,13 +105,17 @@ mod tests {
         let free = TcpListener::bind("127.0.0.1:0").expect("some port is free");
         let address = free.local_addr().expect("it has one");
         drop(free);
-        let starting = Starting::answer(address).expect("the port is free");
+        let progress = Arc::new(Progress::new());
+        let starting = Starting::answer(address, progress).expect("the port is free");
         let mut client = TcpStream::connect(address).expect("it listens");
         client.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
         let mut answer = String::new();
         client.read_to_string(&mut answer).expect("it answers");
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert!(answer.ends_with(r#""version":"0.1.0"}"#), "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(body["status"], "starting");
+        assert_eq!(body["recovery"]["bytes_total"], 0);
         drop(starting);
         assert!(TcpStream::connect(address).is_err());
     }

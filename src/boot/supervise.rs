@@ -58,11 +58,11 @@ pub(super) fn run(
                     tracing::warn!("told to stop again: ending once the log is on disk");
                     shared.hurry.store(true, Ordering::SeqCst);
                 }
-                stop(&running, notifier);
+                stop(&running, shared, notifier);
             }
             Ok(Event::StopAsked) => {
                 shared.stopping.store(true, Ordering::SeqCst);
-                stop(&running, notifier);
+                stop(&running, shared, notifier);
             }
             // A core that failed takes the process with it: its shards are gone, and its peers
             // may be waiting for it for ever.
@@ -74,7 +74,11 @@ pub(super) fn run(
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
-            Ok(Event::Signal(signal)) => tracing::debug!(?signal, "signal without a meaning"),
+            Ok(Event::Signal(Signal::User1)) => match &shared.snapshots {
+                Some(snapshots) if snapshots.ask_in_background() => {}
+                Some(_) => tracing::info!("told to take a snapshot: one is under way already"),
+                None => tracing::warn!("told to take a snapshot, but none are taken here"),
+            },
             Err(RecvTimeoutError::Timeout) => {}
         }
         watch.look(shared)?;
@@ -96,9 +100,12 @@ fn wait_of(notifier: &Notifier) -> Duration {
     notifier.watchdog_interval().map_or(LOOK_INTERVAL, |interval| interval.min(LOOK_INTERVAL))
 }
 
-fn stop(running: &Running, notifier: &Notifier) {
+fn stop(running: &Running, shared: &Shared, notifier: &Notifier) {
     tracing::info!("stopping: answering what has come, then closing the log");
     notifier.tell(State::Stopping);
+    if let Some(snapshots) = &shared.snapshots {
+        snapshots.stop();
+    }
     for (inbox, bell) in &running.inboxes {
         // A core that has ended already needs no message.
         let _ended = inbox.send(Message::Stop);

@@ -157,6 +157,45 @@ pub struct Persistence {
     pub enabled: bool,
     /// The log.
     pub wal: Wal,
+    /// Images of the data that stand in for the log.
+    pub snapshot: Snapshot,
+    /// How the data is read at a start.
+    pub recovery: Recovery,
+}
+
+/// Section `persistence.snapshot`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Whether snapshots can be taken at all. Default true.
+    pub enabled: bool,
+    /// Where they are. Default `<data_dir>/snapshots`.
+    pub directory: PathBuf,
+    /// Seconds between snapshots while something changes; 0 for never. Default 300.
+    pub interval_secs: u64,
+    /// Batches that trigger one; 0 for never. Default 10000.
+    pub operation_threshold: u64,
+    /// Snapshots kept, 1..=10000. Default 5.
+    pub max_snapshots: usize,
+    /// Whether they are compressed. Default true.
+    pub compression: bool,
+    /// With what. Default zstd.
+    pub codec: SnapshotCodec,
+    /// Level of zstd, 1..=22. Default 3.
+    pub compression_level: u8,
+    /// Whether they are taken without being asked for. Default true.
+    pub auto_snapshot: bool,
+}
+
+/// Section `persistence.recovery`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// Compare the checksums of all that is read, not only of the end of each log. Default true.
+    pub verify_checksums: bool,
+    /// Start without what is damaged, and what follows it in the same shards. Default false.
+    pub skip_corrupted: bool,
+    /// After damage was skipped: write down what was recovered, and put the damaged logs away.
+    /// Default false.
+    pub repair_mode: bool,
 }
 
 /// Section `persistence.wal`.
@@ -175,6 +214,8 @@ pub struct Wal {
     pub segment_size_mb: u64,
     /// How commits reach the disk. Default auto.
     pub commit_path: CommitPath,
+    /// MiB of log at which a snapshot is taken so that it can go. Default 1024.
+    pub max_size_mb: u64,
 }
 
 /// Section `logging`.
@@ -240,6 +281,15 @@ pub enum CommitPath {
     Ring,
     /// Through a blocking thread per core.
     Thread,
+}
+
+/// What snapshots are compressed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotCodec {
+    /// Smaller.
+    Zstd,
+    /// Quicker.
+    Lz4,
 }
 
 /// Form of a log line.

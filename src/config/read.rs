@@ -7,7 +7,8 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Resp3, Rest, Server, Wal,
+    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Server, Snapshot,
+    SnapshotCodec, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -151,7 +152,28 @@ impl<'a> Reader<'a> {
     fn persistence(&self, data_dir: &Path) -> Persistence {
         let enabled = self.flag("persistence.enabled");
         let logged = self.flag("persistence.wal.enabled");
-        Persistence { enabled: enabled && logged, wal: self.wal(data_dir) }
+        let (wal, snapshot) = (self.wal(data_dir), self.snapshot(data_dir));
+        let recovery = Recovery {
+            verify_checksums: self.flag("persistence.recovery.verify_checksums"),
+            skip_corrupted: self.flag("persistence.recovery.skip_corrupted"),
+            repair_mode: self.flag("persistence.recovery.repair_mode"),
+        };
+        Persistence { enabled: enabled && logged, wal, snapshot, recovery }
+    }
+
+    fn snapshot(&self, data_dir: &Path) -> Snapshot {
+        let directory = self.opt_text("persistence.snapshot.directory");
+        Snapshot {
+            enabled: self.flag("persistence.snapshot.enabled"),
+            directory: directory.map_or_else(|| data_dir.join("snapshots"), PathBuf::from),
+            interval_secs: self.int("persistence.snapshot.interval_secs"),
+            operation_threshold: self.int("persistence.snapshot.operation_threshold"),
+            max_snapshots: self.int("persistence.snapshot.max_snapshots"),
+            compression: self.flag("persistence.snapshot.compression"),
+            codec: self.named("persistence.snapshot.codec", SnapshotCodec::NAMES),
+            compression_level: self.int("persistence.snapshot.compression_level"),
+            auto_snapshot: self.flag("persistence.snapshot.auto_snapshot"),
+        }
     }
 
     fn wal(&self, data_dir: &Path) -> Wal {
@@ -163,6 +185,7 @@ impl<'a> Reader<'a> {
             fsync_interval_ms: self.int("persistence.wal.fsync_interval_ms"),
             segment_size_mb: self.int("persistence.wal.segment_size_mb"),
             commit_path: self.named("persistence.wal.commit_path", CommitPath::NAMES),
+            max_size_mb: self.int("persistence.wal.max_size_mb"),
         }
     }
 
@@ -237,6 +260,11 @@ impl CommitPath {
         &[("auto", Self::Auto), ("ring", Self::Ring), ("thread", Self::Thread)];
 }
 
+impl SnapshotCodec {
+    /// Names in the file, with their meaning.
+    pub const NAMES: &[(&str, Self)] = &[("zstd", Self::Zstd), ("lz4", Self::Lz4)];
+}
+
 impl LogFormat {
     /// Names in the file, with their meaning.
     pub const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("pretty", Self::Pretty)];
@@ -295,6 +323,7 @@ mod tests {
         check("kv_store.eviction_policy", EvictionPolicy::NAMES.iter().map(first).collect());
         check("persistence.wal.fsync_mode", FsyncMode::NAMES.iter().map(|n| n.0).collect());
         check("persistence.wal.commit_path", CommitPath::NAMES.iter().map(|n| n.0).collect());
+        check("persistence.snapshot.codec", SnapshotCodec::NAMES.iter().map(|n| n.0).collect());
         check("logging.format", LogFormat::NAMES.iter().map(|n| n.0).collect());
     }
 

@@ -58,6 +58,14 @@ impl Page<'_> {
             families::FORWARDED => self.per_core(family, |core| &core.forwarded),
             families::LOANS => self.per_core(family, |core| &core.loans),
             families::WAL_FSYNC => self.fsyncs(family),
+            families::WAL_SIZE => self.sample(family, &[], self.facts.shared.log_bytes() as f64),
+            families::SNAPSHOTS
+            | families::SNAPSHOT_DURATION
+            | families::SNAPSHOT_TIME
+            | families::SNAPSHOT_SIZE
+            | families::SNAPSHOT_ENTRIES
+            | families::SNAPSHOT_RUNNING
+            | families::SNAPSHOT_CHANGES => self.snapshots(family),
             families::KV_MEMORY_LIMIT => {
                 self.sample(family, &[], self.facts.settings.max_memory_bytes as f64);
             }
@@ -90,7 +98,6 @@ impl Page<'_> {
             (families::WAL_APPENDS, &[], |core| &core.wal_appends),
             (families::WAL_BYTES, &[], |core| &core.wal_bytes),
             (families::WAL_COMMITS, &[], |core| &core.wal_commits),
-            (families::WAL_SIZE, &[], |core| &core.wal_size_bytes),
         ];
         for (_, labels, cell) in SUMS.iter().filter(|(of, _, _)| of.name == family.name) {
             self.sample(family, labels, self.facts.sum(*cell) as f64);
@@ -224,6 +231,26 @@ impl Page<'_> {
         self.line(family, "_bucket", &[], &[("le", "+Inf")], syncs);
         self.line(family, "_sum", &[], &[], nanoseconds / NANOSECONDS);
         self.line(family, "_count", &[], &[], syncs);
+    }
+
+    fn snapshots(&mut self, family: &Family) {
+        let Some(snapshots) = &self.facts.shared.snapshots else { return };
+        let known = &snapshots.facts;
+        let value = match *family {
+            families::SNAPSHOTS => {
+                self.sample(family, &["ok"], known.taken.get() as f64);
+                self.sample(family, &["error"], known.failed.get() as f64);
+                return;
+            }
+            families::SNAPSHOT_DURATION => known.last_duration_ms.get() as f64 / 1000.0,
+            families::SNAPSHOT_TIME if known.taken.get() == 0 => 0.0,
+            families::SNAPSHOT_TIME => known.last_success_secs.get() as f64,
+            families::SNAPSHOT_SIZE => known.last_bytes.get() as f64,
+            families::SNAPSHOT_ENTRIES => known.last_entries.get() as f64,
+            families::SNAPSHOT_RUNNING => f64::from(u8::from(snapshots.is_running())),
+            _ => self.facts.shared.changes_since_snapshot() as f64,
+        };
+        self.sample(family, &[], value);
     }
 
     fn process(&mut self, family: &Family) {

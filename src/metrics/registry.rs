@@ -191,6 +191,35 @@ pub const WAL_FSYNC: Family = family(
 /// Size of the log.
 pub const WAL_SIZE: Family =
     family("synap_wal_size_bytes", Gauge, &[], "Bytes of the log's segments now");
+/// Snapshots by outcome.
+pub const SNAPSHOTS: Family =
+    family("synap_snapshot_total", Counter, &["status"], "Snapshots that ended, by outcome");
+/// Duration of the last one.
+pub const SNAPSHOT_DURATION: Family =
+    family("synap_snapshot_duration_seconds", Gauge, &[], "How long the last snapshot took");
+/// End of the last good one.
+pub const SNAPSHOT_TIME: Family = family(
+    "synap_snapshot_last_timestamp_seconds",
+    Gauge,
+    &[],
+    "When the last good snapshot was written, Unix seconds; 0 before the first",
+);
+/// Size of the last good one.
+pub const SNAPSHOT_SIZE: Family =
+    family("synap_snapshot_last_size_bytes", Gauge, &[], "Bytes of the last good snapshot");
+/// Entries of the last good one.
+pub const SNAPSHOT_ENTRIES: Family =
+    family("synap_snapshot_last_entries", Gauge, &[], "Entries in the last good snapshot");
+/// Whether one is running.
+pub const SNAPSHOT_RUNNING: Family =
+    family("synap_snapshot_in_progress", Gauge, &[], "1 while a snapshot is being taken");
+/// What the next one would stand for.
+pub const SNAPSHOT_CHANGES: Family = family(
+    "synap_snapshot_changes",
+    Gauge,
+    &[],
+    "Batches that the last good snapshot does not stand for",
+);
 /// Memory of the process.
 pub const PROCESS_MEMORY: Family =
     family("synap_process_memory_bytes", Gauge, &["type"], "Memory of the process");
@@ -243,6 +272,13 @@ pub const FAMILIES: &[Family] = &[
     WAL_COMMITS,
     WAL_FSYNC,
     WAL_SIZE,
+    SNAPSHOTS,
+    SNAPSHOT_DURATION,
+    SNAPSHOT_TIME,
+    SNAPSHOT_SIZE,
+    SNAPSHOT_ENTRIES,
+    SNAPSHOT_RUNNING,
+    SNAPSHOT_CHANGES,
     PROCESS_MEMORY,
     PROCESS_CPU,
     PROCESS_CPU_PERCENT,

@@ -9,6 +9,7 @@ mod connection;
 mod outlet;
 mod serve;
 mod serve_http;
+mod snapshot;
 mod upkeep;
 
 use std::net::TcpListener;
@@ -40,6 +41,7 @@ use crate::slowlog::SlowLog;
 use connection::{Connection, Connections, Decoder};
 use outlet::Outlet;
 use serve::Host;
+use snapshot::Snapshot;
 
 pub use upkeep::{Inbox, Message};
 
@@ -120,6 +122,8 @@ pub struct Core {
     stop: bool,
     drained: bool,
     stopping_since_ns: Option<u64>,
+    /// The snapshot that is being taken.
+    snapshot: Option<Snapshot>,
 }
 
 impl Core {
@@ -171,6 +175,7 @@ impl Core {
             stop: false,
             drained: false,
             stopping_since_ns: None,
+            snapshot: None,
         }
     }
 
@@ -195,15 +200,17 @@ impl Core {
             happened.push(completion);
         }
         self.look_ahead(&happened);
+        let is_busy = !happened.is_empty() || self.mesh.has_incoming();
         for completion in happened.drain(..) {
             self.completed(completion)?;
         }
         self.happened = happened;
         self.receive_parcels();
         self.go_on_with_resumed();
-        self.upkeep();
+        self.upkeep()?;
         self.log_and_send()?;
         self.flush();
+        self.go_on_with_snapshot(is_busy)?;
         self.count_turn(started_ns);
         if std::mem::take(&mut self.stop) {
             (self.ask_to_stop)();
@@ -256,6 +263,9 @@ impl Core {
         if let Some(deadline_ns) = self.wal.as_ref().and_then(Writer::next_deadline) {
             until_ns = until_ns.min(deadline_ns);
         }
+        if let Some(slice_ns) = self.next_slice_ns() {
+            until_ns = until_ns.min(slice_ns);
+        }
         let now_ns = clock::monotonic_ns();
         Duration::from_nanos(until_ns.saturating_sub(now_ns)).min(SLEEP_MAX)
     }
@@ -279,7 +289,7 @@ impl Core {
             Completion::Failed { conn, .. } => self.reactor.shutdown(conn),
             Completion::Closed { conn } => self.closed(conn),
             Completion::Log(done) => self.log_completed(done)?,
-            Completion::Rung => self.read_messages(),
+            Completion::Rung => self.read_messages()?,
         }
         Ok(())
     }
@@ -434,6 +444,9 @@ impl Core {
         } else if !self.log.is_empty() {
             let event = Event::Durable(self.engine.log_end());
             self.engine.step(self.outlet.now, event, &mut self.outlet);
+        }
+        if !self.log.is_empty() && self.wal.is_some() {
+            self.copy_to_tail();
         }
         self.log.clear();
         self.send_parcels();

@@ -20,6 +20,7 @@ use crate::protocol::resp::encode::protocol_error;
 use crate::session::client::Listener;
 use crate::session::finish::Finish;
 use crate::session::{self, SessionContext, Then};
+use crate::snapshot::{Waiter, Wanted};
 
 /// Requests of a pipeline that are decoded before the first of them runs, so that the cache misses
 /// of their lookups overlap.
@@ -356,6 +357,9 @@ impl Host<'_> {
             then: Then::Continue,
         };
         let outcome = session::run(&mut context, command, args);
+        if let Then::Snapshot(answer) = outcome.then {
+            return self.wait_for_snapshot(id, answer);
+        }
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
             match (&current.style, &outcome.reply) {
@@ -374,7 +378,17 @@ impl Host<'_> {
                 }
             }
             Then::Shutdown => *self.stop = true,
+            Then::Snapshot(_) => unreachable!("seen above"),
         }
         Flow::Continue
+    }
+
+    /// The reply comes from the coordinator of snapshots.
+    fn wait_for_snapshot(&mut self, conn: ConnId, answer: Wanted) -> Flow {
+        let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
+        if let Some(snapshots) = &self.outlet.shared.snapshots {
+            snapshots.ask(Some(Waiter { core: self.outlet.core, conn, ticket, answer }));
+        }
+        Flow::Barrier
     }
 }

@@ -4,12 +4,16 @@
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
-use synap_shards::engine::event::{Event, MemorySettings};
+use synap_shards::command::reply::Reply;
+use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
+use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
 
 use super::Core;
+use crate::fatal::Fatal;
 use crate::session::client::Listener;
 use crate::settings::Settings;
+use crate::snapshot::Order;
 
 /// Nanoseconds between two rounds of gauges and messages.
 const GAUGES_NS: u64 = 100_000_000;
@@ -35,13 +39,24 @@ pub enum Message {
     Settings(Box<Settings>),
     /// Stop: no new connections, answer what has come, log it, end.
     Stop,
+    /// What to do next about a snapshot.
+    Snapshot(Order),
+    /// The answer to a request that waited for something outside the cores.
+    Reply {
+        /// The connection.
+        conn: ConnId,
+        /// The request.
+        ticket: Ticket,
+        /// The answer.
+        reply: Box<Reply<'static>>,
+    },
 }
 
 /// Where a core finds its messages. The sender rings the core's doorbell.
 pub type Inbox = Receiver<Message>;
 
 impl Core {
-    pub(super) fn upkeep(&mut self) {
+    pub(super) fn upkeep(&mut self) -> Result<(), Fatal> {
         let now_ns = self.outlet.now.monotonic_ns;
         if now_ns >= self.next_tick_ns {
             self.engine.step(self.outlet.now, Event::Tick, &mut self.outlet);
@@ -54,7 +69,7 @@ impl Core {
         }
         if now_ns >= self.next_round_ns {
             self.next_round_ns = now_ns + GAUGES_NS;
-            self.read_messages();
+            self.read_messages()?;
             self.refresh_gauges();
             let metrics = &self.outlet.shared.metrics[self.id.index()];
             self.rates.sample(metrics, now_ns);
@@ -69,9 +84,10 @@ impl Core {
         if std::mem::take(&mut self.outlet.stats_reset) {
             self.engine.reset_stats();
         }
+        Ok(())
     }
 
-    pub(super) fn read_messages(&mut self) {
+    pub(super) fn read_messages(&mut self) -> Result<(), Fatal> {
         while let Ok(message) = self.inbox.try_recv() {
             match message {
                 Message::Settings(settings) => {
@@ -79,8 +95,11 @@ impl Core {
                     self.outlet.settings_changed = true;
                 }
                 Message::Stop => self.begin_stop(),
+                Message::Snapshot(order) => self.obey(order)?,
+                Message::Reply { conn, ticket, reply } => self.outlet.reply(conn, ticket, *reply),
             }
         }
+        Ok(())
     }
 
     /// A core's part of the memory limit is its part of the shards.
@@ -125,7 +144,6 @@ impl Core {
         metrics.connections_refused.set(net.refused);
         if let Some(wal) = &self.wal {
             let log = wal.metrics();
-            metrics.wal_appends.set(log.appends);
             metrics.wal_bytes.set(log.appended_bytes);
             metrics.wal_commits.set(log.commits);
             metrics.wal_fsyncs.set(log.syncs);

@@ -16,6 +16,7 @@ use super::server::sum;
 use super::{Handler, REDIS_VERSION, SessionContext, VERSION};
 use crate::metrics::LATENCY_BOUNDS_NS;
 use crate::process;
+use crate::snapshot::Facts;
 
 pub(super) const HANDLERS: &[(&str, Handler)] = &[("server.info", info)];
 
@@ -164,16 +165,13 @@ fn persistence(cx: &SessionContext<'_>, lines: &mut Lines) {
     let shared = cx.shared;
     lines.add("loading", 0);
     lines.add("async_loading", 0);
-    lines.add("rdb_changes_since_last_save", 0);
-    lines.add("rdb_bgsave_in_progress", 0);
-    lines.add("rdb_last_save_time", shared.started_unix_ms / 1000);
-    lines.add("rdb_last_bgsave_status", "ok");
+    snapshots(cx, lines);
     lines.add("aof_enabled", u8::from(shared.persistence));
     lines.add("aof_rewrite_in_progress", 0);
     lines.add("aof_last_bgrewrite_status", "ok");
     // A log that cannot be written ends the process.
     lines.add("aof_last_write_status", "ok");
-    lines.add("aof_current_size", sum(shared, |core| &core.wal_size_bytes));
+    lines.add("aof_current_size", shared.log_bytes());
     lines.add("wal_fsync_mode", shared.fsync_mode);
     lines.add_all(&[
         ("wal_appends", sum(shared, |core| &core.wal_appends)),
@@ -181,6 +179,36 @@ fn persistence(cx: &SessionContext<'_>, lines: &mut Lines) {
         ("wal_commits", sum(shared, |core| &core.wal_commits)),
         ("wal_fsyncs", sum(shared, |core| &core.wal_fsyncs)),
     ]);
+}
+
+/// Snapshots, under the names that Redis has for its own.
+fn snapshots(cx: &SessionContext<'_>, lines: &mut Lines) {
+    let none = Facts::default();
+    let (facts, running) = match &cx.shared.snapshots {
+        Some(snapshots) => (&snapshots.facts, snapshots.is_running()),
+        None => (&none, false),
+    };
+    let now_ms = cx.now.unix_ms;
+    let began_ms = facts.running_since_ms.get();
+    let running_secs = (began_ms > 0).then(|| now_ms.saturating_sub(began_ms) / 1000);
+    let took = facts.taken.get() + facts.failed.get() > 0;
+    let last_secs = took.then(|| facts.last_duration_ms.get() / 1000);
+    let or_never = |secs: Option<u64>| secs.map_or_else(|| "-1".to_owned(), |s| s.to_string());
+    let started_secs = cx.shared.started_unix_ms / 1000;
+    let keys = if began_ms > 0 { sum(cx.shared, |core| &core.keys) } else { 0 };
+    let status = if facts.last_failed.get() == 0 { "ok" } else { "err" };
+    lines.add("current_save_keys_processed", facts.entries_done.get());
+    lines.add("current_save_keys_total", keys);
+    lines.add("rdb_changes_since_last_save", cx.shared.changes_since_snapshot());
+    lines.add("rdb_bgsave_in_progress", u8::from(running));
+    lines.add("rdb_last_save_time", facts.last_success_secs.get().max(started_secs));
+    lines.add("rdb_last_bgsave_status", status);
+    lines.add("rdb_last_bgsave_time_sec", or_never(last_secs));
+    lines.add("rdb_current_bgsave_time_sec", or_never(running_secs));
+    lines.add("rdb_saves", facts.taken.get());
+    lines.add("snapshot_failures", facts.failed.get());
+    lines.add("snapshot_last_size", facts.last_bytes.get());
+    lines.add("snapshot_last_entries", facts.last_entries.get());
 }
 
 fn stats(cx: &SessionContext<'_>, lines: &mut Lines) {

@@ -20,6 +20,7 @@ mod info;
 mod memory;
 pub mod rates;
 mod server;
+mod snapshot;
 mod watch;
 
 use std::sync::LazyLock;
@@ -35,6 +36,7 @@ use crate::latency::LatencyLog;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
+use crate::snapshot::Wanted;
 use client::{Client, ReplyMode};
 
 /// The version of Redis whose commands and replies this server keeps to.
@@ -69,6 +71,8 @@ pub enum Then {
     Close,
     /// The process is shut down in order.
     Shutdown,
+    /// The reply comes when a snapshot is there; what the command replied meanwhile is nothing.
+    Snapshot(Wanted),
 }
 
 /// The answer to a session command.
@@ -133,6 +137,7 @@ const HANDLERS: &[&[(&str, Handler)]] = &[
     info::HANDLERS,
     memory::HANDLERS,
     server::HANDLERS,
+    snapshot::HANDLERS,
     watch::HANDLERS,
 ];
 const CORE_HANDLERS: &[&[(&str, CoreHandler)]] =

@@ -23,4 +23,4 @@ pub use files::{SnapshotName, Swept, list, remove, sweep};
 pub use format::{PartFacts, PartId, PartKind, SNAPSHOT_FORMAT};
 pub use index::{Index, ShardImage, Tail};
 pub use reader::{Block, PartReader};
-pub use writer::{BLOCK_RAW_BYTES, NewPart, PartWriter};
+pub use writer::{BLOCK_RAW_BYTES, FinishedPart, NewPart, PartWriter};

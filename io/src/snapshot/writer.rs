@@ -37,8 +37,7 @@ pub struct NewPart {
 
 /// Writes a part. Dropped before its end, it takes the file with it.
 pub struct PartWriter {
-    directory: PathBuf,
-    path: PathBuf,
+    place: Place,
     file: File,
     id: PartId,
     tag: u32,
@@ -48,13 +47,12 @@ pub struct PartWriter {
     facts: PartFacts,
     /// Bytes that the kernel was told to write.
     handed_over: u64,
-    finished: bool,
 }
 
 impl fmt::Debug for PartWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PartWriter")
-            .field("path", &self.path)
+            .field("path", &self.place.path)
             .field("facts", &self.facts)
             .finish_non_exhaustive()
     }
@@ -75,8 +73,7 @@ impl PartWriter {
         let written = file.write_all(&header.encode());
         let facts = PartFacts { file_bytes: PART_HEADER as u64, ..PartFacts::default() };
         let writer = Self {
-            directory: directory.to_owned(),
-            path,
+            place: Place { directory: directory.to_owned(), path, is_named: false },
             file,
             id,
             tag: header.tag(),
@@ -84,9 +81,8 @@ impl PartWriter {
             block: Vec::new(),
             facts,
             handed_over: 0,
-            finished: false,
         };
-        written.map_err(SnapshotError::io("write to", &writer.path))?;
+        written.map_err(SnapshotError::io("write to", writer.path()))?;
         Ok(writer)
     }
 
@@ -100,7 +96,7 @@ impl PartWriter {
         self.block.clear();
         self.block.resize(BLOCK_HEADER, 0);
         let stored = self.encoder.append(raw, &mut self.block);
-        stored.map_err(SnapshotError::io("compress a block of", &self.path))?;
+        stored.map_err(SnapshotError::io("compress a block of", self.path()))?;
         let header = BlockHeader {
             crc: 0,
             index: self.facts.blocks,
@@ -111,7 +107,7 @@ impl PartWriter {
         };
         header.encode(&mut self.block);
         let written = self.file.write_all(&self.block);
-        written.map_err(SnapshotError::io("write to", &self.path))?;
+        written.map_err(SnapshotError::io("write to", self.path()))?;
         self.facts.blocks += 1;
         self.facts.entries += u64::from(entries);
         self.facts.raw_bytes += raw.len() as u64;
@@ -137,26 +133,65 @@ impl PartWriter {
         self.facts
     }
 
-    /// Ends the part, makes its bytes durable and gives it its name as a part of `name`. The name
-    /// becomes durable with the index.
+    /// Ends the part and makes its bytes durable. It still has no name.
     ///
     /// # Errors
     /// [`SnapshotError::Io`].
-    pub fn finish(mut self, name: SnapshotName) -> Result<PartFacts, SnapshotError> {
+    pub fn finish(mut self) -> Result<FinishedPart, SnapshotError> {
         let end = encode_end(&self.facts, self.tag);
-        self.file.write_all(&end).map_err(SnapshotError::io("write to", &self.path))?;
+        self.file.write_all(&end).map_err(SnapshotError::io("write to", self.path()))?;
         self.facts.file_bytes += end.len() as u64;
-        self.file.sync_data().map_err(SnapshotError::io("sync", &self.path))?;
-        let path = name.part_path(&self.directory, self.id.kind, self.id.number);
-        files::rename(&self.path, &path)?;
-        self.finished = true;
-        Ok(self.facts)
+        self.file.sync_data().map_err(SnapshotError::io("sync", self.path()))?;
+        Ok(FinishedPart { place: self.place, id: self.id, facts: self.facts })
+    }
+
+    fn path(&self) -> &Path {
+        &self.place.path
     }
 }
 
-impl Drop for PartWriter {
+/// A part that is durable and waits for its name. Dropped, it takes the file with it.
+#[derive(Debug)]
+pub struct FinishedPart {
+    place: Place,
+    id: PartId,
+    facts: PartFacts,
+}
+
+impl FinishedPart {
+    /// Which part it is.
+    pub fn id(&self) -> PartId {
+        self.id
+    }
+
+    /// What it comes to.
+    pub fn facts(&self) -> PartFacts {
+        self.facts
+    }
+
+    /// Gives the part its name as one of snapshot `name`. The name becomes durable with the index.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub fn publish(mut self, name: SnapshotName) -> Result<(), SnapshotError> {
+        let path = name.part_path(&self.place.directory, self.id.kind, self.id.number);
+        files::rename(&self.place.path, &path)?;
+        self.place.is_named = true;
+        Ok(())
+    }
+}
+
+/// A temporary file, removed on drop unless it got a name.
+#[derive(Debug)]
+struct Place {
+    directory: PathBuf,
+    path: PathBuf,
+    is_named: bool,
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.is_named {
             // What cannot be removed now is swept before the next snapshot.
             let _left = files::delete(&self.path);
         }

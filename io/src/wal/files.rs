@@ -78,6 +78,34 @@ pub fn scan_dir(directory: &Path) -> Result<Vec<LogFiles>, WalError> {
     Ok(logs.into_values().collect())
 }
 
+/// Removes the logs of cores from number `cores` on, oldest segment first so that a crash leaves no
+/// hole; the number of files. For when the count was lowered and nothing needs them any more.
+///
+/// # Errors
+/// [`WalError::Io`].
+pub fn remove_logs_from(directory: &Path, cores: u16) -> Result<u64, WalError> {
+    let mut removed = 0;
+    for log in scan_dir(directory)?.into_iter().filter(|log| log.core >= cores) {
+        for path in log.segments.values().chain(&log.spares) {
+            remove(path)?;
+            removed += 1;
+        }
+    }
+    if removed > 0 {
+        sync_dir(directory)?;
+    }
+    Ok(removed)
+}
+
+/// Bytes of all segment files in `directory`.
+///
+/// # Errors
+/// [`WalError::Io`].
+pub fn log_bytes(directory: &Path) -> Result<u64, WalError> {
+    let logs = scan_dir(directory)?;
+    logs.iter().flat_map(|log| log.segments.values()).map(|path| file_bytes(path)).sum()
+}
+
 /// Makes creations, renames and deletions in `directory` durable.
 pub(super) fn sync_dir(directory: &Path) -> Result<(), WalError> {
     let synced = File::open(directory).and_then(|file| file.sync_all());
@@ -154,5 +182,8 @@ mod tests {
         assert_eq!(cores, [0, 1]);
         assert_eq!(logs[0].spares.len(), 1);
         assert_eq!(logs[1].segments.keys().copied().collect::<Vec<_>>(), [3, 12]);
+        assert_eq!(remove_logs_from(directory.path(), 1).expect("removed"), 2);
+        assert_eq!(remove_logs_from(directory.path(), 1).expect("nothing left"), 0);
+        assert_eq!(scan_dir(directory.path()).expect("scan").len(), 1);
     }
 }

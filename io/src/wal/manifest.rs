@@ -1,5 +1,6 @@
-//! A small file in two copies, `MANIFEST.a` and `MANIFEST.b`: the older copy is replaced, so that
-//! a crash at any moment leaves one that is valid.
+//! A small file in two copies, `MANIFEST.a` and `MANIFEST.b`: a store replaces both, the older
+//! first, so that a crash at any moment leaves one that is valid, and damage to one at any later
+//! time leaves the other with the same content.
 //!
 //! Format, little endian: magic (8 bytes), crc32c of everything behind it (4), format (2), zero
 //! (2), sequence (8), payload bytes (4), zero (4), payload.
@@ -63,7 +64,7 @@ pub fn load(directory: &Path) -> Result<Option<Manifest>, WalError> {
     newest.map_or(Err(WalError::Manifest { copies: damaged }), |newest| Ok(Some(newest)))
 }
 
-/// Stores `payload` (at most [`MANIFEST_BYTES_MAX`]) durably; its sequence.
+/// Stores `payload` (at most [`MANIFEST_BYTES_MAX`]) durably in both copies; its sequence.
 ///
 /// # Errors
 /// As [`load`].
@@ -75,16 +76,20 @@ pub fn store(directory: &Path, payload: &[u8]) -> Result<u64, WalError> {
     });
     let older = usize::from(sequences[1] < sequences[0]);
     let sequence = sequences[0].max(sequences[1]) + 1;
-    let path = directory.join(NAMES[older]);
     let bytes = encode(sequence, payload);
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&path)?;
-        file.write_all(&bytes)?;
-        file.sync_all()
-    };
-    write().map_err(WalError::io("write", &path))?;
-    sync_dir(directory)?;
+    for name in [NAMES[older], NAMES[1 - older]] {
+        let path = directory.join(name);
+        replace(&path, &bytes).map_err(WalError::io("write", &path))?;
+        // The first copy must be safe before the second is touched.
+        sync_dir(directory)?;
+    }
     Ok(sequence)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn encode(sequence: u64, payload: &[u8]) -> Vec<u8> {
@@ -134,23 +139,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn twins_take_turns_and_damage_to_the_newer_leaves_the_older() {
+    fn damage_to_one_twin_loses_nothing() {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path();
         assert_eq!(load(path).expect("readable"), None);
-        assert_eq!(store(path, b"one").expect("store"), 1);
-        assert_eq!(store(path, b"two").expect("store"), 2);
-        assert_eq!(store(path, b"three").expect("store"), 3);
-        let newest = load(path).expect("readable").expect("stored");
-        assert_eq!((newest.sequence, newest.payload.as_slice()), (3, &b"three"[..]));
-        for cut in [0, 5, HEADER, HEADER + 2] {
-            let copy = path.join(NAMES[0]);
-            let bytes = encode(3, b"three");
-            fs::write(&copy, &bytes[..cut]).expect("truncate");
-            assert_eq!(load(path).expect("readable").expect("stored").payload, b"two");
-            fs::write(&copy, bytes).expect("restore");
+        for (sequence, payload) in [(1, b"one"), (2, b"two"), (3, b"six")] {
+            assert_eq!(store(path, payload).expect("store"), sequence);
         }
-        assert_eq!(load(path).expect("readable").expect("stored").sequence, 3);
+        let newest = Manifest { sequence: 3, payload: b"six".to_vec() };
+        let bytes = encode(3, b"six");
+        for copy in NAMES.map(|name| path.join(name)) {
+            for cut in [0, 5, HEADER, HEADER + 2] {
+                fs::write(&copy, &bytes[..cut]).expect("truncate");
+                assert_eq!(load(path).expect("readable"), Some(newest.clone()));
+            }
+            for bit in 0..bytes.len() * 8 {
+                let mut flipped = bytes.clone();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                fs::write(&copy, flipped).expect("flip");
+                assert_eq!(load(path).expect("readable"), Some(newest.clone()));
+            }
+            fs::write(&copy, &bytes).expect("restore");
+        }
+    }
+
+    #[test]
+    fn a_crash_between_the_twins_leaves_the_newer() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path();
+        assert_eq!(store(path, b"old").expect("store"), 1);
+        fs::write(path.join(NAMES[0]), encode(2, b"new")).expect("write");
+        assert_eq!(load(path).expect("readable").expect("stored").payload, b"new");
+        fs::write(path.join(NAMES[0]), &encode(2, b"new")[..9]).expect("write");
+        assert_eq!(load(path).expect("readable").expect("stored").payload, b"old");
+        assert_eq!(store(path, b"next").expect("store"), 2);
+        assert_eq!(load(path).expect("readable").expect("stored").payload, b"next");
     }
 
     #[test]

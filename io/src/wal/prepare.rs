@@ -63,6 +63,8 @@ impl Place {
                 chosen = Some(spare);
                 break;
             }
+            // Left from when segments had another size: it will never fit.
+            files::remove(&spare)?;
         }
         let source = match chosen {
             Some(spare) => spare,

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: groups come in order without a gap, each checked; memory is bounded by the largest
 //! group. A bad group ends the log only if nothing shows that it was durable: a later valid group
-//! that says so, or a later segment that continues behind it, makes it [`WalError::Corrupt`].
+//! that says so, or a later segment that continues behind it, makes it [`WalError::Corrupt`] -
+//! unless the reader was told to skip damage; then it is noted, and reading goes on behind it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -16,8 +17,8 @@ use super::format::{
 };
 use super::writer::LogStart;
 
-/// Bytes asked from a file at once.
-const READ_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes asked from a file at once: few enough to be in the cache still when they are applied.
+const READ_BYTES: usize = 256 * 1024;
 
 /// The payload of one group: what was appended to it, in order.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,22 @@ pub struct Torn {
     pub bytes: u64,
 }
 
+/// How a log is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReadOptions {
+    /// Compare the checksum of every group. Without, only those of the last segment are compared:
+    /// they tell where the log ends.
+    pub verify: bool,
+    /// Go on behind damage, and note it, instead of ending with it.
+    pub skip_damage: bool,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self { verify: true, skip_damage: false }
+    }
+}
+
 /// What a log comes to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogEnd {
@@ -52,6 +69,8 @@ pub struct LogEnd {
     pub start: LogStart,
     /// What was cut off, if anything.
     pub torn: Option<Torn>,
+    /// Damage that was skipped, in words; each names file and offset.
+    pub skipped: Vec<String>,
     /// Groups read.
     pub groups: u64,
     /// Payload bytes read.
@@ -68,6 +87,7 @@ struct Begun {
 #[derive(Debug)]
 pub struct LogReader {
     core: u16,
+    options: ReadOptions,
     segments: Vec<Begun>,
     window: Option<Window>,
     /// Position in `segments`.
@@ -84,24 +104,73 @@ impl LogReader {
     /// # Errors
     /// [`WalError::Missing`], [`WalError::Corrupt`], [`WalError::Version`] or [`WalError::Io`].
     pub fn open(files: LogFiles) -> Result<Self, WalError> {
+        Self::open_with(files, ReadOptions::default())
+    }
+
+    /// As [`LogReader::open`], to be read in this way.
+    ///
+    /// # Errors
+    /// As [`LogReader::open`].
+    pub fn open_with(files: LogFiles, options: ReadOptions) -> Result<Self, WalError> {
         let mut segments: Vec<Begun> = Vec::new();
-        let mut start = LogStart::fresh();
+        let mut end = LogEnd {
+            start: LogStart::fresh(),
+            torn: None,
+            skipped: Vec::new(),
+            groups: 0,
+            bytes: 0,
+        };
         for (number, path) in &files.segments {
-            start.next_segment = number + 1;
-            match read_header(path, *number, files.core)? {
-                Some(header) => {
-                    check_chain(&files, segments.last(), &header)?;
-                    segments.push(Begun { header, path: path.clone() });
+            end.start.next_segment = number + 1;
+            let read = read_header(path, *number, files.core).and_then(|header| {
+                let checked = header.map(|new| check_chain(&files, segments.last(), &new));
+                checked.transpose().map(|_| header)
+            });
+            match read {
+                Ok(Some(header)) => segments.push(Begun { header, path: path.clone() }),
+                Ok(None) => end.start.unused.push((*number, path.clone())),
+                Err(damage) => {
+                    end.skipped.push(options.excuse(damage)?);
+                    let header = read_header(path, *number, files.core).ok().flatten();
+                    segments.extend(header.map(|header| Begun { header, path: path.clone() }));
                 }
-                None => start.unused.push((*number, path.clone())),
             }
         }
         let next_group = segments.first().map_or(1, |first| first.header.first_group);
-        start.last_group = next_group - 1;
-        let end = LogEnd { start, torn: None, groups: 0, bytes: 0 };
+        end.start.last_group = next_group - 1;
         let offset = BLOCK as u64;
         let core = files.core;
-        Ok(Self { core, segments, window: None, index: 0, offset, next_group, end })
+        Ok(Self { core, options, segments, window: None, index: 0, offset, next_group, end })
+    }
+
+    /// Number of the oldest segment, and of the one it continues, which is gone.
+    pub fn front(&self) -> Option<(u64, Option<u64>)> {
+        let header = &self.segments.first()?.header;
+        Some((header.segment, header.previous.map(|chain| chain.segment)))
+    }
+
+    /// The highest epoch that any segment names; 0 when there is none.
+    pub fn epoch(&self) -> u32 {
+        self.segments.iter().map(|segment| segment.header.epoch).max().unwrap_or(0)
+    }
+
+    /// The file that is being read, and how far in it reading has come; the directory's last file
+    /// at the end.
+    pub fn place(&self) -> Option<(&Path, u64)> {
+        let segment = self.segments.get(self.index).or(self.segments.last())?;
+        Some((&segment.path, self.offset))
+    }
+
+    /// Bytes of files that lie behind the reader.
+    pub fn passed_bytes(&self) -> u64 {
+        let done = self.segments.iter().take(self.index);
+        let whole: u64 = done.map(|segment| segment.header.segment_bytes).sum();
+        if self.index == self.segments.len() { whole } else { whole + self.offset }
+    }
+
+    /// Bytes of all its files together.
+    pub fn total_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.header.segment_bytes).sum()
     }
 
     /// The next run, or nothing at the end of the log.
@@ -144,17 +213,31 @@ impl LogReader {
     /// Goes on to the next segment where the chain says this one ends; whether it did.
     fn follow_chain(&mut self) -> Result<bool, WalError> {
         let Some(next) = self.segments.get(self.index + 1) else { return Ok(false) };
-        let chain = next.header.previous.expect("checked when the log was opened");
+        let Some(chain) = next.header.previous.filter(|chain| chain.segment == self.number())
+        else {
+            // Noted as damage when the log was opened.
+            return Ok(false);
+        };
         if self.offset < chain.end_offset {
             return Ok(false);
         }
         if self.offset > chain.end_offset || next.header.first_group != self.next_group {
-            return Err(self.corrupt("the next segment continues at another place"));
+            let damage = self.corrupt("the next segment continues at another place");
+            self.end.skipped.push(self.options.excuse(damage)?);
         }
+        self.next_segment();
+        Ok(true)
+    }
+
+    fn next_segment(&mut self) {
         self.window = None;
         self.index += 1;
         self.offset = BLOCK as u64;
-        Ok(true)
+        self.next_group = self.segments[self.index].header.first_group;
+    }
+
+    fn number(&self) -> u64 {
+        self.segments[self.index].header.segment
     }
 
     fn pass(&mut self, header: &GroupHeader) {
@@ -175,13 +258,14 @@ impl LogReader {
         let ours = |header: &GroupHeader| {
             header.segment == number && header.core == core && header.epoch == epoch
         };
-        valid_group(window, offset, ours)
+        let verify = self.options.verify || self.index + 1 == self.segments.len();
+        valid_group(window, offset, verify, ours)
     }
 
     /// Decides what the bad bytes at the current position are, and ends the log if it may.
     fn finish(&mut self) -> Result<(), WalError> {
         if self.index + 1 < self.segments.len() {
-            return Err(self.corrupt("a later segment continues behind it"));
+            return self.step_over("a later segment continues behind it");
         }
         let file_bytes = self.window.as_ref().expect("a group was looked for").file_bytes;
         let mut torn_end = self.claimed_end()?.unwrap_or(self.offset);
@@ -192,12 +276,12 @@ impl LogReader {
                 continue;
             };
             if header.synced_through >= self.next_group {
-                return Err(self.corrupt("a later group says that it was durable"));
+                return self.step_over("a later group says that it was durable");
             }
             offset += group_bytes(header.payload_bytes as usize) as u64;
             torn_end = torn_end.max(offset);
         }
-        let segment = self.segments[self.index].header.segment;
+        let segment = self.number();
         let bytes = torn_end.min(file_bytes) - self.offset.min(file_bytes);
         self.end.torn = (bytes > 0).then_some(Torn { segment, offset: self.offset, bytes });
         self.end.start.previous = Some(Chain { segment, end_offset: self.offset });
@@ -207,9 +291,29 @@ impl LogReader {
         Ok(())
     }
 
+    /// Ends with the damage at the current position, or notes it and goes on at the next group
+    /// behind it, in this segment or a later one.
+    fn step_over(&mut self, evidence: &'static str) -> Result<(), WalError> {
+        let damage = self.corrupt(evidence);
+        self.end.skipped.push(self.options.excuse(damage)?);
+        let file_bytes = self.window.as_ref().expect("a group was looked for").file_bytes;
+        let mut offset = self.offset + BLOCK as u64;
+        while offset + BLOCK as u64 <= file_bytes {
+            if let Some(header) = self.group_at(offset)?
+                && header.group > self.next_group
+            {
+                (self.offset, self.next_group) = (offset, header.group);
+                return Ok(());
+            }
+            offset += BLOCK as u64;
+        }
+        self.next_segment();
+        Ok(())
+    }
+
     /// Where the group would end that begins at the current position and is not valid.
     fn claimed_end(&mut self) -> Result<Option<u64>, WalError> {
-        let number = self.segments[self.index].header.segment;
+        let number = self.number();
         let (offset, next_group) = (self.offset, self.next_group);
         let window = self.window.as_mut().expect("a group was looked for");
         let Some(block) = window.read(offset, GROUP_HEADER)? else { return Ok(None) };
@@ -230,6 +334,18 @@ impl LogReader {
     }
 }
 
+impl ReadOptions {
+    /// What to note of damage that may be skipped; other errors, and damage that may not, stay.
+    fn excuse(self, error: WalError) -> Result<String, WalError> {
+        match error {
+            WalError::Corrupt { .. } | WalError::Missing { .. } if self.skip_damage => {
+                Ok(error.to_string())
+            }
+            other => Err(other),
+        }
+    }
+}
+
 /// The header of a segment that was begun; nothing for a file that holds nothing of the log.
 fn read_header(path: &Path, number: u64, core: u16) -> Result<Option<SegmentHeader>, WalError> {
     let mut window = Window::open(path)?;
@@ -243,10 +359,10 @@ fn read_header(path: &Path, number: u64, core: u16) -> Result<Option<SegmentHead
             // Header and first group become durable together: a second group that knows of the
             // first proves that the header was there.
             let ours = |header: &GroupHeader| header.segment == number && header.core == core;
-            let first = valid_group(&mut window, BLOCK as u64, ours)?;
+            let first = valid_group(&mut window, BLOCK as u64, true, ours)?;
             let Some(first) = first else { return Ok(None) };
             let behind = BLOCK as u64 + group_bytes(first.payload_bytes as usize) as u64;
-            let second = valid_group(&mut window, behind, ours)?;
+            let second = valid_group(&mut window, behind, true, ours)?;
             if second.is_some_and(|second| second.synced_through >= first.group) {
                 let evidence = "its header is unreadable although its groups are durable";
                 let path = path.to_owned();
@@ -293,6 +409,7 @@ fn check_chain(
 fn valid_group(
     window: &mut Window,
     offset: u64,
+    verify: bool,
     ours: impl Fn(&GroupHeader) -> bool,
 ) -> Result<Option<GroupHeader>, WalError> {
     let Some(block) = window.read(offset, GROUP_HEADER)? else { return Ok(None) };
@@ -300,7 +417,7 @@ fn valid_group(
     // The length is checked against the file before anything is allocated for it.
     let bytes = GROUP_HEADER + header.payload_bytes as usize;
     let Some(group) = window.read(offset, bytes)? else { return Ok(None) };
-    Ok(header.verify(group).then_some(header))
+    Ok((!verify || header.verify(group)).then_some(header))
 }
 
 /// A piece of a file in memory that moves forward.

@@ -192,6 +192,13 @@ impl Writer {
         for (number, path) in &start.unused {
             files::rename(path, &files::spare_path(&directory, core, *number))?;
         }
+        if let Some(previous) = &start.previous {
+            // The header about to be written says that all before it is durable. What a killed
+            // writer left may be in memory only.
+            let path = files::segment_path(&directory, core, previous.segment);
+            let synced = File::open(&path).and_then(|file| file.sync_data());
+            synced.map_err(WalError::io("sync", &path))?;
+        }
         let mut preparer = Preparer::new(directory.clone(), core, bytes, start.next_segment);
         let number = preparer.place().prepare(true)?;
         let first_group = start.last_group + 1;

@@ -63,26 +63,27 @@ pub struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Takes the first batch off `input` and checks it; also returns what follows.
     pub fn decode(input: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
-        let Some(header) = input.first_chunk::<HEADER_BYTES>() else {
-            return Err(BatchError::Short { expected: HEADER_BYTES, found: input.len() });
-        };
-        let length = u32_at(header, 0) as usize;
-        if !(HEADER_BYTES + PART_BYTES..=BATCH_BYTES_MAX).contains(&length) {
-            return Err(BatchError::Length(length));
-        }
-        if input.len() < length {
-            return Err(BatchError::Short { expected: length, found: input.len() });
-        }
-        let (bytes, rest) = input.split_at(length);
+        let (bytes, rest) = take_framed(input)?;
         let expected = u32_at(bytes, 4);
         let found = crc32c::crc32c(&bytes[8..]);
         if found != expected {
             return Err(BatchError::Checksum { expected, found });
         }
+        Ok((Self::checked(bytes)?, rest))
+    }
+
+    /// As [`Batch::decode`], for bytes that a checksum around them has shown to be sound: the
+    /// batch's own is not compared.
+    pub fn decode_sound(input: &'a [u8]) -> Result<(Self, &'a [u8]), BatchError> {
+        let (bytes, rest) = take_framed(input)?;
+        Ok((Self::checked(bytes)?, rest))
+    }
+
+    fn checked(bytes: &'a [u8]) -> Result<Self, BatchError> {
         let batch = Self { bytes };
         batch.check_parts()?;
         batch.check_records()?;
-        Ok((batch, rest))
+        Ok(batch)
     }
 
     /// A batch that this process has just sealed.
@@ -154,6 +155,19 @@ impl<'a> Batch<'a> {
         }
         Ok(())
     }
+}
+
+/// Splits off as many bytes as the batch at the front says it has.
+fn take_framed(input: &[u8]) -> Result<(&[u8], &[u8]), BatchError> {
+    let Some(header) = input.first_chunk::<HEADER_BYTES>() else {
+        return Err(BatchError::Short { expected: HEADER_BYTES, found: input.len() });
+    };
+    let length = u32_at(header, 0) as usize;
+    if !(HEADER_BYTES + PART_BYTES..=BATCH_BYTES_MAX).contains(&length) {
+        return Err(BatchError::Length(length));
+    }
+    let short = BatchError::Short { expected: length, found: input.len() };
+    input.split_at_checked(length).ok_or(short)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -110,6 +110,16 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Number of batches in a run of whole batches that this process has sealed.
+pub fn count(mut run: &[u8]) -> u64 {
+    let mut batches = 0;
+    while let Some(length) = run.first_chunk::<4>() {
+        run = &run[u32::from_le_bytes(*length) as usize..];
+        batches += 1;
+    }
+    batches
+}
+
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -178,6 +188,7 @@ mod tests {
         let (batch, rest) = Batch::decode(&bytes).expect("the sample is a batch");
         assert!(rest.is_empty());
         assert_eq!(batch.epoch(), Epoch(2));
+        assert_eq!((count(&bytes), count(&bytes.repeat(3)), count(b"")), (1, 3, 0));
         assert_eq!(batch.time_ms(), 1_700_000_000_000);
         let parts: Vec<_> = batch.parts().collect();
         assert_eq!(parts[1], PartSpec { shard: shard(9), seq: Seq::new(1) });

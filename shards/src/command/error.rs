@@ -81,6 +81,13 @@ pub enum CommandError {
         /// The text.
         message: &'static str,
     },
+    /// The server could not carry it out.
+    Failed {
+        /// What failed.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
     /// Any other refusal with a fixed text; the first word is not the code.
     Invalid(&'static str),
     /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
@@ -133,6 +140,7 @@ impl CommandError {
             | Self::StringTooLong { .. }
             | Self::KeyTooLong { .. }
             | Self::Disabled { .. }
+            | Self::Failed { .. }
             | Self::Invalid(_)
             | Self::Quoted { .. } => "ERR",
         }
@@ -178,6 +186,7 @@ impl fmt::Display for CommandError {
             Self::Denied { message, .. } | Self::Coded { message, .. } | Self::Invalid(message) => {
                 f.write_str(message)
             }
+            Self::Failed { what, why } => write!(f, "{what}: {why}"),
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
         }
     }

@@ -17,13 +17,90 @@ impl Shard {
     /// stamp; whether it was taken.
     pub fn load(&mut self, image: &ImageEntry<'_>) -> bool {
         let ImageEntry { key, value, stamp, access, deadline_ms } = *image;
-        let slot = self.find(key);
-        let held = slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
+        let found = self.look_up(key);
+        let held = found.slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
         if held.is_some_and(|held| held >= stamp) {
             return false;
         }
-        self.put(slot, &Parts { stamp, access, deadline_ms, key, value });
+        self.put(found, &Parts { stamp, access, deadline_ms, key, value });
         debug_assert!(self.get(key).is_some_and(|entry| entry.stamp() == stamp));
         true
+    }
+
+    /// Replays that every key was removed at `seq`: those that an image brought from later stay.
+    pub(super) fn clear_before(&mut self, seq: Seq) {
+        let newer = |shard: &Self, handle| entry::stamp(shard.slab.bytes(handle)) >= seq;
+        let handles = |shard: &Self, number| shard.index.nth(number, false);
+        let slots = 0..self.index.slot_count();
+        if !slots.clone().filter_map(|at| handles(self, at)).any(|at| newer(self, at)) {
+            self.clear(seq);
+            return;
+        }
+        for number in slots {
+            if let Some(handle) = handles(self, number)
+                && !newer(self, handle)
+            {
+                let slot = self.index.find(self.hash_of(handle), |found| found == handle);
+                self.remove(slot.expect("it was just met"), seq);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::batch::{Batch, PartSpec, Record, push_record, seal};
+    use crate::id::{Epoch, ShardId};
+    use crate::seq::Seq;
+    use crate::shard::Shard;
+    use crate::shard::evict::AccessMode;
+    use crate::snapshot::ImageEntry;
+
+    fn replay(shard: &mut Shard, records: &[Record<'_>]) {
+        let part = PartSpec { shard: shard.id(), seq: shard.seq().next() };
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        records.iter().for_each(|record| push_record(&mut bytes, part.shard, record));
+        seal(&mut out, &[part], &bytes, Epoch(1), 9);
+        shard.replay(&Batch::decode(&out).expect("just sealed").0);
+    }
+
+    fn image(key: &'static [u8], stamp: u64) -> ImageEntry<'static> {
+        let stamp = Seq::new(stamp);
+        ImageEntry { key, value: b"image", stamp, access: 0, deadline_ms: None }
+    }
+
+    fn stamp_of(shard: &Shard, key: &[u8]) -> Option<u64> {
+        shard.get(key).map(|entry| entry.stamp().get())
+    }
+
+    fn loaded(keys: &[(&'static [u8], u64)]) -> Shard {
+        let mut shard = Shard::new(ShardId::new(1), 7, AccessMode::Recency);
+        shard.begin_load(Seq::new(10));
+        keys.iter().for_each(|(key, stamp)| assert!(shard.load(&image(key, *stamp))));
+        shard
+    }
+
+    #[test]
+    fn a_replayed_clear_spares_what_came_later() {
+        let mut shard = loaded(&[(b"old", 3), (b"same", 11), (b"later", 14)]);
+        replay(&mut shard, &[Record::Clear]);
+        let stamps = [&b"old"[..], b"same", b"late"].map(|key| stamp_of(&shard, key));
+        assert_eq!(stamps, [None, Some(11), None]);
+        assert_eq!((stamp_of(&shard, b"later"), shard.key_count()), (Some(14), 2));
+        for _ in 0..3 {
+            replay(&mut shard, &[Record::Delete { key: b"nothing" }]);
+        }
+        replay(&mut shard, &[Record::Clear]);
+        assert_eq!((shard.key_count(), shard.seq()), (0, Seq::new(15)));
+    }
+
+    #[test]
+    fn a_replayed_batch_lowers_no_stamp() {
+        let mut shard = loaded(&[(b"later", 14), (b"old", 2)]);
+        let put = |key| Record::Put { key, value: b"log", deadline_ms: None, creates: false };
+        replay(&mut shard, &[put(b"later"), put(b"old")]);
+        assert_eq!((stamp_of(&shard, b"later"), stamp_of(&shard, b"old")), (Some(14), Some(11)));
+        assert_eq!(shard.get(b"later").map(|entry| entry.value()), Some(&b"image"[..]));
+        assert_eq!(shard.get(b"old").map(|entry| entry.value()), Some(&b"log"[..]));
     }
 }

@@ -327,8 +327,10 @@ impl Shard {
             // whole batch from one that holds its first half.
             for (_, record) in batch.records().filter(|(shard, _)| *shard == id) {
                 if let Some(slot) = self.find(record.key()) {
-                    let handle = self.index.handle(slot);
-                    entry::set_stamp(self.slab.bytes_mut(handle), seq);
+                    let bytes = self.slab.bytes_mut(self.index.handle(slot));
+                    // An image may hold what a later batch made of the key.
+                    let stamp = entry::stamp(bytes).max(seq);
+                    entry::set_stamp(bytes, stamp);
                 }
             }
         }
@@ -343,7 +345,10 @@ impl Shard {
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
         if let Record::Clear = record {
-            self.clear(seq);
+            match origin {
+                Origin::Live => self.clear(seq),
+                Origin::Replay => self.clear_before(seq),
+            }
             return;
         }
         let slot = found.slot;

@@ -15,6 +15,7 @@ const EVICTION: Kind = Kind::Enum(&[
 const FSYNC: Kind = Kind::Enum(&[&["always"], &["periodic"], &["never"]]);
 const COMMIT: Kind = Kind::Enum(&[&["auto"], &["ring"], &["thread"]]);
 const ALGORITHM: Kind = Kind::Enum(&[&["lz4"], &["zstd"], &["gzip"], &["none"]]);
+const CODEC: Kind = Kind::Enum(&[&["zstd"], &["lz4"]]);
 const LEVEL: Kind = int(1, 22);
 
 pub(super) const KEYS: &[Key] = &[
@@ -108,8 +109,7 @@ pub(super) const KEYS: &[Key] = &[
         int(1, 1 << 30),
         "Size of all logs together, in MiB, at which a snapshot is taken and old log is dropped.",
     )
-    .or("1024")
-    .dormant(),
+    .or("1024"),
     Key::new("persistence.wal.batch_max_ops", int(1, 1 << 30), "Most batches in one commit.")
         .or("10000")
         .dormant(),
@@ -120,55 +120,57 @@ pub(super) const KEYS: &[Key] = &[
     )
     .or("100")
     .no_effect("a commit takes what gathered while the one before was under way"),
-    Key::new("persistence.snapshot.enabled", Kind::Bool, "Take snapshots.").or("true").dormant(),
+    Key::new("persistence.snapshot.enabled", Kind::Bool, "Take snapshots.").or("true"),
     Key::new(
         "persistence.snapshot.directory",
         Kind::Path,
         "Directory of snapshots. Unset is `snapshots` below data_dir.",
+    ),
+    Key::new("persistence.snapshot.interval_secs", SECS, "Seconds between snapshots.").or("300"),
+    Key::new(
+        "persistence.snapshot.operation_threshold",
+        MANY,
+        "Writes that trigger one; 0 for never. Then the server rests for ten times as long as the \
+         last one took, so a busy server does not take snapshots all the time.",
     )
-    .dormant(),
-    Key::new("persistence.snapshot.interval_secs", SECS, "Seconds between snapshots.")
-        .or("300")
-        .dormant(),
-    Key::new("persistence.snapshot.operation_threshold", MANY, "Writes that trigger one.")
-        .or("10000")
-        .dormant(),
-    Key::new("persistence.snapshot.max_snapshots", int(1, 10_000), "Snapshots kept.")
-        .or("5")
-        .dormant(),
-    Key::new("persistence.snapshot.compression", Kind::Bool, "Compress snapshots.")
-        .or("true")
-        .dormant(),
-    Key::new("persistence.snapshot.compression_level", LEVEL, "zstd level.").or("3").dormant(),
+    .or("10000"),
+    Key::new("persistence.snapshot.max_snapshots", int(1, 10_000), "Snapshots kept.").or("5"),
+    Key::new("persistence.snapshot.compression", Kind::Bool, "Compress snapshots.").or("true"),
+    Key::new(
+        "persistence.snapshot.codec",
+        CODEC,
+        "What compressed snapshots are compressed with: `zstd` is smaller, `lz4` takes less \
+         processor.",
+    )
+    .or("zstd"),
+    Key::new("persistence.snapshot.compression_level", LEVEL, "zstd level.").or("3"),
     Key::new(
         "persistence.snapshot.auto_snapshot",
         Kind::Bool,
         "Take snapshots without being asked; off takes them only on request.",
     )
-    .or("true")
-    .dormant(),
+    .or("true"),
     Key::new(
         "persistence.recovery.verify_checksums",
         Kind::Bool,
-        "Check every checksum when reading the log back.",
+        "Check every checksum when reading logs back. Off checks only the last file of each log, \
+         where they tell where it ends; damage elsewhere then goes unnoticed.",
     )
-    .or("true")
-    .dormant(),
+    .or("true"),
     Key::new(
         "persistence.recovery.skip_corrupted",
         Kind::Bool,
-        "Start although the middle of a log is damaged, without what lies behind the damage. A \
-         torn tail is always cut.",
+        "Start although the middle of a log is damaged, without what is damaged and what follows \
+         it in the same shards. A torn tail is always cut.",
     )
-    .or("false")
-    .dormant(),
+    .or("false"),
     Key::new(
         "persistence.recovery.repair_mode",
         Kind::Bool,
-        "Rewrite damaged logs when skipping damage.",
+        "After damage was skipped, write a snapshot of what was recovered and put the damaged \
+         logs away, so that the next start finds a sound directory.",
     )
-    .or("false")
-    .dormant(),
+    .or("false"),
     Key::new("compression.enabled", Kind::Bool, "Compress large values.")
         .or("false")
         .alias(&[same("kv_store.compression.enabled")])

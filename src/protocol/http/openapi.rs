@@ -218,6 +218,16 @@ fn responses(shape: Shape) -> Value {
         Shape::Slowlog => &[("entries", "array"), ("total", "integer")],
         Shape::SlowlogReset => &[("success", "boolean")],
         Shape::Clients => &[("clients", "array"), ("count", "integer")],
+        Shape::Snapshot => &[
+            ("success", "boolean"),
+            ("message", "string"),
+            ("name", "string"),
+            ("path", "string"),
+            ("offset", "integer"),
+            ("size_bytes", "integer"),
+            ("entries", "integer"),
+            ("duration_ms", "integer"),
+        ],
     };
     if fields.is_empty() {
         return ok(json!({}));

@@ -9,6 +9,7 @@ use super::response::{self, JSON};
 use super::shape;
 use super::table::Shape;
 use crate::protocol::json;
+use crate::snapshot::DISABLED;
 
 /// Appends the answer to a request whose command replied `reply`, and returns its status code.
 pub fn respond(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) -> u16 {
@@ -130,6 +131,8 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
             "READONLY" => HttpError::new(403, "Forbidden: read-only replica"),
             _ => HttpError::with(400, format!("{code} {error}")),
         },
+        CommandError::Failed { .. } => HttpError::with(500, error.to_string()),
+        disabled if *disabled == DISABLED => HttpError::with(400, error.to_string()),
         CommandError::Invalid(_) | CommandError::Quoted { .. } => {
             HttpError::with(400, format!("Invalid request: {error}"))
         }

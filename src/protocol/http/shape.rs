@@ -92,7 +92,21 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Slowlog => slowlog(reply, out),
         Shape::SlowlogReset => object_flag(out, "success", true),
         Shape::Clients => clients(reply, out),
+        Shape::Snapshot => snapshot(reply, out),
     }
+}
+
+/// Appends what was written, behind the two members that callers rely on.
+fn snapshot(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"success\":true,\"message\":\"Snapshot written\"");
+    if let Reply::Map(pairs) = reply {
+        for (name, value) in pairs {
+            let Reply::Bytes(name) = name else { continue };
+            member(out, b',', &String::from_utf8_lossy(name));
+            json::write_reply(out, value);
+        }
+    }
+    out.push(b'}');
 }
 
 /// Appends `{"name":` or `,"name":`; names are ours and need no escapes.

@@ -91,6 +91,7 @@ pub(super) enum Shape {
     Slowlog,
     SlowlogReset,
     Clients,
+    Snapshot,
     /// The route's own code writes the body.
     Own,
 }
@@ -117,6 +118,7 @@ impl Shape {
             | Self::Slowlog
             | Self::SlowlogReset
             | Self::Clients
+            | Self::Snapshot
             | Self::Own => 0,
         }
     }
@@ -149,6 +151,7 @@ impl Shape {
                 "slowlog" => Self::Slowlog,
                 "slowlog_reset" => Self::SlowlogReset,
                 "clients" => Self::Clients,
+                "snapshot" => Self::Snapshot,
                 _ => return None,
             },
         })

@@ -3,6 +3,7 @@
 
 mod command;
 mod config;
+mod save;
 mod watch;
 
 use super::spec::{Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run};
@@ -42,6 +43,10 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &REPLICAOF,
     &SLAVEOF,
     &SHUTDOWN,
+    &save::SAVE,
+    &save::BGSAVE,
+    &save::LASTSAVE,
+    &save::SNAPSHOT,
 ];
 
 const BASE: CommandSpec = CommandSpec {

@@ -1,0 +1,41 @@
+//! Images of the data on disk: `SAVE`, `BGSAVE`, `LASTSAVE` and the form that HTTP serves.
+
+use super::super::spec::{ArgSpec, CommandSpec, Flags, HttpRoute, JsonReply, ReplySpec};
+use super::BASE;
+
+pub(super) const SAVE: CommandSpec = CommandSpec {
+    id: "server.save",
+    resp: "SAVE",
+    summary: "Writes a snapshot and answers when it is on disk; nobody else waits",
+    complexity: "O(N) with N keys, in the background",
+    ..BASE
+};
+
+pub(super) const BGSAVE: CommandSpec = CommandSpec {
+    id: "server.bgsave",
+    resp: "BGSAVE",
+    args: &[ArgSpec::flag("schedule", "SCHEDULE", "accepted; nothing else is ever in the way")],
+    reply: ReplySpec::Any,
+    summary: "Begins to write a snapshot and answers that it does",
+    complexity: "O(N) with N keys, in the background",
+    ..BASE
+};
+
+pub(super) const LASTSAVE: CommandSpec = CommandSpec {
+    id: "server.lastsave",
+    resp: "LASTSAVE",
+    reply: ReplySpec::Integer,
+    flags: Flags::FAST.and(Flags::RANDOM).and(Flags::NO_SCRIPT),
+    summary: "Answers when the last snapshot was written, Unix seconds",
+    ..BASE
+};
+
+pub(super) const SNAPSHOT: CommandSpec = CommandSpec {
+    id: "server.snapshot",
+    resp: "SYNAP.SNAPSHOT",
+    reply: ReplySpec::Map,
+    http: &[HttpRoute::post("/snapshot", JsonReply::Shape("snapshot"))],
+    summary: "Writes a snapshot and answers what was written",
+    complexity: "O(N) with N keys, in the background",
+    ..BASE
+};

@@ -1,0 +1,262 @@
+//! A core's part in a snapshot: it copies what it appends to its log, and walks its shards in slices
+//! between requests.
+//!
+//! A slice ends after [`SLICE_BYTES`] or [`SLICE_NS`], whichever comes first, and a busy core then
+//! rests [`REST`] times as long; an idle one goes on at once. What does not fit the queue of the
+//! thread that writes makes the walk rest too. Only one step of a walk is not divided: the entries
+//! of one bucket, a dozen or so.
+
+use std::sync::mpsc::Sender;
+
+use synap_io::clock;
+use synap_io::snapshot::BLOCK_RAW_BYTES;
+use synap_shards::batch;
+use synap_shards::engine::Engine;
+use synap_shards::id::{CoreId, ShardId};
+use synap_shards::key::ShardMap;
+use synap_shards::seq::Seq;
+use synap_shards::shard::{Entry, Shard};
+use synap_shards::snapshot::push_entry;
+
+use super::Core;
+use crate::fatal::Fatal;
+use crate::snapshot::job::Link;
+use crate::snapshot::{Answer, GaveUp, Input, Order, Span};
+
+/// Bytes of entries that a slice writes.
+const SLICE_BYTES: usize = BLOCK_RAW_BYTES;
+/// How long a slice takes, nanoseconds.
+const SLICE_NS: u64 = 150_000;
+/// Steps of a walk between two looks at the clock.
+const STEPS_PER_LOOK: usize = 4;
+/// A busy core rests this many times the length of a slice: at most 8 % of it go to the snapshot.
+const REST: u64 = 11;
+/// Bytes of images that may wait for the thread that writes before the walk rests.
+const IMAGE_BYTES_MAX: u64 = 8 * BLOCK_RAW_BYTES as u64;
+/// Bytes of the tail that may wait before the snapshot is given up.
+const TAIL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long the walk rests when the thread that writes is behind, or a shard is away.
+const WAIT_NS: u64 = 500_000;
+
+/// A snapshot that is being taken, as this core knows it.
+pub(super) struct Snapshot {
+    run: u64,
+    link: Link,
+    answers: Sender<Input>,
+    /// Runs of the log that are not handed over yet.
+    tail: Block,
+    walk: Option<Walk>,
+}
+
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl Block {
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.count == 0 || self.bytes.len() + bytes <= BLOCK_RAW_BYTES
+    }
+
+    fn take(&mut self) -> (Vec<u8>, u32) {
+        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.count))
+    }
+}
+
+struct Walk {
+    /// Shards that are not written yet.
+    left: Vec<ShardId>,
+    /// The one that is being written: where its walk goes on, and its Seq before.
+    current: Option<(ShardId, u64, Seq)>,
+    done: Vec<Span>,
+    block: Block,
+    next_ns: u64,
+}
+
+impl Walk {
+    fn over(core: CoreId, map: &ShardMap) -> Self {
+        let left = map.owned_by(core).collect();
+        Self { left, current: None, done: Vec::new(), block: Block::default(), next_ns: 0 }
+    }
+}
+
+impl Snapshot {
+    fn answer(&self, core: CoreId, answer: Answer) {
+        // A coordinator that has ended is one of a process that is ending.
+        let _ended = self.answers.send(Input::Answer(self.run, core, answer));
+    }
+
+    /// Copies a run of the log; false when too much of it waits.
+    fn copy(&mut self, run: &[u8]) -> Result<(), GaveUp> {
+        if !self.tail.has_room_for(run.len()) {
+            self.hand_over_tail();
+        }
+        self.tail.bytes.extend_from_slice(run);
+        self.tail.count += 1;
+        let found = self.link.tail_bytes();
+        if found > TAIL_BYTES_MAX {
+            return Err(GaveUp::TailTooLong { limit: TAIL_BYTES_MAX, found });
+        }
+        Ok(())
+    }
+
+    fn hand_over_tail(&mut self) {
+        if self.tail.count > 0 {
+            let (bytes, runs) = self.tail.take();
+            self.link.tail(bytes, runs);
+        }
+    }
+
+    /// When the next slice of the walk is due.
+    fn next_slice_ns(&self) -> Option<u64> {
+        self.walk.as_ref().map(|walk| walk.next_ns)
+    }
+
+    /// Writes a slice. What it returns is every shard when all are written.
+    fn slice(&mut self, engine: &Engine, started_ns: u64, is_busy: bool) -> Option<Vec<Span>> {
+        let walk = self.walk.as_mut()?;
+        if self.link.image_bytes() > IMAGE_BYTES_MAX {
+            walk.next_ns = started_ns + WAIT_NS;
+            return None;
+        }
+        let mut bytes = 0;
+        let mut now_ns = started_ns;
+        while bytes < SLICE_BYTES && now_ns - started_ns < SLICE_NS {
+            let Some(shard) = walk.shard(engine) else {
+                if walk.left.is_empty() {
+                    return self.walk.take().map(|walk| walk.done);
+                }
+                walk.next_ns = started_ns + WAIT_NS;
+                return None;
+            };
+            for _ in 0..STEPS_PER_LOOK {
+                if !walk.step(shard, &self.link, &mut bytes) {
+                    break;
+                }
+            }
+            now_ns = clock::monotonic_ns();
+        }
+        let rest = if is_busy { (now_ns - started_ns) * REST } else { 0 };
+        walk.next_ns = now_ns + rest;
+        None
+    }
+}
+
+impl Walk {
+    /// The shard that is to be gone on with, if it is at home; a new one where none is begun.
+    fn shard<'e>(&mut self, engine: &'e Engine) -> Option<&'e Shard> {
+        if let Some((id, ..)) = self.current {
+            return engine.shards().find(|shard| shard.id() == id);
+        }
+        let at_home = engine.shards().find(|shard| self.left.contains(&shard.id()))?;
+        self.left.retain(|id| *id != at_home.id());
+        self.current = Some((at_home.id(), 0, at_home.seq()));
+        Some(at_home)
+    }
+
+    /// One step; false when the shard is written.
+    fn step(&mut self, shard: &Shard, link: &Link, bytes: &mut usize) -> bool {
+        let (id, position, start) = self.current.expect("a shard is being written");
+        let block = &mut self.block;
+        let next = shard.walk(position, |entry| *bytes += write_entry(block, &entry, id, link));
+        if let Some(position) = next {
+            self.current = Some((id, position, start));
+            return true;
+        }
+        if block.count > 0 {
+            let (bytes, entries) = block.take();
+            link.entries(id, bytes, entries);
+        }
+        link.shard_end();
+        self.done.push(Span { shard: id, start, end: shard.seq() });
+        self.current = None;
+        false
+    }
+}
+
+/// Adds an entry to the block, which is handed over first when it is full; the bytes it has.
+fn write_entry(block: &mut Block, entry: &Entry<'_>, shard: ShardId, link: &Link) -> usize {
+    if !block.has_room_for(entry.key().len() + entry.value().len()) {
+        let (bytes, entries) = block.take();
+        link.entries(shard, bytes, entries);
+    }
+    let before = block.bytes.len();
+    push_entry(&mut block.bytes, entry);
+    block.count += 1;
+    block.bytes.len() - before
+}
+
+impl Core {
+    pub(super) fn obey(&mut self, order: Order) -> Result<(), Fatal> {
+        match order {
+            Order::Begin { run, link, answers } => {
+                let snapshot = Snapshot { run, link, answers, tail: Block::default(), walk: None };
+                let Some(wal) = &self.wal else {
+                    snapshot.answer(self.id, Answer::GaveUp(GaveUp::NoLog));
+                    return Ok(());
+                };
+                snapshot.answer(self.id, Answer::Begun(wal.segment()));
+                self.snapshot = Some(snapshot);
+            }
+            Order::Walk => {
+                if let Some(snapshot) = &mut self.snapshot {
+                    snapshot.walk = Some(Walk::over(self.id, &self.outlet.shared.shard_map));
+                }
+            }
+            Order::End => {
+                if let Some(mut snapshot) = self.snapshot.take() {
+                    snapshot.hand_over_tail();
+                    snapshot.link.end();
+                }
+            }
+            Order::Abandon => self.snapshot = None,
+            Order::Release(segment) => {
+                if let Some(wal) = &mut self.wal
+                    && segment > 0
+                {
+                    wal.release_through(segment)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what is being appended to the log.
+    pub(super) fn copy_to_tail(&mut self) {
+        self.outlet.shared.metrics[self.id.index()].wal_appends.add(batch::count(&self.log));
+        if let Some(snapshot) = &mut self.snapshot
+            && let Err(why) = snapshot.copy(&self.log)
+        {
+            snapshot.answer(self.id, Answer::GaveUp(why));
+            self.snapshot = None;
+        }
+    }
+
+    /// When this core has to go on with a snapshot, if it has to.
+    pub(super) fn next_slice_ns(&self) -> Option<u64> {
+        self.snapshot.as_ref().and_then(Snapshot::next_slice_ns)
+    }
+
+    /// Writes a slice of a snapshot if one is due. What this turn has to say to clients is sent
+    /// first, so that it does not wait for the slice.
+    pub(super) fn go_on_with_snapshot(&mut self, is_busy: bool) -> Result<(), Fatal> {
+        let now_ns = clock::monotonic_ns();
+        if self.next_slice_ns().is_none_or(|next_ns| next_ns > now_ns) {
+            return Ok(());
+        }
+        let is_lost = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.link.has_failed());
+        if is_lost || self.stopping_since_ns.is_some() {
+            self.snapshot = None;
+            return Ok(());
+        }
+        self.reactor.turn(std::time::Duration::ZERO).map_err(|error| self.broken(&error))?;
+        let started_ns = clock::monotonic_ns();
+        if let Some(snapshot) = &mut self.snapshot
+            && let Some(spans) = snapshot.slice(&self.engine, started_ns, is_busy)
+        {
+            snapshot.answer(self.id, Answer::Walked(spans));
+        }
+        Ok(())
+    }
+}
