@@ -78,20 +78,20 @@ impl LogBuilder {
         if self.group.len() > GROUP_HEADER { self.write_group() } else { Ok(()) }
     }
 
-    /// Ends the log as a clean stop does.
+    /// Ends the log as a clean stop does; whether there is anything in it.
     ///
     /// # Errors
     /// [`WalError::Io`].
-    pub fn finish(mut self) -> Result<(), WalError> {
+    pub fn finish(mut self) -> Result<bool, WalError> {
         self.end_group()?;
         if self.segment.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         self.sync()?;
         // Says that the groups before it are durable.
         self.write_group()?;
         self.close_segment()?;
-        sync_dir(&self.directory)
+        sync_dir(&self.directory).map(|()| true)
     }
 
     fn write_group(&mut self) -> Result<(), WalError> {
@@ -198,7 +198,8 @@ mod tests {
     #[test]
     fn an_empty_log_leaves_nothing() {
         let directory = tempfile::tempdir().expect("directory");
-        LogBuilder::create(directory.path(), 0, 1, 1 << 20).finish().expect("nothing to do");
+        let log = LogBuilder::create(directory.path(), 0, 1, 1 << 20);
+        assert!(!log.finish().expect("nothing to do"));
         assert!(scan_dir(directory.path()).expect("readable").is_empty());
     }
 }
