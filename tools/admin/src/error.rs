@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use synap::fatal::Fatal;
+
 use crate::redis::FileError;
 
 /// Why a command of this program ended without doing all it was asked for.
@@ -48,8 +50,10 @@ pub(crate) enum AdminError {
     },
     /// What was asked for makes no sense here; nothing was done.
     Usage(String),
-    /// Something was found to be wrong, and has been shown.
+    /// Something was found to be wrong.
     Found(String),
+    /// Files of data are damaged or cannot be used.
+    Data(Box<Fatal>),
 }
 
 impl AdminError {
@@ -63,7 +67,8 @@ impl AdminError {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Refused { .. } | Self::Found(_) | Self::Damaged { .. } | Self::Redis { .. } => 1,
-            Self::File { .. } | Self::Connection { .. } | Self::Usage(_) => 2,
+            Self::Data(fatal) if matches!(**fatal, Fatal::Corrupt { .. }) => 1,
+            Self::File { .. } | Self::Connection { .. } | Self::Usage(_) | Self::Data(_) => 2,
         }
     }
 }
@@ -81,8 +86,15 @@ impl fmt::Display for AdminError {
                 write!(f, "the server refused {request}: {answer}")
             }
             Self::Usage(text) | Self::Found(text) => f.write_str(text),
+            Self::Data(fatal) => f.write_str(&fatal.what()),
         }
     }
 }
 
 impl std::error::Error for AdminError {}
+
+impl From<Fatal> for AdminError {
+    fn from(fatal: Fatal) -> Self {
+        Self::Data(Box::new(fatal))
+    }
+}

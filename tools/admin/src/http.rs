@@ -39,6 +39,11 @@ impl Http {
         Self { agent: config.into(), base: target.url.clone(), authorization }
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.base
+    }
+
     /// `GET path`: the status and the body.
     pub(crate) fn get(&self, path: &str) -> Result<(u16, Value), AdminError> {
         let mut request = self.agent.get(format!("{}{path}", self.base));

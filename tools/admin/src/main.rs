@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
 mod args;
+mod backup;
 mod entry;
 mod error;
 mod export;
@@ -66,7 +67,8 @@ fn run(options: &Options) -> Result<Outcome, AdminError> {
         Job::Stats => (true, server::stats(&target)?),
         Job::Health => server::health(&target)?,
         Job::Stop => (true, server::stop(&target)?),
-        Job::Backup(_) | Job::Verify { .. } => return Err(AdminError::Usage(String::new())),
+        Job::Backup(args) => (true, backup::run(&target, args)?),
+        Job::Verify { data_dir } => return backup::verify(data_dir, options.json),
     };
     Ok(Outcome { text: shown(&answer, options.json), well })
 }
