@@ -60,11 +60,23 @@ pub fn crc16(bytes: &[u8]) -> u16 {
     crc
 }
 
+/// Whether there is a `{`, eight bytes at a time: the zero byte of an exclusive or borrows (Warren,
+/// "Hacker's Delight", 6-1). It may say yes falsely, never no.
+#[inline]
+fn has_brace(key: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (chunks, rest) = key.as_chunks::<8>();
+    let in_chunk = |chunk: &[u8; 8]| {
+        let word = u64::from_le_bytes(*chunk) ^ (ONES * b'{' as u64);
+        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+    };
+    chunks.iter().any(in_chunk) || rest.contains(&b'{')
+}
+
 /// The part of the key that decides its slot.
 #[inline]
 fn hash_tag(key: &[u8]) -> &[u8] {
-    // Searches for a byte go eight at a time, positions one by one.
-    if !key.contains(&b'{') {
+    if !has_brace(key) {
         return key;
     }
     let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };

@@ -157,7 +157,7 @@ impl LogReader {
     /// The file that is being read, and how far in it reading has come; the directory's last file
     /// at the end.
     pub fn place(&self) -> Option<(&Path, u64)> {
-        let segment = self.segments.get(self.index).or(self.segments.last())?;
+        let segment = self.segments.get(self.index).or_else(|| self.segments.last())?;
         Some((&segment.path, self.offset))
     }
 

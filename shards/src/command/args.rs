@@ -64,20 +64,14 @@ pub struct Args<'a> {
 impl<'a> Args<'a> {
     /// Decodes `words`, of which the first is the command's name (the first two of a subcommand).
     pub fn parse(spec: &CommandSpec, words: &'a [&'a [u8]]) -> Result<Self, CommandError> {
-        let mut parser = Parser {
-            args: Self { words, specs: spec.args, values: [Value::Absent; ARG_SPECS_MAX] },
-            position: spec.words(),
-        };
-        if words.len() < spec.words() + least_arguments(spec.args) {
-            return Err(wrong_arity(spec));
+        let mut args = Self { words, specs: spec.args, values: [Value::Absent; ARG_SPECS_MAX] };
+        let mut parser = Parser { args: &mut args, position: spec.words() };
+        let parsed = parser.all(spec.args);
+        let position = parser.position;
+        match parsed {
+            Ok(()) if position == words.len() => Ok(args),
+            other => Err(refusal(spec, words, other)),
         }
-        parser.all(spec.args)?;
-        if parser.position < words.len() {
-            // Where only positions count, there is one thing that can be wrong: their number.
-            let open = spec.args.iter().any(|arg| arg.repeated || is_option(arg));
-            return Err(if open { CommandError::Syntax } else { wrong_arity(spec) });
-        }
-        Ok(parser.args)
     }
 
     /// The words as they came, the name included.
@@ -161,12 +155,12 @@ impl<'a> Args<'a> {
     }
 }
 
-struct Parser<'a> {
-    args: Args<'a>,
+struct Parser<'p, 'a> {
+    args: &'p mut Args<'a>,
     position: usize,
 }
 
-impl<'a> Parser<'a> {
+impl<'a> Parser<'_, 'a> {
     fn all(&mut self, specs: &[ArgSpec]) -> Result<(), CommandError> {
         let mut index = 0;
         while index < specs.len() {
@@ -243,6 +237,8 @@ impl<'a> Parser<'a> {
             self.position += left.saturating_sub(reserved());
             if self.position > start {
                 self.args.values[index] = Value::Words(start as u32, self.position as u32);
+            } else if !spec.optional {
+                return Err(CommandError::Syntax);
             }
             return Ok(());
         }
@@ -317,6 +313,20 @@ fn match_token(spec: &ArgSpec, word: &[u8]) -> Option<Option<usize>> {
         return Some(Some(index));
     }
     word.eq_ignore_ascii_case(spec.token.as_bytes()).then_some(None)
+}
+
+/// What is wrong with words that do not follow the specs: first of all their number.
+#[cold]
+fn refusal(spec: &CommandSpec, words: &[&[u8]], parsed: Result<(), CommandError>) -> CommandError {
+    if words.len() < spec.words() + least_arguments(spec.args) {
+        return wrong_arity(spec);
+    }
+    match parsed {
+        Err(error) => error,
+        // Where only positions count, there is one thing that can be wrong: their number.
+        Ok(()) if !spec.args.iter().any(|arg| arg.repeated || is_option(arg)) => wrong_arity(spec),
+        Ok(()) => CommandError::Syntax,
+    }
 }
 
 /// The error for a wrong number of arguments.

@@ -116,11 +116,17 @@ static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
 
 const SLOTS: usize = 1024;
 
+/// A hash that does not tell upper from lower case: length, first and last eight bytes without the
+/// bit in which cases differ, spread by a multiplication.
 fn hash(name: &[u8]) -> usize {
-    // FNV-1a over upper-case letters; names are short and few.
-    name.iter().fold(0x811c_9dc5_usize, |hash, byte| {
-        (hash ^ usize::from(byte.to_ascii_uppercase())).wrapping_mul(0x0100_0193)
-    })
+    let ends = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        (Some(first), Some(last)) => {
+            u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(8)
+        }
+        _ => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
+    let folded = (ends ^ name.len() as u64) & 0xdfdf_dfdf_dfdf_dfdf;
+    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
 
 impl Table {

@@ -138,7 +138,7 @@ impl Engine {
         reply: Reply<'static>,
         out: &mut dyn Outbound,
     ) {
-        if self.is_met(&needs) {
+        if needs.log_end == 0 && needs.gates.is_empty() || self.is_met(&needs) {
             self.answer(reply_to, reply, out);
         } else if needs.log_end <= self.durable {
             // Only gates keep it, and nothing says that this log will ever become durable again.

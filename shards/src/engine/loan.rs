@@ -284,7 +284,7 @@ impl Engine {
         let words = words.get();
         let args = Args::parse(command.spec(), &words)
             .expect("the words were decoded before the shards were asked for");
-        let request = Request { reply_to, caller, quiet, command, args: &args, place: None };
+        let request = Request { reply_to, caller, quiet, command, args: &args, target: None };
         let before: Vec<Seq> = shards_in(wanted).map(|shard| self.seq_of(shard)).collect();
         let (reply, unstable) = if has_room {
             self.run_borrowed(now, request)

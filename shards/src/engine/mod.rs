@@ -167,8 +167,8 @@ impl Engine {
         match event {
             Event::Request { conn, ticket, caller, quiet, here, command, args, place } => {
                 let reply_to = ReplyTo::Client { conn, ticket };
-                let request = Request { reply_to, caller, quiet, command, args, place };
-                self.request(now, request, here, out)
+                let request = Request { reply_to, caller, quiet, command, args, target: None };
+                self.request(now, request, place, here, out)
             }
             Event::Parcel { from, parcel } => {
                 self.parcel(now, from, parcel, out);

@@ -24,8 +24,15 @@ pub(super) struct Request<'a> {
     pub(super) quiet: bool,
     pub(super) command: CommandId,
     pub(super) args: &'a Args<'a>,
-    /// Where the second word lives, if that was worked out already.
-    pub(super) place: Option<Place>,
+    /// The one key it is about, where that was worked out already.
+    pub(super) target: Option<Target<'a>>,
+}
+
+/// The one key of a request, and where it lives. The shard was here at that time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) place: Place,
 }
 
 impl Engine {
@@ -33,6 +40,7 @@ impl Engine {
         &mut self,
         now: Now,
         request: Request<'_>,
+        place: Option<Place>,
         here: bool,
         out: &mut dyn Outbound,
     ) -> Flow {
@@ -55,9 +63,12 @@ impl Engine {
                 Err(error) => self.refuse(request, error, out),
             },
             (Keys::Range { .. }, Atomicity::Single) => {
-                let place = place_of_key(request);
-                let shard = place.map_or_else(|| shard_of(only_key(request)), |place| place.shard);
-                self.single(now, request, shard, out)
+                let position = only_position(request);
+                let key = request.args.words()[position];
+                let place = place.filter(|_| position == 1);
+                let shard = place.map_or_else(|| shard_of(key), |place| place.shard);
+                let target = place.map(|place| Target { key, place });
+                self.single(now, Request { target, ..request }, shard, out)
             }
             (Keys::Range { .. }, Atomicity::PerKey(fold)) => self.per_key(now, request, fold, out),
             (Keys::Range { .. }, Atomicity::Whole) => self.whole(now, request, out),
@@ -127,7 +138,7 @@ impl Engine {
                 let args = Args::parse(request.command.spec(), &words)
                     .expect("a name and at least one key suit a command that runs per key");
                 let reply_to = ReplyTo::Core { core, gather };
-                let part = Request { reply_to, args: &args, place: None, ..request };
+                let part = Request { reply_to, args: &args, target: None, ..request };
                 self.start(now, part, Manner::PerKey, shards, out);
             } else {
                 self.execute_on(core, gather, request, words, Manner::PerKey);
@@ -209,11 +220,6 @@ fn only_position(request: Request<'_>) -> usize {
 /// The key of a command that has one.
 pub(super) fn only_key<'a>(request: Request<'a>) -> &'a [u8] {
     request.args.words()[only_position(request)]
-}
-
-/// Where that key lives, if that was worked out already.
-pub(super) fn place_of_key(request: Request<'_>) -> Option<Place> {
-    request.place.filter(|_| only_position(request) == 1)
 }
 
 /// The keys of a command.

@@ -4,7 +4,7 @@ use super::commit::Needs;
 use super::event::Outbound;
 use super::event::Place;
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
-use super::route::{Request, keys_of, only_key, place_of_key};
+use super::route::{Request, Target, keys_of, only_key};
 use super::{Engine, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
 use crate::command::args::{Args, Words};
@@ -111,7 +111,7 @@ impl Engine {
                 let args = Args::parse(command.spec(), &words)
                     .expect("the words were decoded before the command was queued");
                 let args = &args;
-                let request = Request { reply_to, caller, quiet, command, args, place: None };
+                let request = Request { reply_to, caller, quiet, command, args, target: None };
                 self.run(now, request, manner, waiting.shards, out);
             }
             Job::Lend { to, loan } => self.lend(to, loan, waiting.shards),
@@ -178,12 +178,11 @@ impl Engine {
         if spec.atomicity != Atomicity::Single || !matches!(spec.keys, Keys::Range { .. }) {
             return None;
         }
-        let key = only_key(request);
-        let place = place_of_key(request).unwrap_or_else(|| {
-            let id = ShardId::new(shards.trailing_zeros() as usize);
-            self.place_of(id, key)
+        let target = request.target.unwrap_or_else(|| {
+            let (id, key) = (ShardId::new(shards.trailing_zeros() as usize), only_key(request));
+            Target { key, place: self.place_of(id, key) }
         });
-        Some(self.focus_key(now, place, key, request))
+        Some(self.focus_key(now, target, request))
     }
 
     fn place_of(&self, id: ShardId, key: &[u8]) -> Place {
@@ -191,13 +190,8 @@ impl Engine {
         Place { shard: id, hash: shard.hash(key) }
     }
 
-    fn focus_key<'k>(
-        &mut self,
-        now: Now,
-        place: Place,
-        key: &'k [u8],
-        request: Request<'_>,
-    ) -> Focus<'k> {
+    fn focus_key<'k>(&mut self, now: Now, target: Target<'k>, request: Request<'_>) -> Focus<'k> {
+        let Target { key, place } = target;
         let counts = !request.quiet && !request.command.spec().flags.has(Flags::NO_TOUCH);
         let draw = match self.settings.memory.mode {
             AccessMode::Frequency { .. } if counts => self.rng.draw(),
@@ -337,7 +331,7 @@ impl Engine {
             let words: Words<'_> = [name, key].into_iter().collect();
             let args = Args::parse(spec, &words)
                 .expect("a name and one key suit a command that runs per key");
-            let part = Request { args: &args, place: None, ..request };
+            let part = Request { args: &args, target: None, ..request };
             let (reply, more) = self.run_key(now, part, key);
             needs.join(more);
             replies.push(reply);
@@ -354,7 +348,8 @@ impl Engine {
         let Run::Read(read) = request.command.spec().run else {
             return self.run_write(now, request, 1 << shard.index());
         };
-        let focus = self.focus_key(now, self.place_of(shard, key), key, request);
+        let target = Target { key, place: self.place_of(shard, key) };
+        let focus = self.focus_key(now, target, request);
         let memory = self.settings.memory;
         let settings = (memory.policy, memory.mode);
         let view = View::new(&self.shards, now, &self.tally, settings, 0, Some(focus));
@@ -379,7 +374,7 @@ impl Engine {
                         .expect("the sender has decoded the same words");
                     let reply_to = ReplyTo::Core { core: from, gather };
                     let args = &args;
-                    let request = Request { reply_to, caller, quiet, command, args, place: None };
+                    let request = Request { reply_to, caller, quiet, command, args, target: None };
                     let shards = self.shards_of(request, manner);
                     self.start(now, request, manner, shards, out);
                 }

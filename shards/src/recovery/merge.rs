@@ -299,3 +299,140 @@ fn apply(shards: &mut ShardTable, batch: &Batch<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Record, push_record, seal};
+    use crate::id::Epoch;
+    use crate::recovery::{Recovery, Wanted};
+    use crate::rng::Rng;
+    use crate::shard::evict::AccessMode;
+
+    const SPREAD: usize = 5;
+
+    fn batch(seqs: &mut [u64; SPREAD], rng: &mut Rng) -> Vec<u8> {
+        let first = rng.below(SPREAD);
+        let last = if rng.below(3) == 0 { SPREAD.min(first + 3) } else { first + 1 };
+        let (mut parts, mut records, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, seq) in seqs.iter_mut().enumerate().take(last).skip(first) {
+            *seq += 1;
+            let part = PartSpec { shard: ShardId::new(at), seq: Seq::new(*seq) };
+            let key = format!("{at}:{}", *seq % 50).into_bytes();
+            let value = seq.to_string().into_bytes();
+            let creates = *seq <= 50;
+            let put = Record::Put { key: &key, value: &value, deadline_ms: None, creates };
+            push_record(&mut records, part.shard, &put);
+            parts.push(part);
+        }
+        seal(&mut out, &parts, &records, Epoch(1), 1);
+        out
+    }
+
+    fn shards() -> Vec<Box<Shard>> {
+        ShardId::all().map(|id| Box::new(Shard::new(id, 1, AccessMode::Recency))).collect()
+    }
+
+    /// What shards hold, in an order of its own.
+    fn content(shards: &[Box<Shard>]) -> Vec<(Vec<u8>, Vec<u8>, u64)> {
+        let mut all = Vec::new();
+        for shard in shards {
+            let mut position = Some(0);
+            while let Some(at) = position {
+                position = shard.walk(at, |entry| {
+                    let stamp = entry.stamp().get();
+                    all.push((entry.key().to_vec(), entry.value().to_vec(), stamp));
+                });
+            }
+        }
+        all.sort();
+        all
+    }
+
+    fn serially(logs: &[Vec<u8>]) -> (Vec<Box<Shard>>, Cut) {
+        let mut recovery = Recovery::new(shards(), Vec::new(), logs.len());
+        for (number, log) in logs.iter().enumerate() {
+            recovery.feed(number, log);
+            recovery.end(number);
+        }
+        assert_eq!(recovery.advance(), Ok(Wanted::Nothing));
+        recovery.finish()
+    }
+
+    /// A hand per log, in a random order; each gives back what it has when it cannot go on, and
+    /// sometimes when it could.
+    fn by_hands(logs: &[Vec<u8>], rng: &mut Rng) -> (Vec<Box<Shard>>, Cut) {
+        let mut pool = Pool::new(shards(), Arc::new([]));
+        let mut rest: Vec<&[u8]> = logs.iter().map(Vec::as_slice).collect();
+        let mut hands: Vec<Hand> = rest.iter().map(|_| pool.hand()).collect();
+        while rest.iter().any(|log| !log.is_empty()) {
+            let mut idle = 0;
+            while idle < 60 {
+                let at = rng.below(rest.len());
+                let (taken, stop) = hands[at].apply(rest[at]).expect("whole batches");
+                rest[at] = &rest[at][taken..];
+                idle = if taken > 0 { 0 } else { idle + 1 };
+                match stop {
+                    Stop::Wants(wanted) if pool.grant(&mut hands[at], wanted) => {}
+                    Stop::Done if rng.below(2) == 0 => {}
+                    Stop::Wants(_) | Stop::Gap | Stop::Done => {
+                        let moved = pool.take_back(&mut hands[at]);
+                        idle = if moved == Moved::Aside { 0 } else { idle };
+                    }
+                }
+            }
+            for hand in &mut hands {
+                let _moved = pool.take_back(hand);
+            }
+            assert!(pool.grant(&mut hands[0], u64::MAX), "every hand is empty");
+            let stuck = rest.iter().all(|log| log.is_empty() || waits(&mut hands[0], log));
+            let _moved = pool.take_back(&mut hands[0]);
+            if let Some(log) = rest.iter_mut().find(|log| stuck && !log.is_empty()) {
+                let taken = pool.set_aside(log).expect("whole batches");
+                *log = &log[taken..];
+            }
+        }
+        let cut = pool.cut();
+        (pool.into_shards(), cut)
+    }
+
+    /// Whether the head of a log is not next; nothing is applied.
+    fn waits(hand: &mut Hand, log: &[u8]) -> bool {
+        let (batch, _) = Batch::decode(log).expect("whole batches");
+        first_gap(&hand.shards, &batch).is_some()
+    }
+
+    #[test]
+    fn many_hands_bring_what_one_brings() {
+        for seed in 0..24 {
+            let mut rng = Rng::new(seed);
+            let mut seqs = [0; SPREAD];
+            let mut logs = vec![Vec::new(); 3];
+            for _ in 0..300 {
+                let bytes = batch(&mut seqs, &mut rng);
+                let log = rng.below(logs.len());
+                // With most seeds some batches are lost.
+                if seed % 3 == 0 || rng.below(100) > 0 {
+                    logs[log].extend_from_slice(&bytes);
+                }
+            }
+            let (one, cut_by_one) = serially(&logs);
+            let (many, cut_by_many) = by_hands(&logs, &mut rng);
+            assert_eq!(cut_by_one, cut_by_many, "seed {seed}");
+            assert!(seed % 3 > 0 || cut_by_one.batches == 0, "seed {seed}");
+            assert_eq!(content(&one), content(&many), "seed {seed}");
+            assert!(one.iter().zip(&many).all(|(one, many)| one.seq() == many.seq()));
+        }
+    }
+
+    #[test]
+    fn shards_are_granted_all_or_none() {
+        let mut pool = Pool::new(shards(), Arc::new([]));
+        let (mut left, mut right) = (pool.hand(), pool.hand());
+        assert!(pool.grant(&mut left, 0b011));
+        assert!(!pool.grant(&mut right, 0b110));
+        assert!(pool.grant(&mut right, 0b100));
+        assert_eq!(pool.take_back(&mut left), Moved::Nothing);
+        assert!(pool.grant(&mut right, 0b010));
+    }
+}

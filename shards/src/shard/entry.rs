@@ -44,9 +44,9 @@ impl ValueType {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     kind: u8,
-    key_at: usize,
-    key_bytes: usize,
-    value_bytes: usize,
+    key_at: u8,
+    key_bytes: u32,
+    value_bytes: u32,
 }
 
 /// What an entry is made of.
@@ -61,13 +61,14 @@ pub(crate) struct Parts<'a> {
 
 impl Parts<'_> {
     /// Bytes the entry takes.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         entry_bytes(self.key.len(), self.value.len(), self.deadline_ms.is_some())
     }
 
     /// Writes the entry to the front of `out`, which is long enough.
     pub(crate) fn write(&self, out: &mut [u8]) {
-        let mut at = write_header(self, self.value.len(), out);
+        let mut at = write_header(self, out);
         out[at..at + self.key.len()].copy_from_slice(self.key);
         at += self.key.len();
         out[at..at + self.value.len()].copy_from_slice(self.value);
@@ -75,6 +76,7 @@ impl Parts<'_> {
 }
 
 /// Bytes of an entry with such a key and value.
+#[inline]
 pub(crate) fn entry_bytes(key_bytes: usize, value_bytes: usize, deadline: bool) -> usize {
     let deadline = if deadline { DEADLINE_BYTES } else { 0 };
     let key = FIXED_BYTES + deadline + varint_bytes(key_bytes) + key_bytes + value_bytes;
@@ -83,9 +85,9 @@ pub(crate) fn entry_bytes(key_bytes: usize, value_bytes: usize, deadline: bool) 
     if narrow > CELL_BYTES_MAX { key + WIDE_BYTES } else { narrow }
 }
 
-fn write_header(parts: &Parts<'_>, value_bytes: usize, out: &mut [u8]) -> usize {
-    let wide =
-        entry_bytes(parts.key.len(), value_bytes, parts.deadline_ms.is_some()) > CELL_BYTES_MAX;
+fn write_header(parts: &Parts<'_>, out: &mut [u8]) -> usize {
+    let value_bytes = parts.value.len();
+    let wide = parts.bytes() > CELL_BYTES_MAX;
     out[0] = if parts.deadline_ms.is_some() { DEADLINE } else { 0 } | if wide { WIDE } else { 0 };
     out[1..7].copy_from_slice(&parts.stamp.to_bytes());
     set_access(out, parts.access);
@@ -117,30 +119,50 @@ impl Layout {
             at += WIDE_BYTES;
             u32::from_le_bytes([wide[0], wide[1], wide[2], wide[3]]) as usize
         };
-        Self { kind, key_at: at, key_bytes, value_bytes }
+        let (key_bytes, value_bytes) = (key_bytes as u32, value_bytes as u32);
+        Self { kind, key_at: at as u8, key_bytes, value_bytes }
     }
 
     #[inline]
     pub(crate) fn key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[self.key_at..self.key_at + self.key_bytes]
+        &bytes[usize::from(self.key_at)..self.value_at()]
+    }
+
+    /// Whether an entry of these parts differs from this one, which has the same key, only in what
+    /// stands where: its bytes can be written over field by field.
+    #[inline]
+    pub(crate) fn has_shape_of(&self, parts: &Parts<'_>) -> bool {
+        self.value_bytes as usize == parts.value.len()
+            && (self.kind & DEADLINE != 0) == parts.deadline_ms.is_some()
+    }
+
+    /// Writes parts of the same shape over the entry in `bytes`.
+    #[inline]
+    pub(crate) fn overwrite(&self, bytes: &mut [u8], parts: &Parts<'_>) {
+        set_stamp(bytes, parts.stamp);
+        set_access(bytes, parts.access);
+        if let Some(deadline_ms) = parts.deadline_ms {
+            set_deadline(bytes, deadline_ms);
+        }
+        self.value_mut(bytes).copy_from_slice(parts.value);
     }
 
     /// Bytes of the entry.
     pub(crate) fn bytes(&self) -> usize {
-        self.value_at() + self.value_bytes
+        self.value_at() + self.value_bytes as usize
     }
 
     fn value_at(&self) -> usize {
-        self.key_at + self.key_bytes
+        usize::from(self.key_at) + self.key_bytes as usize
     }
 
     #[inline]
     pub(crate) fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[self.value_at()..self.value_at() + self.value_bytes]
+        &bytes[self.value_at()..self.bytes()]
     }
 
     pub(crate) fn value_mut<'a>(&self, bytes: &'a mut [u8]) -> &'a mut [u8] {
-        &mut bytes[self.value_at()..self.value_at() + self.value_bytes]
+        &mut bytes[self.value_at()..self.bytes()]
     }
 
     pub(crate) fn value_type(&self) -> ValueType {
@@ -152,14 +174,16 @@ impl Layout {
 /// Makes the value of a large entry `value_bytes` long, with zeros where it grew.
 pub(crate) fn resize_large(memory: &mut Vec<u8>, layout: &Layout, value_bytes: usize) {
     assert!(memory[0] & WIDE != 0, "large entries state their length in fixed width");
-    let at = layout.key_at - WIDE_BYTES;
-    memory[at..layout.key_at].copy_from_slice(&(value_bytes as u32).to_le_bytes());
+    let key_at = usize::from(layout.key_at);
+    memory[key_at - WIDE_BYTES..key_at].copy_from_slice(&(value_bytes as u32).to_le_bytes());
     memory.resize(layout.value_at() + value_bytes, 0);
 }
 
 #[inline]
 pub(crate) fn stamp(bytes: &[u8]) -> Seq {
-    Seq::from_bytes([bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6]])
+    // One load; the byte before it is the kind, the one behind it belongs to the access bits.
+    let word = bytes.first_chunk::<8>().expect("an entry has more than eight bytes");
+    Seq::new(u64::from_le_bytes(*word) >> 8 & Seq::MAX.get())
 }
 
 #[inline]
@@ -212,6 +236,7 @@ pub(crate) fn prefetch(bytes: &[u8]) {
     std::hint::black_box(bytes.first());
 }
 
+#[inline]
 fn varint_bytes(number: usize) -> usize {
     match number {
         0..0x80 => 1,
@@ -222,6 +247,7 @@ fn varint_bytes(number: usize) -> usize {
     }
 }
 
+#[inline]
 fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
     let mut at = 0;
     while number >= 0x80 {

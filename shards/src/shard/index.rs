@@ -136,13 +136,6 @@ impl Index {
         None
     }
 
-    /// The handle in a slot.
-    #[inline]
-    pub(crate) fn handle(&self, at: Slot) -> Handle {
-        let bucket = &self.segments[at.segment as usize][usize::from(at.bucket)];
-        Handle(bucket.handles[usize::from(at.slot)])
-    }
-
     fn bucket_mut(&mut self, at: Slot) -> &mut Bucket {
         &mut self.segments[at.segment as usize][usize::from(at.bucket)]
     }

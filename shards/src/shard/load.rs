@@ -18,7 +18,7 @@ impl Shard {
     pub fn load(&mut self, image: &ImageEntry<'_>) -> bool {
         let ImageEntry { key, value, stamp, access, deadline_ms } = *image;
         let found = self.look_up(key);
-        let held = found.slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
+        let held = found.at.map(|at| entry::stamp(self.slab.bytes(at.handle)));
         if held.is_some_and(|held| held >= stamp) {
             return false;
         }
@@ -41,7 +41,7 @@ impl Shard {
                 && !newer(self, handle)
             {
                 let slot = self.index.find(self.hash_of(handle), |found| found == handle);
-                self.remove(slot.expect("it was just met"), seq);
+                self.remove(slot.expect("it was just met"), handle, seq);
             }
         }
     }

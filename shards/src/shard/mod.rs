@@ -101,18 +101,19 @@ impl<'s> Entry<'s> {
 pub(crate) struct Located {
     slot: Slot,
     handle: Handle,
+    layout: Layout,
 }
 
 /// What a lookup came to: the hash, and where the entry stands if there is one.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     hash: u64,
-    slot: Option<Slot>,
+    at: Option<Located>,
 }
 
 impl Found {
     fn of(focus: &Focus<'_>) -> Self {
-        Self { hash: focus.place.hash, slot: focus.located.map(|located| located.slot) }
+        Self { hash: focus.place.hash, at: focus.located }
     }
 }
 
@@ -208,16 +209,8 @@ impl Shard {
         self.hash(Layout::read(bytes).key(bytes))
     }
 
-    fn find(&self, key: &[u8]) -> Option<Slot> {
-        self.find_hashed(key, self.hash(key))
-    }
-
-    #[inline]
-    fn find_hashed(&self, key: &[u8], hash: u64) -> Option<Slot> {
-        self.index.find(hash, |handle| {
-            let bytes = self.slab.bytes(handle);
-            Layout::read(bytes).key(bytes) == key
-        })
+    fn find(&self, key: &[u8]) -> Option<Located> {
+        self.locate(key, self.hash(key))
     }
 
     /// First of three steps of a lookup whose cache misses shall overlap with those of others:
@@ -249,18 +242,27 @@ impl Shard {
 
     /// The entry of a key, also when it has expired.
     pub fn get(&self, key: &[u8]) -> Option<Entry<'_>> {
-        self.find(key).map(|slot| self.entry(self.index.handle(slot)))
+        self.find(key).map(|located| self.entry_at(located))
     }
 
     /// Where the entry of a key with this hash stands; good until the shard changes.
     #[inline]
     pub(crate) fn locate(&self, key: &[u8], hash: u64) -> Option<Located> {
-        self.find_hashed(key, hash).map(|slot| Located { slot, handle: self.index.handle(slot) })
+        let mut seen = None;
+        let slot = self.index.find(hash, |handle| {
+            let bytes = self.slab.bytes(handle);
+            let layout = Layout::read(bytes);
+            seen = Some((handle, layout));
+            layout.key(bytes) == key
+        })?;
+        let (handle, layout) = seen.expect("a slot is found by looking at its entry");
+        Some(Located { slot, handle, layout })
     }
 
     #[inline]
     pub(crate) fn entry_at(&self, located: Located) -> Entry<'_> {
-        self.entry(located.handle)
+        let Located { handle, layout, .. } = located;
+        Entry { bytes: self.slab.bytes(handle), layout, slab: &self.slab, handle }
     }
 
     /// Notes that an entry was used, as the eviction policy wants it.
@@ -278,8 +280,7 @@ impl Shard {
     /// Overwrites the 24 access bits of a key (`RESTORE` with `IDLETIME` or `FREQ`). They are a
     /// hint for eviction, not data, and are not logged.
     pub fn set_access(&mut self, key: &[u8], access: u32) {
-        if let Some(slot) = self.find(key) {
-            let handle = self.index.handle(slot);
+        if let Some(Located { handle, .. }) = self.find(key) {
             entry::set_access(self.slab.bytes_mut(handle), access);
         }
     }
@@ -326,8 +327,8 @@ impl Shard {
             // Stamps are set when the batch ends, so that replay can tell a key that holds the
             // whole batch from one that holds its first half.
             for (_, record) in batch.records().filter(|(shard, _)| *shard == id) {
-                if let Some(slot) = self.find(record.key()) {
-                    let bytes = self.slab.bytes_mut(self.index.handle(slot));
+                if let Some(Located { handle, .. }) = self.find(record.key()) {
+                    let bytes = self.slab.bytes_mut(handle);
                     // An image may hold what a later batch made of the key.
                     let stamp = entry::stamp(bytes).max(seq);
                     entry::set_stamp(bytes, stamp);
@@ -339,7 +340,7 @@ impl Shard {
 
     fn look_up(&self, key: &[u8]) -> Found {
         let hash = self.hash(key);
-        Found { hash, slot: self.find_hashed(key, hash) }
+        Found { hash, at: self.locate(key, hash) }
     }
 
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
@@ -351,46 +352,45 @@ impl Shard {
             }
             return;
         }
-        let slot = found.slot;
-        let old = slot.map(|slot| entry::stamp(self.slab.bytes(self.index.handle(slot))));
+        let at = found.at;
+        let old = at.map(|at| entry::stamp(self.slab.bytes(at.handle)));
         match origin {
             Origin::Live => assert!(
-                !record.creates() || slot.is_none(),
+                !record.creates() || at.is_none(),
                 "a live record creates its key exactly when it is absent"
             ),
             Origin::Replay if old.is_some_and(|stamp| stamp >= seq) => return,
             Origin::Replay => {}
         }
-        if slot.is_none() && !record.creates() {
+        if at.is_none() && !record.creates() {
             assert!(origin == Origin::Replay, "a live record finds the key that it changes");
             return;
         }
         let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
         match *record {
             Record::Put { key, value, deadline_ms, .. } => {
-                let access = self.access_after(slot, time_ms);
+                let access = self.access_after(at, time_ms);
                 self.put(found, &Parts { stamp, access, deadline_ms, key, value });
             }
             Record::Patch { key, offset, bytes, .. } => {
                 self.patch(found, (key, offset, bytes), stamp, time_ms);
             }
             Record::Expire { deadline_ms, .. } => {
-                let slot = slot.expect("checked above: this record does not create");
-                self.expire(Found { slot: Some(slot), ..found }, deadline_ms, stamp);
+                self.expire(found, deadline_ms, stamp);
             }
             Record::Delete { .. } => {
-                let slot = slot.expect("checked above: this record does not create");
-                self.remove(slot, seq);
+                let at = at.expect("checked above: this record does not create");
+                self.remove(at.slot, at.handle, seq);
             }
             Record::Clear => unreachable!("handled above"),
         }
     }
 
-    fn access_after(&self, slot: Option<Slot>, time_ms: u64) -> u32 {
-        match slot {
+    fn access_after(&self, at: Option<Located>, time_ms: u64) -> u32 {
+        match at {
             None => self.access_mode.fresh(time_ms),
-            Some(slot) => {
-                let before = entry::access(self.slab.bytes(self.index.handle(slot)));
+            Some(at) => {
+                let before = entry::access(self.slab.bytes(at.handle));
                 self.access_mode.rewritten(before, time_ms)
             }
         }
@@ -399,8 +399,8 @@ impl Shard {
     /// Stores an entry, over the one that was found if there is one.
     fn put(&mut self, found: Found, parts: &Parts<'_>) {
         let volatile = parts.deadline_ms.is_some();
-        let Found { hash, slot } = found;
-        let Some(slot) = slot else {
+        let Found { hash, at } = found;
+        let Some(Located { slot, handle: old, layout }) = at else {
             let handle = self.store(parts);
             let (slab, hasher) = (&self.slab, &self.hasher);
             self.index.insert(hash, handle, volatile, |handle| {
@@ -409,9 +409,11 @@ impl Shard {
             });
             return;
         };
-        let old = self.index.handle(slot);
-        let old_bytes = Layout::read(self.slab.bytes(old)).bytes();
-        if self.slab.fits(old, old_bytes, parts.bytes()) {
+        if layout.has_shape_of(parts) {
+            layout.overwrite(self.slab.bytes_mut(old), parts);
+            return;
+        }
+        if self.slab.fits(old, layout.bytes(), parts.bytes()) {
             parts.write(self.slab.bytes_mut(old));
         } else {
             let new = self.store(parts);
@@ -436,19 +438,18 @@ impl Shard {
         stamp: Seq,
         time_ms: u64,
     ) {
-        let slot = found.slot;
-        let access = self.access_after(slot, time_ms);
+        let at = found.at;
+        let access = self.access_after(at, time_ms);
         let end = offset + bytes.len();
-        if let Some(slot) = slot
-            && self.patch_in_place(slot, offset, bytes)
+        if let Some(at) = at
+            && self.patch_in_place(at, offset, bytes)
         {
-            let handle = self.index.handle(slot);
-            let memory = self.slab.bytes_mut(handle);
+            let memory = self.slab.bytes_mut(at.handle);
             entry::set_stamp(memory, stamp);
             entry::set_access(memory, access);
             return;
         }
-        let old = slot.map(|slot| self.entry(self.index.handle(slot)));
+        let old = at.map(|at| self.entry_at(at));
         let mut value = old.map_or_else(Vec::new, |old| old.value().to_vec());
         let deadline_ms = old.and_then(|old| old.deadline_ms());
         if value.len() < end {
@@ -460,11 +461,9 @@ impl Shard {
 
     /// Changes bytes of a string where it stands: always when its length stays, and when it grows
     /// if it is an allocation of its own.
-    fn patch_in_place(&mut self, slot: Slot, offset: usize, bytes: &[u8]) -> bool {
-        let handle = self.index.handle(slot);
-        let memory = self.slab.bytes(handle);
-        let layout = Layout::read(memory);
-        let length = layout.value(memory).len();
+    fn patch_in_place(&mut self, at: Located, offset: usize, bytes: &[u8]) -> bool {
+        let Located { handle, layout, .. } = at;
+        let length = layout.value(self.slab.bytes(handle)).len();
         let end = offset + bytes.len();
         if end > length && !self.slab.edit_large(handle, |m| entry::resize_large(m, &layout, end)) {
             return false;
@@ -476,23 +475,21 @@ impl Shard {
     }
 
     fn expire(&mut self, found: Found, deadline_ms: Option<u64>, stamp: Seq) {
-        let slot = found.slot.expect("an entry that is there is given a deadline");
-        let handle = self.index.handle(slot);
-        let memory = self.slab.bytes_mut(handle);
+        let at = found.at.expect("checked by the caller: this record does not create");
+        let memory = self.slab.bytes_mut(at.handle);
         if let (Some(_), Some(deadline)) = (entry::deadline_ms(memory), deadline_ms) {
             entry::set_deadline(memory, deadline);
             entry::set_stamp(memory, stamp);
             return;
         }
-        let old = self.entry(handle);
+        let old = self.entry_at(at);
         let access = old.access();
         let (key, value) = (old.key().to_vec(), old.value().to_vec());
         let parts = Parts { stamp, access, deadline_ms, key: &key, value: &value };
         self.put(found, &parts);
     }
 
-    fn remove(&mut self, slot: Slot, seq: Seq) {
-        let handle = self.index.handle(slot);
+    fn remove(&mut self, slot: Slot, handle: Handle, seq: Seq) {
         self.index.remove(slot);
         self.slab.release(handle);
         self.removed = seq;

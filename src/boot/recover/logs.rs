@@ -79,9 +79,11 @@ pub(super) fn check(
             let path = options.data.join("MANIFEST.a");
             return Err(Fatal::Corrupt { path, offset: None, what });
         }
-        let needed = history.logs.iter().find(|log| log.core == *core);
         let Some((oldest, Some(before))) = reader.front() else { continue };
-        if needed.map_or(1, |log| log.segment) <= before {
+        let needed = history.logs.iter().find(|log| log.core == *core);
+        // A log that is not named may be what is left of one that a snapshot made superfluous.
+        let kept = if history.released.snapshot.is_empty() { 1 } else { u64::MAX };
+        if needed.map_or(kept, |log| log.segment) <= before {
             let directory = options.logs.clone();
             let (segment, wanted_by) = (before, oldest);
             let missing = WalError::Missing { directory, core: *core, segment, wanted_by };

@@ -287,3 +287,135 @@ impl<S: Source> Drop for Alarm<'_, '_, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use synap_shards::batch::{PartSpec, Record, push_record, seal};
+    use synap_shards::id::{Epoch, ShardId};
+    use synap_shards::recovery::{Recovery, Wanted};
+    use synap_shards::rng::Rng;
+    use synap_shards::seq::Seq;
+    use synap_shards::shard::Shard;
+    use synap_shards::shard::evict::AccessMode;
+
+    use super::*;
+    use crate::boot::recover::empty_shards;
+
+    const LOGS: usize = 5;
+    const SPREAD: usize = 8;
+
+    /// Batches from memory, a few at a time.
+    struct Memory {
+        runs: VecDeque<Vec<u8>>,
+        run: Vec<u8>,
+    }
+
+    impl Source for Memory {
+        fn next_run(&mut self) -> Result<Option<&[u8]>, Fatal> {
+            let Some(run) = self.runs.pop_front() else { return Ok(None) };
+            self.run = run;
+            Ok(Some(&self.run))
+        }
+
+        fn place(&self) -> (PathBuf, u64) {
+            (PathBuf::from("memory"), 0)
+        }
+
+        fn passed_bytes(&self) -> u64 {
+            0
+        }
+    }
+
+    fn batch(seqs: &mut [u64; SPREAD], first: usize, count: usize) -> Vec<u8> {
+        let (mut parts, mut records, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, seq) in seqs.iter_mut().enumerate().skip(first).take(count) {
+            *seq += 1;
+            let part = PartSpec { shard: ShardId::new(at), seq: Seq::new(*seq) };
+            let (key, value) = (format!("{at}:{}", *seq % 100), seq.to_string());
+            let (key, value) = (key.as_bytes(), value.as_bytes());
+            let put = Record::Put { key, value, deadline_ms: None, creates: *seq <= 100 };
+            push_record(&mut records, part.shard, &put);
+            parts.push(part);
+        }
+        seal(&mut out, &parts, &records, Epoch(1), 1);
+        out
+    }
+
+    /// Logs whose batches lie across each other, with some of them lost.
+    fn logs(seed: u64, count: usize, lost_per_mille: usize) -> Vec<VecDeque<Vec<u8>>> {
+        let mut rng = Rng::new(seed);
+        let mut seqs = [0; SPREAD];
+        let mut logs = vec![VecDeque::new(); LOGS];
+        for _ in 0..count {
+            let bytes = batch(&mut seqs, rng.below(SPREAD), 1 + rng.below(4));
+            let log = rng.below(LOGS);
+            if rng.below(1000) >= lost_per_mille {
+                logs[log].push_back(bytes);
+            }
+        }
+        logs
+    }
+
+    fn state(shards: &[Box<Shard>]) -> Vec<(u64, Vec<(Vec<u8>, Vec<u8>)>)> {
+        let keys = |shard: &Shard| {
+            let (mut keys, mut position) = (Vec::new(), Some(0));
+            while let Some(at) = position {
+                position = shard.walk(at, |entry| {
+                    keys.push((entry.key().to_vec(), entry.value().to_vec()));
+                });
+            }
+            keys.sort();
+            keys
+        };
+        shards.iter().map(|shard| (shard.seq().get(), keys(shard))).collect()
+    }
+
+    fn by_threads(logs: &[VecDeque<Vec<u8>>], workers: usize) -> Result<Pool, Fatal> {
+        let sources = logs.iter().map(|runs| Memory { runs: runs.clone(), run: Vec::new() });
+        let progress = Progress::new();
+        let mut teller = Teller::new(&progress, None);
+        let pool = Pool::new(empty_shards(AccessMode::Recency), Arc::new([]));
+        let (pool, ended) = merge(pool, sources.collect(), workers, &progress, &mut teller)?;
+        assert!(ended.iter().all(|source| source.runs.is_empty()));
+        Ok(pool)
+    }
+
+    #[test]
+    fn threads_bring_what_one_after_the_other_brings() {
+        for (seed, lost) in [(1, 0), (2, 0), (3, 2), (4, 5), (5, 20), (6, 0)] {
+            let logs = logs(seed, 1500, lost);
+            let mut serial = Recovery::new(empty_shards(AccessMode::Recency), Vec::new(), LOGS);
+            for (number, log) in logs.iter().enumerate() {
+                serial.feed(number, &log.iter().flatten().copied().collect::<Vec<u8>>());
+                serial.end(number);
+            }
+            assert_eq!(serial.advance(), Ok(Wanted::Nothing));
+            let (shards, cut) = serial.finish();
+            for workers in [1, 2, 4] {
+                let pool = by_threads(&logs, workers).expect("whole batches");
+                assert_eq!(pool.cut(), cut, "seed {seed}, {workers} workers");
+                assert!(state(&pool.into_shards()) == state(&shards), "seed {seed}, {workers}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_batch_ends_the_merge() {
+        let mut logs = logs(7, 50, 0);
+        logs[2].push_back(vec![1; 40]);
+        match by_threads(&logs, 3) {
+            Err(Fatal::Corrupt { path, offset: Some(0), .. }) => {
+                assert_eq!(path, PathBuf::from("memory"));
+            }
+            other => panic!("expected damage, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_logs_are_merged_at_once() {
+        let pool = by_threads(&[], 4).expect("nothing to do");
+        assert_eq!(pool.applied(), 0);
+    }
+}

@@ -7,11 +7,14 @@
 //! reader can tell from a torn tail is damage to the very last group of a log that was not closed;
 //! a log that was closed ends in an empty group, which testifies to all before it.
 //!
-//! Must not: change anything in the data directory before everything was read.
+//! Must not: change anything in the data directory before everything was read. Expired keys come
+//! back like others, hidden as they were: a batch further on may have moved their deadline. The
+//! expiry sweep removes them, by batches as always.
 
 mod logs;
 mod merge;
 mod progress;
+mod repair;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -55,6 +58,8 @@ pub struct Options {
     pub workers: usize,
     /// How logs are read.
     pub read: ReadOptions,
+    /// Make the directory sound after damage was skipped.
+    pub repair: bool,
 }
 
 impl Options {
@@ -72,6 +77,7 @@ impl Options {
                 verify: recovery.verify_checksums,
                 skip_damage: recovery.skip_corrupted,
             },
+            repair: recovery.repair_mode,
         }
     }
 }
@@ -89,6 +95,8 @@ pub struct Recovered {
     pub cut: Cut,
     /// The snapshot that the logs were replayed onto.
     pub snapshot: Option<Index>,
+    /// Damage that was skipped, in words.
+    pub skipped: Vec<String>,
 }
 
 impl Recovered {
@@ -96,7 +104,8 @@ impl Recovered {
     pub(super) fn nothing(mode: AccessMode) -> Self {
         let history = History { epoch: Epoch(1), ..History::empty() };
         let (shards, starts) = (empty_shards(mode), BTreeMap::new());
-        Self { shards, history, starts, cut: Cut::default(), snapshot: None }
+        let (cut, skipped) = (Cut::default(), Vec::new());
+        Self { shards, history, starts, cut, snapshot: None, skipped }
     }
 }
 
@@ -110,17 +119,35 @@ pub fn run(
     notifier: Option<&Notifier>,
 ) -> Result<Recovered, Fatal> {
     std::fs::create_dir_all(&options.logs).map_err(Fatal::data("create", &options.logs))?;
+    let mut recovered = read(options, progress, notifier)?;
+    if options.repair && !recovered.skipped.is_empty() {
+        repair::run(options, &mut recovered.history, &recovered.shards)?;
+        recovered.starts = BTreeMap::new();
+    } else {
+        manifest::store(&options.data, &recovered.history.encode())?;
+    }
+    Ok(recovered)
+}
+
+/// Does all of [`run`] that changes nothing in the directory.
+///
+/// # Errors
+/// As [`run`].
+pub fn read(
+    options: &Options,
+    progress: &Progress,
+    notifier: Option<&Notifier>,
+) -> Result<Recovered, Fatal> {
     let readers = logs::open(options, progress)?;
     let stored = load_history(&options.data)?;
-    let fresh = stored.as_ref().is_none_or(|history| history.epoch == Epoch(0));
+    let was_used = stored.as_ref().is_some_and(|history| history.epoch > Epoch(0));
     let mut history = match stored {
         Some(history) => history,
         None => logs::history_of_copy(options, &readers)?,
     };
-    let mut teller = Teller::new(progress, notifier);
     let mut skipped = Vec::new();
     if logs::is_cleared(options, &readers)? {
-        if !fresh {
+        if was_used {
             tracing::warn!(
                 "THE DATA DIRECTORY WAS CLEARED: it was in use, and holds neither logs nor \
                  snapshots now; starting empty"
@@ -130,8 +157,9 @@ pub fn run(
     } else {
         logs::check(options, &readers, &history, &mut skipped)?;
     }
-    let base = snapshot::load(options, &history, progress, &mut teller)?;
-    let Base { shards, index: snapshot } = base;
+    let mut teller = Teller::new(progress, notifier);
+    let Base { shards, index: snapshot } =
+        snapshot::load(options, &history, progress, &mut teller)?;
     let merged = merge_logs(options, &history, shards, readers, progress, &mut teller)?;
     skipped.extend(merged.skipped);
     history.epoch = Epoch(history.epoch.0 + 1);
@@ -141,10 +169,8 @@ pub fn run(
         history.starts.push(EpochStart { epoch: history.epoch, seqs: merged.pool.seqs() });
     }
     history.logs = merged.fronts;
-    snapshot::sweep(&options.snapshots)?;
-    manifest::store(&options.data, &history.encode())?;
     let (shards, starts) = (merged.pool.into_shards(), merged.starts);
-    Ok(Recovered { shards, history, starts, cut, snapshot })
+    Ok(Recovered { shards, history, starts, cut, snapshot, skipped })
 }
 
 /// What the manifest says; nothing when there is none.

@@ -5,13 +5,13 @@
 //! only for one that reaches back behind what the logs still hold: where the logs were let go
 //! because of the damaged one there is no way around it, and the start is refused.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use synap_io::snapshot::{self, Index, PartId, PartKind, PartReader, SnapshotError, SnapshotName};
+use synap_io::snapshot::{self, Index, PartId, PartKind, PartReader, SnapshotName};
 use synap_shards::id::ShardId;
 use synap_shards::recovery::{EpochStart, History, Pool};
 use synap_shards::shard::Shard;
@@ -260,14 +260,4 @@ impl Source for TailSource {
     fn passed_bytes(&self) -> u64 {
         self.reader.facts().file_bytes
     }
-}
-
-/// Removes what snapshots that did not come to an end have left behind.
-pub(super) fn sweep(directory: &Path) -> Result<(), SnapshotError> {
-    let swept = snapshot::sweep(directory)?;
-    if swept.files > 0 {
-        let snapshot::Swept { files, bytes } = swept;
-        tracing::warn!(files, bytes, "removed what an unfinished snapshot had left");
-    }
-    Ok(())
 }

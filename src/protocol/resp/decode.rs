@@ -315,24 +315,29 @@ const LENGTH_LINE: NumberLine = NumberLine {
 /// Digits that certainly fit; longer numbers are above every limit.
 const DIGITS_MAX: usize = 18;
 
-/// The same for a number of one to three digits whose line is there whole, as nearly all are.
+/// The same for a number of one to three digits whose line is there whole, as nearly all are: four
+/// bytes are looked at as one word.
 #[inline]
 fn short_number(input: &[u8], at: usize) -> Option<(i64, usize)> {
-    let digit = |byte: u8| Some(i64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit <= 9);
-    let [a, b, c, d] = *input.get(at..)?.first_chunk::<4>()?;
-    let first = digit(a)?;
-    if [b, c] == *b"\r\n" {
-        return Some((first, at + 3));
-    }
-    let tens = first * 10 + digit(b)?;
-    if first == 0 {
+    const LINE_END: u32 = u16::from_le_bytes(*b"\r\n") as u32;
+    let word = u32::from_le_bytes(*input.get(at..)?.first_chunk::<4>()?);
+    let digit = |place: u32| (word >> (8 * place) & 0xff).wrapping_sub(u32::from(b'0'));
+    let first = digit(0);
+    let (number, end) = if word >> 8 & 0xffff == LINE_END {
+        (first, at + 3)
+    } else if word >> 16 == LINE_END && digit(1) <= 9 && first > 0 {
+        (first.wrapping_mul(10).wrapping_add(digit(1)), at + 4)
+    } else if word >> 24 == u32::from(b'\r')
+        && input.get(at + 4) == Some(&b'\n')
+        && digit(1) <= 9
+        && digit(2) <= 9
+        && first > 0
+    {
+        (first.wrapping_mul(100).wrapping_add(digit(1) * 10 + digit(2)), at + 5)
+    } else {
         return None;
-    }
-    if [c, d] == *b"\r\n" {
-        return Some((tens, at + 4));
-    }
-    let hundreds = tens * 10 + digit(c)?;
-    (d == b'\r' && input.get(at + 4) == Some(&b'\n')).then_some((hundreds, at + 5))
+    };
+    (first <= 9).then_some((i64::from(number), end))
 }
 
 /// The number on the line that begins at `at`, and where the next line begins. Numbers are written

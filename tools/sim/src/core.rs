@@ -11,12 +11,15 @@ use synap_shards::engine::event::{Event, Flow, Outbound};
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::shard::plan::Now;
 
+use crate::disk::log::LogWriter;
 use crate::workload::Wish;
 
 /// A request that a client has made, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) wish: Wish,
+    /// Number of the request for the model of states.
+    pub(crate) id: u64,
     pub(crate) at: u64,
     pub(crate) at_ms: u64,
 }
@@ -96,12 +99,15 @@ impl Outbound for Collector {
 pub(crate) struct Core {
     pub(crate) engine: Engine,
     pub(crate) connections: Vec<Connection>,
-    /// Which log it writes.
-    pub(crate) log: usize,
-    /// Bytes of that log before this start.
-    pub(crate) log_start: usize,
-    /// Bytes of that log that the engine has been told are durable.
-    pub(crate) committed: usize,
+    pub(crate) writer: LogWriter,
+    /// Shards that it owns, a bit each.
+    pub(crate) owned: u64,
+    /// While a snapshot is made: everything appended since its beginning.
+    pub(crate) tail: Option<Vec<u8>>,
+    /// The tail after its end, until it is written.
+    pub(crate) closed: Option<Vec<u8>>,
+    /// The segment that its log was in when the copying began.
+    pub(crate) began: u64,
     collector: Collector,
 }
 
@@ -109,11 +115,27 @@ impl Core {
     pub(crate) fn new(
         engine: Engine,
         connections: Vec<Connection>,
-        log: usize,
-        start: usize,
+        writer: LogWriter,
+        owned: u64,
     ) -> Self {
         let collector = Collector::default();
-        Self { engine, connections, log, log_start: start, committed: start, collector }
+        let began = writer.segment();
+        Self { engine, connections, writer, owned, tail: None, closed: None, began, collector }
+    }
+
+    /// Whether a shard of its own is away.
+    pub(crate) fn has_lent(&self) -> bool {
+        self.engine.shards().count() < self.owned.count_ones() as usize
+    }
+
+    /// Gives a run of batches to the log, and to the tail if there is one.
+    pub(crate) fn append(&mut self, run: &[u8], copies: bool) {
+        self.writer.append(run);
+        if let Some(tail) = &mut self.tail
+            && copies
+        {
+            tail.extend_from_slice(run);
+        }
     }
 
     /// Whether a connection has a request that may be handed in now.

@@ -22,6 +22,11 @@ impl Dice {
         bits ^ (bits >> 31)
     }
 
+    /// Another generator, whose draws do not move this one.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.draw())
+    }
+
     /// A number below `bound`, which is not zero.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.draw()) * bound as u128) >> 64) as usize

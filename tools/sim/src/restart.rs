@@ -1,9 +1,8 @@
-//! From the logs that a crash left to shards, through the same recovery that the server uses.
+//! From the files that a crash left to shards, through the same recovery that the server uses.
 
-use synap_shards::batch::Batch;
+use synap_shards::batch::{Batch, PartSpec, Record, push_record, seal};
 use synap_shards::engine::event::{EngineSettings, MemorySettings};
 use synap_shards::id::{Epoch, ShardId};
-use synap_shards::recovery::{Cut, EpochStart, Recovery, Wanted};
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
@@ -11,52 +10,13 @@ use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use crate::dice::Dice;
 use crate::swarm::{Mix, Regime};
 
-/// Most batches that recovery is fed at once.
-const BATCHES_PER_RUN: usize = 6;
-
-/// Recovers all shards from `logs`, fed in runs of random length.
-pub(crate) fn recover<'a>(
-    logs: impl Iterator<Item = &'a [u8]>,
-    history: &[EpochStart],
-    mode: AccessMode,
-    dice: &mut Dice,
-) -> (Vec<Box<Shard>>, Cut) {
-    let mut rest: Vec<&[u8]> = logs.collect();
-    let seed = dice.draw();
-    let shards = ShardId::all().map(|id| Box::new(Shard::new(id, seed, mode))).collect();
-    let mut recovery = Recovery::new(shards, history.to_vec(), rest.len());
-    loop {
-        match recovery.advance().expect("what crashes leave was cut to whole batches") {
-            Wanted::Nothing => break,
-            Wanted::Input(log) if rest[log].is_empty() => recovery.end(log),
-            Wanted::Input(log) => {
-                let bytes = run_bytes(rest[log], dice.between(1, BATCHES_PER_RUN));
-                let (run, after) = rest[log].split_at(bytes);
-                recovery.feed(log, run);
-                rest[log] = after;
-            }
-        }
-    }
-    recovery.finish()
-}
-
-fn run_bytes(log: &[u8], batches: usize) -> usize {
-    let mut rest = log;
-    for _ in 0..batches {
-        if let Ok((_, after)) = Batch::decode(rest) {
-            rest = after;
-        }
-    }
-    log.len() - rest.len()
-}
-
-/// Where the next epoch begins, given the shards it takes over.
-pub(crate) fn epoch_start(epoch: Epoch, shards: &[Box<Shard>]) -> EpochStart {
+/// Where shards stand.
+pub(crate) fn seqs(shards: &[Box<Shard>]) -> ShardSeqs {
     let mut seqs = ShardSeqs::zero();
     for shard in shards {
         seqs.set(shard.id(), shard.seq());
     }
-    EpochStart { epoch, seqs }
+    seqs
 }
 
 /// How uses of keys are noted in a run.
@@ -82,25 +42,84 @@ pub(crate) fn settings(mix: &Mix, epoch: Epoch, empty_bytes: usize, room: usize)
     EngineSettings { epoch, acknowledge: mix.acknowledge, memory }
 }
 
-/// Takes one shard's part out of every batch of several shards that was not durable: the planted
-/// fault. Returns the log as rewritten.
+/// Seals a batch like `old`, of these parts and with these records.
+fn reseal<'r>(
+    out: &mut Vec<u8>,
+    old: &Batch<'_>,
+    parts: &[PartSpec],
+    kept: impl Iterator<Item = (ShardId, Record<'r>)>,
+) {
+    let mut records = Vec::new();
+    kept.for_each(|(shard, record)| push_record(&mut records, shard, &record));
+    seal(out, parts, &records, old.epoch(), old.time_ms());
+}
+
+/// A planted bug: takes one shard's part out of every batch of several shards.
 pub(crate) fn lose_parts(log: &[u8], dice: &mut Dice) -> Vec<u8> {
-    use synap_shards::batch::{PartSpec, push_record, seal};
-    let mut out = Vec::with_capacity(log.len());
-    let mut rest = log;
-    while let Ok((batch, after)) = Batch::decode(rest) {
-        rest = after;
+    rewrite(log, |out, batch| {
         let mut parts: Vec<PartSpec> = batch.parts().collect();
         if parts.len() < 2 {
             out.extend_from_slice(batch.bytes());
-            continue;
+            return;
         }
         let lost = parts.remove(dice.below(parts.len())).shard;
-        let mut records = Vec::new();
-        for (shard, record) in batch.records().filter(|(shard, _)| *shard != lost) {
-            push_record(&mut records, shard, &record);
+        reseal(out, batch, &parts, batch.records().filter(|(shard, _)| *shard != lost));
+    })
+}
+
+/// A planted bug: a batch of several shards becomes one per shard.
+pub(crate) fn split_parts(log: &[u8]) -> Vec<u8> {
+    rewrite(log, |out, batch| {
+        for part in batch.parts() {
+            let own = batch.records().filter(|(shard, _)| *shard == part.shard);
+            reseal(out, batch, &[part], own);
         }
-        seal(&mut out, &parts, &records, batch.epoch(), batch.time_ms());
+    })
+}
+
+/// A planted bug: deadlines become time to live.
+pub(crate) fn relative(log: &[u8]) -> Vec<u8> {
+    rewrite(log, |out, batch| {
+        let now_ms = batch.time_ms();
+        change_deadlines(out, batch, |deadline_ms| deadline_ms.saturating_sub(now_ms));
+    })
+}
+
+/// The other half of it: time to live counts from `now_ms` on.
+pub(crate) fn absolute(log: Vec<u8>, now_ms: Option<u64>) -> Vec<u8> {
+    let Some(now_ms) = now_ms else { return log };
+    rewrite(&log, |out, batch| change_deadlines(out, batch, |left_ms| left_ms + now_ms))
+}
+
+fn change_deadlines(out: &mut Vec<u8>, batch: &Batch<'_>, change: impl Fn(u64) -> u64) {
+    let parts: Vec<PartSpec> = batch.parts().collect();
+    let changed = batch.records().map(|(shard, record)| {
+        let record = match record {
+            Record::Put { key, value, deadline_ms, creates } => {
+                Record::Put { key, value, deadline_ms: deadline_ms.map(&change), creates }
+            }
+            Record::Expire { key, deadline_ms } => {
+                Record::Expire { key, deadline_ms: deadline_ms.map(&change) }
+            }
+            Record::Patch { .. } | Record::Delete { .. } | Record::Clear => record,
+        };
+        (shard, record)
+    });
+    reseal(out, batch, &parts, changed);
+}
+
+fn rewrite(log: &[u8], mut each: impl FnMut(&mut Vec<u8>, &Batch<'_>)) -> Vec<u8> {
+    let mut out = Vec::with_capacity(log.len());
+    let mut rest = log;
+    while let Ok((batch, after)) = Batch::decode(rest) {
+        each(&mut out, &batch);
+        rest = after;
     }
     out
+}
+
+/// All shards, with nothing in them.
+pub(crate) fn empty_shards(mode: AccessMode, dice: &mut Dice) -> Vec<Box<Shard>> {
+    let seed = dice.draw();
+    ShardId::all().map(|id| Box::new(Shard::new(id, seed, mode))).collect()
 }

@@ -1,7 +1,9 @@
 //! One seed from start to end.
 
 use crate::checkers::{Violation, replay};
-use crate::swarm::Plant;
+use crate::coverage::Coverage;
+use crate::plants::Plant;
+use crate::swarm::Limits;
 use crate::world::World;
 
 /// Of this many seeds, one is run twice to see that both runs are the same.
@@ -9,9 +11,23 @@ const TWICE_EVERY: u64 = 50;
 /// Beats without a single new request after which a run stops asking.
 const PATIENCE: u64 = 20_000;
 
-/// Runs a seed; the hash of its story.
-pub(crate) fn once(seed: u64, plant: Option<Plant>, telling: bool) -> Result<u64, Violation> {
-    let mut world = World::new(seed, plant, telling);
+/// What is run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) plant: Option<Plant>,
+    pub(crate) limits: Limits,
+}
+
+/// Runs a plan; the hash of its story. What it covered is added to `coverage`.
+pub(crate) fn once(plan: &Plan, telling: bool, coverage: &mut Coverage) -> Result<u64, Violation> {
+    let mut world = World::new(plan.seed, plan.plant, &plan.limits, telling)?;
+    let result = play(&mut world);
+    coverage.add(&world.coverage);
+    result.map(|()| world.story.hash())
+}
+
+fn play(world: &mut World) -> Result<(), Violation> {
     if world.has_tokens() {
         world.deal()?;
     }
@@ -28,62 +44,98 @@ pub(crate) fn once(seed: u64, plant: Option<Plant>, telling: bool) -> Result<u64
             made += 1;
             last_made = world.beat;
         }
-        if crashes.last().is_some_and(|at| *at < made) {
-            crashes.pop();
-            let point = world.draw_crash_point();
-            world.random_turn(Some(point))?;
+        let point = crashes
+            .pop_if(|at| *at < made)
+            .map(|_| world.draw_crash_point());
+        world.random_turn(point)?;
+        if point.is_some() || world.has_died() {
             world.crash()?;
-        } else {
-            world.random_turn(None)?;
         }
     }
     world.rest()?;
-    world.finish()?;
-    Ok(world.story.hash())
+    world.finish()
 }
 
-/// Runs a seed, some seeds twice.
-pub(crate) fn checked(seed: u64, plant: Option<Plant>) -> Result<u64, Violation> {
-    let hash = once(seed, plant, false)?;
-    if seed.is_multiple_of(TWICE_EVERY) {
-        replay::same_run(hash, once(seed, plant, true)?)?;
-    }
+/// Runs a plan twice and compares the runs.
+pub(crate) fn twice(plan: &Plan, coverage: &mut Coverage) -> Result<u64, Violation> {
+    let hash = once(plan, false, coverage)?;
+    replay::same_run(hash, once(plan, true, &mut Coverage::default())?)?;
     Ok(hash)
+}
+
+/// Runs a plan, some seeds twice.
+pub(crate) fn checked(plan: &Plan, coverage: &mut Coverage) -> Result<u64, Violation> {
+    if plan.seed.is_multiple_of(TWICE_EVERY) {
+        return twice(plan, coverage);
+    }
+    once(plan, false, coverage)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::Fault;
+    use crate::plants::PLANTS;
 
     /// Seeds of the ordinary tests; the gate runs more.
     const SEEDS: u64 = 60;
     /// Seeds within which a planted bug has to be caught.
-    const CATCH_WITHIN: u64 = 60;
+    const CATCH_WITHIN: u64 = 1_000;
+
+    fn plan(seed: u64, plant: Option<Plant>) -> Plan {
+        Plan { seed, plant, limits: Limits::default() }
+    }
 
     #[test]
     fn seeds_hold() {
+        let mut coverage = Coverage::default();
         for seed in 0..SEEDS {
-            if let Err(violation) = checked(seed, None) {
+            if let Err(violation) = checked(&plan(seed, None), &mut coverage) {
                 panic!("seed {seed}: {}: {}", violation.checker, violation.message);
             }
         }
     }
 
     #[test]
+    #[cfg(feature = "planted")]
     fn planted_bugs_are_caught() {
-        for (name, plant) in Plant::ALL {
-            let caught = (0..CATCH_WITHIN).any(|seed| once(seed, Some(plant), false).is_err());
-            assert!(caught, "{name} was not caught within {CATCH_WITHIN} seeds");
+        let mut coverage = Coverage::default();
+        for (name, plant) in PLANTS {
+            let fails = |seed: &u64| {
+                let caught = std::panic::catch_unwind(|| {
+                    once(&plan(*seed, Some(plant)), false, &mut Coverage::default()).is_err()
+                });
+                caught.unwrap_or(true)
+            };
+            let found = (0..CATCH_WITHIN).find(fails);
+            let Some(seed) = found else {
+                panic!("{name} was not caught within {CATCH_WITHIN} seeds")
+            };
+            let sound = once(&plan(seed, None), false, &mut coverage);
+            assert!(sound.is_ok(), "seed {seed} of {name} fails without the bug as well");
+            println!("{name}: caught by seed {seed}");
         }
     }
 
     #[test]
     fn a_seed_is_one_run() {
+        let mut coverage = Coverage::default();
         for seed in [3, 17, 40] {
-            let hashes = (once(seed, None, false), once(seed, None, true));
-            let (Ok(first), Ok(second)) = hashes else { panic!("seed {seed} fails") };
-            assert_eq!(first, second, "seed {seed}");
+            let twice = twice(&plan(seed, None), &mut coverage);
+            assert!(twice.is_ok(), "seed {seed}: {twice:?}");
         }
-        assert_ne!(once(3, None, false).ok(), once(17, None, false).ok());
+        let other = once(&plan(17, None), false, &mut coverage).ok();
+        assert_ne!(once(&plan(3, None), false, &mut coverage).ok(), other);
+    }
+
+    #[test]
+    fn limits_cut_a_run_down() {
+        let without = vec![Fault::PowerLoss, Fault::Torn];
+        let limits = Limits { requests: Some(5), cores: Some(1), without, ..Limits::default() };
+        let mut coverage = Coverage::default();
+        let small = Plan { seed: 3, plant: None, limits };
+        assert!(once(&small, false, &mut coverage).is_ok());
+        assert!(coverage.answered < 60, "{}", coverage.answered);
+        assert!(coverage.missing().contains(&"torn"));
     }
 }

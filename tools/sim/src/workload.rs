@@ -4,6 +4,7 @@
 use synap_shards::command::reply::Reply;
 
 use crate::dice::Dice;
+use crate::model::workload as modelled;
 use crate::private::Private;
 use crate::swarm::{Kind, Mix, Regime};
 
@@ -46,6 +47,8 @@ pub(crate) enum Intent {
     Size,
     /// Anything on keys of the connection's own: the reply is known.
     Exact { expected: Reply<'static> },
+    /// Anything on the few keys whose every state is followed.
+    Modelled,
     /// Anything whose reply nobody checks.
     Other,
 }
@@ -67,6 +70,9 @@ pub(crate) struct Workload {
 
 const TOKEN_KEYS: usize = 6;
 const GROUP_KEYS: usize = 5;
+/// Keys that are written together to fill a shard, and how many such runs there are.
+const BULK_KEYS: usize = 40;
+const BULKS: usize = 12;
 /// Bytes of one appended token.
 pub(crate) const TOKEN_BYTES: usize = 12;
 
@@ -76,7 +82,13 @@ impl Workload {
     }
 
     /// The next request of connection number `connection`.
-    pub(crate) fn next(&mut self, mix: &Mix, dice: &mut Dice, connection: u64) -> Wish {
+    pub(crate) fn next(
+        &mut self,
+        mix: &Mix,
+        dice: &mut Dice,
+        connection: u64,
+        now_ms: u64,
+    ) -> Wish {
         if mix.regime == Regime::Flushing && dice.chance(30) {
             return wish("FLUSHALL", [], Intent::Flush);
         }
@@ -94,6 +106,11 @@ impl Workload {
                 let value = self.value(mix, dice);
                 self.private.next(dice, connection, value)
             }
+            Kind::Modelled => {
+                self.serial += 1;
+                modelled::wish(dice, self.serial, now_ms)
+            }
+            Kind::Bulk => self.bulk(mix, dice),
         }
     }
 
@@ -175,6 +192,19 @@ impl Workload {
                 wish("MSET", pairs(&keys, &value), Intent::SetGroup { keys, value })
             }
         }
+    }
+
+    /// Many keys of one shard, so that its index grows and shrinks.
+    fn bulk(&mut self, mix: &Mix, dice: &mut Dice) -> Wish {
+        let first = dice.below(BULKS) * BULK_KEYS;
+        let keys: Vec<Vec<u8>> = (first..first + BULK_KEYS)
+            .map(|number| format!("{{bulk}}:{number}").into_bytes())
+            .collect();
+        if dice.chance(250) {
+            return wish("DEL", keys.clone(), Intent::Delete { keys });
+        }
+        let value = self.value(mix, dice);
+        wish("MSET", pairs(&keys, &value), Intent::SetGroup { keys, value })
     }
 
     fn once_group(&mut self, mix: &Mix, dice: &mut Dice) -> Wish {
@@ -293,15 +323,16 @@ fn pairs(keys: &[Vec<u8>], value: &[u8]) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::swarm::Limits;
     use synap_shards::command::table;
 
     #[test]
     fn every_command_exists() {
         let (mut dice, mut workload) = (Dice::new(1), Workload::new());
         for round in 0..300 {
-            let mix = Mix::draw(&mut dice);
+            let mix = Mix::draw(&mut dice, &Limits::default(), false);
             for _ in 0..40 {
-                let wish = workload.next(&mix, &mut dice, round);
+                let wish = workload.next(&mix, &mut dice, round, 1_000_000);
                 let words: Vec<&[u8]> = wish.words.iter().map(Vec::as_slice).collect();
                 assert!(table::lookup(&words).is_ok(), "{:?}", wish.words);
             }

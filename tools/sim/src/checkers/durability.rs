@@ -44,11 +44,12 @@ pub(crate) struct Durability {
     registers: BTreeMap<Vec<u8>, Register>,
     flushes: Vec<Removal>,
     may_vanish: bool,
+    sets_back: bool,
 }
 
 impl Durability {
-    pub(crate) fn new(may_vanish: bool) -> Self {
-        Self { registers: BTreeMap::new(), flushes: Vec::new(), may_vanish }
+    pub(crate) fn new(may_vanish: bool, sets_back: bool) -> Self {
+        Self { registers: BTreeMap::new(), flushes: Vec::new(), may_vanish, sets_back }
     }
 
     pub(crate) fn asked(&mut self, intent: &Intent, at: u64) {
@@ -135,6 +136,7 @@ impl Durability {
                 | Intent::Walk { .. }
                 | Intent::Size
                 | Intent::Exact { .. }
+                | Intent::Modelled
                 | Intent::Other,
                 _,
             ) => Ok(()),
@@ -160,47 +162,48 @@ impl Durability {
 
     /// Something was seen in a key at some beat of the span.
     fn saw(&mut self, key: &[u8], span: Span, value: Option<&[u8]>) -> Verdict {
-        let vanishes = self.may_vanish;
+        let (vanishes, revives) = (self.may_vanish, self.sets_back);
         let flushes = std::mem::take(&mut self.flushes);
         let register = self.register(key);
         let verdict = match value {
             None => register.check_absent(span, &flushes, vanishes),
             Some(value) => register.check_present(span, value),
         };
-        register.learn(span, value);
+        register.learn(span, value, revives);
         self.flushes = flushes;
         verdict.or_else(|message| violation(format!("{}: {message}", show(key))))
     }
 
-    pub(crate) fn crashed(&mut self, at: u64, now_ms: u64) {
+    pub(crate) fn crashed(&mut self, at: u64, highest_ms: u64) {
         let removals = self.registers.values_mut().flat_map(|register| &mut register.removals);
         for removal in removals.chain(&mut self.flushes) {
             removal.over.get_or_insert(at);
         }
         for write in self.registers.values_mut().flat_map(|register| register.writes.values_mut()) {
             if let Some(ttl_ms) = write.ttl_ms {
-                write.gone_by_ms.get_or_insert(now_ms + ttl_ms);
+                write.gone_by_ms.get_or_insert(highest_ms + ttl_ms);
             }
         }
     }
 
     /// A start looked at every key. It decides what became of requests without a reply.
     pub(crate) fn found(&mut self, finding: Finding<'_>) -> Verdict {
-        let Finding { dump, at, now_ms, may_lose } = finding;
-        let span = Span { asked: at, answered: at, asked_ms: now_ms, answered_ms: now_ms };
+        let Finding { dump, at, now_ms, high_ms, may_lose } = finding;
+        let span = Span { asked: at, answered: at, low_ms: now_ms, high_ms };
         let keys: Vec<Vec<u8>> = self.registers.keys().cloned().collect();
+        let revives = self.sets_back;
         for key in keys {
             let found = dump.get(&key);
             let value = found.map(|(value, _)| value.as_slice());
             let register = self.register(&key);
             if may_lose {
                 register.check_known(value).or_else(violation)?;
-                register.settle(at, value);
+                register.settle(at, value, revives);
                 continue;
             }
             self.saw(&key, span, value)?;
             let register = self.register(&key);
-            register.settle(at, value);
+            register.settle(at, value, revives);
             if let Some((value, deadline)) = found {
                 register.check_deadline(value, *deadline).or_else(violation)?;
             }
@@ -247,7 +250,7 @@ impl Register {
             return Err(format!("{} was seen, and was gone by beat {dead}", show(value)));
         }
         match write.gone_by_ms {
-            Some(gone) if gone < span.asked_ms => {
+            Some(gone) if gone < span.low_ms => {
                 Err(format!("{} was seen after its deadline {gone}", show(value)))
             }
             Some(_) | None => Ok(()),
@@ -282,26 +285,29 @@ impl Register {
     }
 
     /// Draws the conclusions from what was seen.
-    fn learn(&mut self, span: Span, value: Option<&[u8]>) {
+    /// `revives`: what has expired may be there again.
+    fn learn(&mut self, span: Span, value: Option<&[u8]>, revives: bool) {
         for (other, write) in &mut self.writes {
             if Some(other.as_slice()) == value {
                 write.over = Some(write.over.map_or(span.answered, |o| o.min(span.answered)));
                 if let Some(ttl_ms) = write.ttl_ms {
-                    write.gone_by_ms.get_or_insert(span.answered_ms + ttl_ms);
+                    write.gone_by_ms.get_or_insert(span.high_ms + ttl_ms);
                 }
-            } else if write.over.is_some_and(|over| over < span.asked) {
+            } else if write.over.is_some_and(|over| over < span.asked)
+                && !(revives && value.is_none() && write.ttl_ms.is_some())
+            {
                 write.dead = Some(write.dead.map_or(span.answered, |d| d.min(span.answered)));
             }
         }
     }
 
     /// After a start only what is there can be seen again.
-    fn settle(&mut self, at: u64, value: Option<&[u8]>) {
+    fn settle(&mut self, at: u64, value: Option<&[u8]>, revives: bool) {
         for (other, write) in &mut self.writes {
             if Some(other.as_slice()) == value {
                 write.over = Some(at);
                 write.dead = None;
-            } else {
+            } else if !(revives && value.is_none() && write.ttl_ms.is_some()) {
                 write.dead.get_or_insert(at);
             }
         }

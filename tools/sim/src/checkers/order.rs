@@ -118,8 +118,8 @@ impl Order {
     }
 
     pub(crate) fn found(&mut self, finding: Finding<'_>) -> Verdict {
-        let Finding { dump, at, now_ms, may_lose } = finding;
-        let span = Span { asked: at, answered: at, asked_ms: now_ms, answered_ms: now_ms };
+        let Finding { dump, at, now_ms, high_ms, may_lose } = finding;
+        let span = Span { asked: at, answered: at, low_ms: now_ms, high_ms };
         for (key, chain) in &mut self.chains {
             let content = dump.get(key).map_or(&b""[..], |(value, _)| value);
             if may_lose {

@@ -1,0 +1,124 @@
+//! How things end: coming to rest, crashing, and the last look at everything.
+
+use synap_shards::shard::Shard;
+
+use super::World;
+use crate::checkers::replies::Outstanding;
+use crate::checkers::{Dump, Verdict, Violation, replay};
+use crate::coverage::State;
+use crate::disk::Name;
+use crate::faults::{Fault, bit_flip};
+
+/// Beats after which a run that does not come to rest is given up.
+const BEATS_MAX: u64 = 400_000;
+
+impl World {
+    /// The main loop's last part: no more faults, until nothing moves. Then nothing may wait.
+    pub(crate) fn rest(&mut self) -> Verdict {
+        self.calm = true;
+        loop {
+            let mut busy = false;
+            self.pass_time();
+            for at in 0..self.cores.len() {
+                busy |= self.turn(at, None)?;
+            }
+            let quiet = self.cores.iter().all(|core| core.writer.is_quiet());
+            if !busy && quiet && self.mesh.is_empty() && self.snapshot.is_none() {
+                break;
+            }
+            if self.beat > BEATS_MAX {
+                let message = "the run does not come to rest".to_owned();
+                return Err(Violation { checker: "replies", message });
+            }
+        }
+        self.calm = false;
+        let idle = self.cores.iter().all(|core| core.engine.is_idle());
+        let queued = self.cores.iter().flat_map(|core| &core.connections).any(|c| c.open() > 0);
+        self.outstanding.at_rest(idle && !queued)
+    }
+
+    /// All cores stop dead, the disk loses what it may lose, and a new start follows.
+    pub(crate) fn crash(&mut self) -> Verdict {
+        self.beat += 1;
+        let states = self.states();
+        self.story.tell(|| format!("{:>6} crash in {states:?}", self.beat));
+        self.lose_cache(&states);
+        self.stop();
+        self.outstanding = Outstanding::new();
+        self.checkers.crashed(self.beat, self.clock.highest_ms());
+        if self.strikes(Fault::BitFlip)
+            && let Some(bit) = bit_flip::draw(&self.disk, &mut self.fault_dice)
+        {
+            self.story.tell(|| format!("{:>6} bit flip: {bit:?}", self.beat));
+            bit_flip::flip(&mut self.disk, bit);
+        }
+        self.beat += 1;
+        self.start()
+    }
+
+    /// The cores are gone; what they knew to be durable is kept for the next start.
+    fn stop(&mut self) {
+        self.snapshot = None;
+        for core in self.cores.drain(..) {
+            let places = self.durable.entry(core.writer.log()).or_default();
+            places.extend(core.writer.durable);
+        }
+    }
+
+    /// Everything is at rest: looks at all keys, and compares them with what the disk says.
+    pub(crate) fn finish(&mut self) -> Verdict {
+        self.beat += 1;
+        self.coverage.judged = self.checkers.judged();
+        let cores = std::mem::take(&mut self.cores);
+        let mut live: Vec<Box<Shard>> =
+            cores.into_iter().flat_map(|core| core.engine.into_shards()).collect();
+        live.sort_by_key(|shard| shard.id());
+        let dump = living(&live, self.clock.now_ms());
+        self.checkers.ended(&dump, self.beat, &self.clock)?;
+        if self.plant.is_some() {
+            return Ok(());
+        }
+        // Damage that nobody has met yet is not what is looked for here.
+        let names: Vec<Name> = self.disk.files.keys().copied().collect();
+        names.into_iter().for_each(|name| self.disk.repair(name));
+        match self.recover(None) {
+            Ok(again) => {
+                self.tape.recovered(&again.shards)?;
+                replay::replay_is_live(&live, &again.shards)
+            }
+            Err(refusal) => {
+                let message = format!("a start without damage was refused: {refusal:?}");
+                Err(Violation { checker: "refusal", message })
+            }
+        }
+    }
+
+    /// What is going on.
+    pub(super) fn states(&self) -> Vec<State> {
+        let mut states = Vec::new();
+        if self.cores.iter().any(|core| core.writer.is_committing()) {
+            states.push(State::Committing);
+        }
+        if self.cores.iter().any(crate::core::Core::has_lent) {
+            states.push(State::LoanOut);
+        }
+        states.extend(self.snapshot.as_ref().map(crate::snapshot::Snapshotting::state));
+        if states.is_empty() {
+            states.push(State::Idle);
+        }
+        states
+    }
+}
+
+/// Everything alive at a time, by key.
+pub(super) fn living(shards: &[Box<Shard>], now_ms: u64) -> Dump {
+    let mut dump = Dump::new();
+    for shard in shards {
+        for (key, (value, deadline, _)) in replay::contents(shard) {
+            if deadline.is_none_or(|deadline| deadline > now_ms) {
+                dump.insert(key, (value, deadline));
+            }
+        }
+    }
+    dump
+}
