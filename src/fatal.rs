@@ -159,8 +159,8 @@ impl Fatal {
             Self::Placement(_) => "correct server.workers or server.cpu_list".to_owned(),
             Self::Logging(_) => "correct the section logging".to_owned(),
             Self::Corrupt { .. } => {
-                "look at it with synap-server doctor --data DIR; then restore from a backup, or save \
-                 what is sound with --salvage-to; nothing was changed"
+                "look at it with synap-server doctor --data DIR; then restore from a backup, or \
+                 save what is sound with --salvage-to; nothing was changed"
                     .to_owned()
             }
             Self::Bind { key, source, .. } => match source.kind() {
@@ -182,7 +182,7 @@ impl Fatal {
             }
             Self::Locked { .. } => "stop it or use another data directory".to_owned(),
             Self::Occupied { .. } => "name a directory that is empty or not there".to_owned(),
-            Self::Moment { .. } => "choose another moment, or restore from another backup".to_owned(),
+            Self::Moment { .. } => "choose another moment or another backup".to_owned(),
             // The doctor's paragraph has its own advice.
             Self::Environment(_) | Self::Data { .. } | Self::Start { .. } | Self::Core { .. } => {
                 String::new()

@@ -180,7 +180,7 @@ fn salvage(args: &DoctorArgs, files: &Files, to: &std::path::Path) -> Result<Exi
             text.push_str(&format!("lost: shard {} Seqs {first} to {last}\n", shard.index()));
         }
     }
-    let base = snapshot.map_or("no snapshot".to_owned(), |name| format!("snapshot {name}"));
+    let base = snapshot.map_or_else(|| "no snapshot".to_owned(), |name| format!("snapshot {name}"));
     text.push_str(&format!(
         "{}: {keys} keys, from {base}, {image_entries} entries of damaged images and {batches} \
          batches\n",
@@ -210,8 +210,9 @@ fn restore(args: &RestoreArgs) -> Result<ExitCode, Fatal> {
     for reason in &restored.unusable {
         text.push_str(&format!("passed over: {reason}\n"));
     }
-    let base =
-        restored.snapshot.map_or("no snapshot".to_owned(), |name| format!("snapshot {name}"));
+    let base = restored
+        .snapshot
+        .map_or_else(|| "no snapshot".to_owned(), |name| format!("snapshot {name}"));
     text.push_str(&format!(
         "{}: {} keys, from {base} and {} batches behind it",
         args.to.display(),

@@ -1,4 +1,5 @@
-//! Copies the files of a running server into a backup: snapshots, the log behind them, the manifest.
+//! Copies the files of a running server into a backup: snapshots, the log behind them, and the
+//! manifest.
 //!
 //! The server goes on writing and reuses files, so nothing is believed before it has been looked at
 //! again: of a segment only its sound groups are copied, and the copy is read back; a file that was

@@ -9,6 +9,7 @@ use synap_io::wal::{
 use synap_shards::batch::Batch;
 use synap_shards::recovery::{History, HistoryError};
 
+use super::index::INDEX_FILE;
 use crate::config::Config;
 use crate::fatal::Fatal;
 
@@ -58,6 +59,12 @@ impl Files {
         })
     }
 
+    /// Whether this is a backup and no data directory.
+    #[must_use]
+    pub fn is_backup(&self) -> bool {
+        self.root.join(INDEX_FILE).exists()
+    }
+
     /// The logs, in core order; none when there is no such directory.
     ///
     /// # Errors
@@ -69,15 +76,17 @@ impl Files {
         Ok(scan_dir(&self.logs)?)
     }
 
-    /// The logs as sources; `read` says what damage does. Where segments between others are gone,
-    /// a log is several sources.
+    /// The logs as sources; `read` says what damage does. In a backup a log may be several: between
+    /// two backups the server may have let go what was written meanwhile.
     ///
     /// # Errors
     /// The directory or a file cannot be read.
     pub fn log_sources(&self, read: ReadOptions) -> Result<Vec<Source>, Fatal> {
         let mut sources = Vec::new();
+        let is_backup = self.is_backup();
         for log in self.log_files()? {
-            for files in chains(log)? {
+            let chains = if is_backup { chains(log)? } else { vec![log] };
+            for files in chains {
                 sources.push(Source::Log { files, read });
             }
         }
@@ -97,7 +106,8 @@ impl Files {
     }
 }
 
-/// Takes a log apart where a segment continues one that is not there.
+/// Takes a log apart where a segment continues one that is not there, or that was copied before it
+/// was full.
 fn chains(log: LogFiles) -> Result<Vec<LogFiles>, Fatal> {
     let LogFiles { directory, core, segments, .. } = log;
     let empty = || LogFiles {
@@ -110,8 +120,16 @@ fn chains(log: LogFiles) -> Result<Vec<LogFiles>, Fatal> {
     for (number, path) in segments {
         let (_, head) = SegmentFile::open(&path, core, number)?;
         if let Head::Sound(header) = head {
-            let before = header.previous.map(|previous| previous.segment);
-            let continues = before.is_none_or(|before| chain.segments.contains_key(&before));
+            let continues = match header.previous {
+                None => true,
+                Some(before) => match chain.segments.get(&before.segment) {
+                    None => false,
+                    Some(path) => {
+                        let facts = path.metadata().map_err(Fatal::data("look at", path))?;
+                        facts.len() >= before.end_offset
+                    }
+                },
+            };
             if last.is_some() && !continues {
                 chains.push(std::mem::replace(&mut chain, empty()));
             }

@@ -2,8 +2,9 @@
 //!
 //! `BACKUP.json` in the directory of the backup: one object,
 //! `{"format":"synap-backup","version":1,"created_at","data_dir","files":[{"name","bytes","crc32c",
-//! "sealed"}],"crc32c":"…"}`. The checksums are CRC32C in hexadecimal; the last one is that of every
-//! byte before `,"crc32c":` at its end. It is replaced whole, after every file it names is durable.
+//! "sealed"}],"crc32c":"…"}`. The checksums are CRC32C; the last one, in hexadecimal, is that of
+//! every byte before `,"crc32c":` at its end. It is replaced whole, after every file it names is
+//! durable.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

@@ -145,7 +145,7 @@ impl Rebuild {
         let (from, to) = (&self.files.root, &self.target);
         fs::rename(from, to).map_err(Fatal::data("rename", from))?;
         let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_directory(parent.unwrap_or(Path::new(".")))?;
+        sync_directory(parent.unwrap_or_else(|| Path::new(".")))?;
         Ok(keys)
     }
 
@@ -156,7 +156,7 @@ impl Rebuild {
     }
 }
 
-/// Brings the directory to memory as a start does; how many keys there are.
+/// Brings the directory to memory as a start does, and changes nothing; how many keys there are.
 fn read_back(files: &Files) -> Result<usize, Fatal> {
     let options = recover::Options {
         data: files.root.clone(),
@@ -165,8 +165,9 @@ fn read_back(files: &Files) -> Result<usize, Fatal> {
         mode: AccessMode::Recency,
         workers: std::thread::available_parallelism().map_or(1, usize::from).min(8),
         read: ReadOptions::default(),
+        repair: false,
     };
-    let recovered = recover::run(&options, &Progress::default(), None)?;
+    let recovered = recover::read(&options, &Progress::default(), None)?;
     Ok(recovered.shards.iter().map(|shard| shard.key_count()).sum())
 }
 

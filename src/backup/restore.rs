@@ -11,8 +11,8 @@
 //! Either way the result is what a crash could have left: a prefix per shard with whole
 //! transactions.
 //!
-//! The newest snapshot that does not reach beyond the moment is taken as it is, and of the logs what
-//! lies behind it.
+//! The newest snapshot that does not reach beyond the moment is taken as it is, and of the logs
+//! what lies behind it.
 
 use std::fmt;
 use std::path::Path;
@@ -92,8 +92,8 @@ impl fmt::Display for UntilError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "expected a time (2026-11-21T08:30:00Z, or seconds since 1970) or SHARD:SEQ with a shard \
-             below {SHARDS}, found {:?}",
+            "expected a time (2026-11-21T08:30:00Z, or seconds since 1970) or SHARD:SEQ with a \
+             shard below {SHARDS}, found {:?}",
             self.found
         )
     }

@@ -1,9 +1,9 @@
 //! `synap-server doctor --salvage-to`: a new data directory of what is sound in a damaged one.
 //!
 //! Two measures. The careful one keeps what a start guarantees: a prefix per shard with whole
-//! transactions, so everything behind the first lost batch of a shard is left out. The other goes on
-//! behind damage: every sound batch is kept, and numbered anew so that no Seq is missing. Then a key
-//! whose last change was lost has an older value, or is back; which keys is not known.
+//! transactions, so everything behind the first lost batch of a shard is left out. The other goes
+//! on behind damage: every sound batch is kept, and numbered anew so that no Seq is missing. Then
+//! a key whose last change was lost has an older value, or is back; which keys is not known.
 //!
 //! Either way the newest snapshot that is sound throughout is the base. Where none is, going on
 //! behind damage also takes the sound entries at the beginning of each image of the newest one.

@@ -18,7 +18,7 @@ use synap_shards::seq::ShardSeqs;
 use synap_shards::snapshot::take_entry;
 
 use crate::backup::files::{Files, Source};
-use crate::backup::index::{INDEX_FILE, verify_if_backup};
+use crate::backup::index::verify_if_backup;
 use crate::backup::keep;
 use crate::fatal::Fatal;
 
@@ -188,7 +188,7 @@ impl Report {
     }
 
     fn logs(&mut self, files: &Files, history: Option<&History>) -> Result<(), Fatal> {
-        let is_backup = files.root.join(INDEX_FILE).exists();
+        let is_backup = files.is_backup();
         for log in files.log_files()? {
             let mut segments = Vec::new();
             for (number, file) in &log.segments {

@@ -1,6 +1,7 @@
 //! The batches and entries of a data directory, one line each, as text or as JSON.
 //!
-//! A filter chooses by key, shard and Seq; a batch is shown whole when any of its records is chosen.
+//! A filter chooses by key, shard and Seq; a batch is shown whole when any of its records is
+//! chosen.
 //! What is damaged is passed over; [`super::data`] names it.
 
 use std::io::{self, Write};
@@ -78,10 +79,11 @@ pub fn run(files: &Files, filter: &Filter, out: &mut dyn Write) -> Result<(), Fa
         let Ok(index) = Index::load(&files.snapshots, name) else { continue };
         for (id, facts) in index.parts().filter(|(_, facts)| facts.blocks > 0) {
             let path = name.part_path(&files.snapshots, id.kind, id.number);
-            if id.kind == PartKind::Shard && filter.has_file(&path) {
-                if let Ok(reader) = PartReader::open(&path, &id, Some(facts)) {
-                    dump.image(reader, ShardId::new(usize::from(id.number)));
-                }
+            if id.kind == PartKind::Shard
+                && filter.has_file(&path)
+                && let Ok(reader) = PartReader::open(&path, &id, Some(facts))
+            {
+                dump.image(reader, ShardId::new(usize::from(id.number)));
             }
         }
         for tail in files.tail_sources(&index) {
@@ -198,7 +200,8 @@ impl Dump<'_> {
         let due =
             entry.deadline_ms.map_or(String::new(), |due| format!(" expires {}", rfc3339(due)));
         let text = format!(
-            "{file} @{offset} entry shard {shard} stamp {stamp} \"{key}\"{due} {bytes} bytes \"{value}\""
+            "{file} @{offset} entry shard {shard} stamp {stamp} \"{key}\"{due} {bytes} bytes \
+             \"{value}\""
         );
         let object = json!({ "file": file, "offset": offset, "shard": shard, "stamp": stamp,
             "key": key, "value": value, "deadline_ms": entry.deadline_ms, "bytes": bytes });

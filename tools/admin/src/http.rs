@@ -89,7 +89,7 @@ pub(crate) fn accept(request: &str, status: u16, body: Value) -> Result<Value, A
     if (200..300).contains(&status) {
         return Ok(body);
     }
-    let text = body["error"].as_str().or(body["message"].as_str()).map(str::to_owned);
+    let text = body["error"].as_str().or_else(|| body["message"].as_str()).map(str::to_owned);
     let answer = text.unwrap_or_else(|| body.to_string());
     Err(AdminError::Refused { request: request.to_owned(), answer: format!("{status} {answer}") })
 }

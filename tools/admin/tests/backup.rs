@@ -76,6 +76,7 @@ fn number_in(data: &Path, name: &str) -> u64 {
     let mut client = server.client();
     let (a, b) = (client.ask(&format!("GET {name}:a")), client.ask(&format!("GET {name}:b")));
     assert_eq!(a, b, "a torn transaction");
+    drop(client);
     server.stop();
     a.parse().expect("a number")
 }
@@ -169,6 +170,10 @@ fn damage_and_strangers_are_refused() {
     let args = ["backup", "--data-dir", text(&data), "--to", text(&to)];
     let message = bad(&other.admin(&args), 2);
     assert!(message.contains("another data directory"), "{message}");
+    let data = server.data();
+    let args = ["backup", "--data-dir", text(&data), "--to", text(&to)];
+    let message = bad(&other.admin(&args), 2);
+    assert!(message.contains("which is not in"), "{message}");
     let elsewhere = folder.path().join("nothing");
     let args = ["backup", "--data-dir", text(&elsewhere), "--to", text(&to)];
     bad(&server.admin(&args), 2);

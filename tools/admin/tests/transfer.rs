@@ -141,7 +141,8 @@ fn an_export_that_lost_its_server_is_resumed() {
     let part = folder.path().join("out.part");
     std::fs::write(&part, format!("{head}{{\"key\":\"torn")).expect("written");
     let state = serde_json::json!({
-        "format": "Lines", "cursor": "0", "bytes": head.len(), "crc": crc32c::crc32c(head.as_bytes()),
+        "format": "Lines", "cursor": "0", "bytes": head.len(),
+        "crc": crc32c::crc32c(head.as_bytes()),
         "entries": 0, "blocks": 0,
     });
     std::fs::write(folder.path().join("out.part.state"), state.to_string()).expect("written");

@@ -44,9 +44,7 @@ fn play(world: &mut World) -> Result<(), Violation> {
             made += 1;
             last_made = world.beat;
         }
-        let point = crashes
-            .pop_if(|at| *at < made)
-            .map(|_| world.draw_crash_point());
+        let point = crashes.pop_if(|at| *at < made).map(|_| world.draw_crash_point());
         world.random_turn(point)?;
         if point.is_some() || world.has_died() {
             world.crash()?;

@@ -5,7 +5,8 @@
 //!         created u64 Unix ms  offset u64  zero u64
 //! block   "XBLK"  crc32c u32 of everything in the block behind it
 //!         number u64, from 0   entries u32   bytes u32
-//!         entries: flags u8 (1: has a deadline)  [deadline u64 Unix ms]  key u32, bytes  value u32, bytes
+//!         entries: flags u8 (1: has a deadline)  [deadline u64 Unix ms]
+//!                  length of the key u32, key  length of the value u32, value
 //! end     a block without entries whose 8 bytes are the number of all entries
 //! ```
 //!

@@ -106,7 +106,7 @@ pub(crate) fn check(path: &Path) -> Result<bool, AdminError> {
         None => Ok(false),
         Some((Some(stated), crc)) if stated == crc => Ok(true),
         Some((stated, crc)) => {
-            let stated = stated.map_or("none".to_owned(), |stated| format!("{stated:08x}"));
+            let stated = stated.map_or_else(|| "none".to_owned(), |stated| format!("{stated:08x}"));
             let what = format!("damaged: its checksum is {crc:08x}, expected {stated}");
             Err(AdminError::Damaged { path: path.to_owned(), what })
         }

@@ -2,8 +2,8 @@
 //!
 //! | form | layout |
 //! |---|---|
-//! | json | `{"format":"synap-export","version":1,"created_at","offset","kv":[…],"entries":n,"crc32c":"…"}` |
-//! | lines | a line with format, version, created_at and offset, a line per key, a line with entries and crc32c |
+//! | json | one object: format, version, created_at, offset, `kv` (the keys), entries, crc32c |
+//! | lines | format, version, created_at, offset; a line per key; entries and crc32c |
 //! | binary | see [`binary`] |
 //!
 //! A key is `{"key"|"key_base64","value"|"value_base64","ttl_ms"?,"expires_at_ms"?}`; base64 where

@@ -234,7 +234,7 @@ fn as_entry(key: &[u8], value: Reply, due: &Reply) -> Result<Option<Entry>, Admi
             let deadline_ms = u64::try_from(*due).ok();
             Ok(Some(Entry { key: key.to_vec(), value, deadline_ms }))
         }
-        (value, due) => match value.error().or(due.error()) {
+        (value, due) => match value.error().or_else(|| due.error()) {
             Some(answer) => {
                 let request = format!("the value of {}", key.escape_ascii());
                 Err(AdminError::Refused { request, answer: answer.to_owned() })

@@ -79,7 +79,7 @@ impl Input {
         let (directory, file) = if path.is_dir() {
             (path.to_owned(), find_manifest(path)?)
         } else {
-            (path.parent().unwrap_or(Path::new(".")).to_owned(), path.to_owned())
+            (path.parent().unwrap_or_else(|| Path::new(".")).to_owned(), path.to_owned())
         };
         let mut text = String::new();
         let read = File::open(&file)

@@ -1,5 +1,5 @@
-//! `synap-admin import`: reads the file once to its end, so that a damaged or unsuitable one changes
-//! nothing, and then again to send what it holds.
+//! `synap-admin import`: reads the file once to its end, so that a damaged or unsuitable one
+//! changes nothing, and then again to send what it holds.
 //!
 //! | input | told by |
 //! |---|---|
