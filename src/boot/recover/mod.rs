@@ -28,7 +28,7 @@ use synap_io::wal::{
     CommitPath, FsyncMode, LogReader, LogStart, ReadOptions, WalOptions, manifest,
 };
 use synap_shards::id::{CoreId, Epoch, ShardId};
-use synap_shards::recovery::{Cut, EpochStart, History, HistoryError, Pool};
+use synap_shards::recovery::{Cut, EpochStart, History, HistoryError, Pool, Released};
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::AccessMode;
 
@@ -158,17 +158,23 @@ pub fn read(
         logs::check(options, &readers, &history, &mut skipped)?;
     }
     let mut teller = Teller::new(progress, notifier);
-    let Base { shards, index: snapshot } =
+    let Base { shards, index: snapshot, passed_over } =
         snapshot::load(options, &history, progress, &mut teller)?;
     let merged = merge_logs(options, &history, shards, readers, progress, &mut teller)?;
     skipped.extend(merged.skipped);
     history.epoch = Epoch(history.epoch.0 + 1);
     tell(&merged.pool, progress, history.epoch, &skipped);
     let cut = merged.pool.cut();
-    if cut.batches > 0 || !skipped.is_empty() {
+    // Should a snapshot that was passed over be readable later, then what it has beyond this is dead.
+    if cut.batches > 0 || passed_over || !skipped.is_empty() {
         history.starts.push(EpochStart { epoch: history.epoch, seqs: merged.pool.seqs() });
     }
     history.logs = merged.fronts;
+    if let Some(index) = &snapshot {
+        // From now on an older one will not do: the tails of this one may hold batches that the
+        // logs lost, since they were not durable there when the snapshot was complete.
+        history.released = Released { seqs: index.starts(), snapshot: index.name().to_string() };
+    }
     let (shards, starts) = (merged.pool.into_shards(), merged.starts);
     Ok(Recovered { shards, history, starts, cut, snapshot, skipped })
 }

@@ -11,11 +11,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use smallvec::SmallVec;
 use synap_io::snapshot::{self, Index, PartId, PartKind, PartReader, SnapshotName};
 use synap_shards::id::ShardId;
+use synap_shards::limits::PREFETCH_MAX;
 use synap_shards::recovery::{EpochStart, History, Pool};
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::take_entry;
+use synap_shards::snapshot::{ImageEntry, ImageError, take_entry};
 
 use super::merge::{self, Source};
 use super::progress::{Progress, Teller};
@@ -28,6 +30,8 @@ pub(super) struct Base {
     pub(super) shards: Vec<Box<Shard>>,
     /// The snapshot that it is; nothing when it is empty.
     pub(super) index: Option<Index>,
+    /// A newer snapshot could not be used.
+    pub(super) passed_over: bool,
 }
 
 /// Loads the newest snapshot that is sound; empty shards when there is none, and none is needed.
@@ -41,7 +45,7 @@ pub(super) fn load(
     for name in snapshot::list(&options.snapshots)? {
         let attempt = Attempt { options, history, name };
         match attempt.run(progress, teller) {
-            Ok(Some(base)) => return Ok(base),
+            Ok(Some(base)) => return Ok(Base { passed_over: damage.is_some(), ..base }),
             // What is older reaches back no further.
             Ok(None) => break,
             Err(fatal @ Fatal::Corrupt { .. }) => {
@@ -50,14 +54,14 @@ pub(super) fn load(
                     "A SNAPSHOT CANNOT BE USED, looking for an older one: {}",
                     fatal.what()
                 );
-                progress.forget();
                 damage.get_or_insert(fatal);
             }
             Err(fatal) => return Err(fatal),
         }
     }
     if history.released.snapshot.is_empty() {
-        return Ok(Base { shards: empty_shards(options.mode), index: None });
+        let (shards, passed_over) = (empty_shards(options.mode), damage.is_some());
+        return Ok(Base { shards, index: None, passed_over });
     }
     let needed = &history.released.snapshot;
     match damage {
@@ -94,10 +98,11 @@ impl Attempt<'_> {
         }
         self.check_epoch(&index)?;
         progress.expect(index.file_bytes());
-        let shards = self.images(&index, progress, teller)?;
-        let shards = self.tails(&index, shards, progress, teller)?;
+        let images = self.images(&index, progress, teller);
+        let whole = images.and_then(|shards| self.tails(&index, shards, progress, teller));
+        let shards = whole.inspect_err(|_| progress.forget(index.file_bytes()))?;
         tracing::info!(snapshot = %self.name, entries = index.entries(), "snapshot loaded");
-        Ok(Some(Base { shards, index: Some(index) }))
+        Ok(Some(Base { shards, index: Some(index), passed_over: false }))
     }
 
     fn unusable(&self, what: &str) -> Fatal {
@@ -187,19 +192,15 @@ impl Attempt<'_> {
         let id = PartId { snapshot: index.snapshot, kind: PartKind::Shard, number };
         let path = self.name.part_path(&self.options.snapshots, id.kind, number);
         let mut reader = PartReader::open(&path, &id, Some(image.part))?;
+        shard.make_room(usize::try_from(image.part.entries).unwrap_or(usize::MAX));
         let mut passed = 0;
         while let Some(block) = reader.next_block()? {
-            let (mut bytes, mut entries) = (block.bytes, 0);
             let (offset, expected) = (block.offset, block.entries);
-            while !bytes.is_empty() {
-                let entry = take_entry(&mut bytes).map_err(|error| Fatal::Corrupt {
-                    path: path.clone(),
-                    offset: Some(offset),
-                    what: error.to_string(),
-                })?;
-                shard.load(&entry);
-                entries += 1;
-            }
+            let entries = fill(&mut shard, block.bytes).map_err(|error| Fatal::Corrupt {
+                path: path.clone(),
+                offset: Some(offset),
+                what: error.to_string(),
+            })?;
             if entries != expected {
                 return Err(reader.corrupt(offset, "the block has another count").into());
             }
@@ -228,14 +229,34 @@ impl Attempt<'_> {
         }
         let pool = Pool::new(shards, Arc::from(self.history.starts.as_slice()));
         let (pool, _) = merge::merge(pool, sources, self.options.workers, progress, teller)?;
-        let (reached, cut) = (pool.seqs(), pool.cut());
+        let reached = pool.seqs();
         let short =
             |(shard, image): (ShardId, &snapshot::ShardImage)| reached.get(shard) < image.end;
-        if cut.batches > 0 || ShardId::all().zip(&index.shards).any(short) {
+        // A tail may hold what follows a batch that came after the end of another core's tail: a
+        // shard may have been lent in between. Both batches are in the logs.
+        if ShardId::all().zip(&index.shards).any(short) {
             return Err(self.unusable("its tails do not lead to where its images end"));
         }
         Ok(pool.into_shards())
     }
+}
+
+/// Loads the entries of a block, and counts them.
+fn fill(shard: &mut Shard, mut block: &[u8]) -> Result<u32, ImageError> {
+    let mut count = 0;
+    while !block.is_empty() {
+        let mut ahead = SmallVec::<[ImageEntry<'_>; PREFETCH_MAX]>::new();
+        while !block.is_empty() && ahead.len() < PREFETCH_MAX {
+            let entry = take_entry(&mut block)?;
+            shard.prefetch_index(entry.key);
+            ahead.push(entry);
+        }
+        for entry in &ahead {
+            shard.load(entry);
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// A tail, as a source of batches.

@@ -21,6 +21,9 @@ const STATES_MAX: usize = 3_000;
 /// Most requests under way that it follows.
 pub(crate) const OPEN_MAX: usize = 4;
 
+/// States that a message shows.
+const SHOWN_MAX: usize = 8;
+
 /// A state that the keys may be in.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 struct State {
@@ -201,21 +204,30 @@ impl States {
             return Ok(());
         };
         let fits = |state: &State| state.store.living(finding.now_ms) == dump;
+        let some: Vec<String> = reached.iter().take(SHOWN_MAX).map(shown).collect();
         self.states = reached
             .into_iter()
             .filter(fits)
             .map(|state| State { done: BTreeMap::new(), ..state })
             .collect();
         if self.states.is_empty() {
-            let shown: Vec<String> = dump
-                .iter()
-                .map(|(key, (value, at))| format!("{}={} {at:?}", show(key), show(value)))
-                .collect();
-            let message = format!("no order of requests explains {shown:?}");
+            let found = shown(&seen);
+            let message = format!("no order of requests explains {found}, but {some:?}");
             return Err(Violation { checker: "states", message });
         }
         Ok(())
     }
+}
+
+fn shown(state: &State) -> String {
+    let keys = state.store.keys.iter();
+    let keys: Vec<String> = keys
+        .map(|(key, (value, deadline))| match deadline {
+            Some(deadline) => format!("{}={} until {deadline}", show(key), show(value)),
+            None => format!("{}={}", show(key), show(value)),
+        })
+        .collect();
+    keys.join(", ")
 }
 
 fn parse(word: &[u8]) -> Option<u64> {

@@ -58,7 +58,7 @@ impl Run<'_> {
             })
             .collect();
         if result.is_empty() {
-            self.keys.remove(args[1]);
+            self.remove(args[1]);
         } else {
             self.put(args[1], result, None);
         }

@@ -96,7 +96,7 @@ impl Run<'_> {
             }
             b"GETDEL" => {
                 let old = self.get(args[0]);
-                self.keys.remove(args[0]);
+                self.remove(args[0]);
                 old
             }
             b"GETEX" => self.get_and_expire(args),
@@ -115,11 +115,7 @@ impl Run<'_> {
             b"DECR" => self.add(args[0], -1),
             b"INCRBY" => self.add(args[0], number(args[1])),
             b"DECRBY" => self.add(args[0], -number(args[1])),
-            b"DEL" | b"UNLINK" => {
-                let there = self.value(args[0]).is_some();
-                self.keys.remove(args[0]);
-                truth(there)
-            }
+            b"DEL" | b"UNLINK" => truth(self.remove(args[0])),
             b"EXISTS" | b"TOUCH" => truth(self.value(args[0]).is_some()),
             b"TYPE" => if self.value(args[0]).is_some() { "string" } else { "none" }.to_owned(),
             b"RENAME" | b"RENAMENX" => self.rename(name, args[0], args[1]),
@@ -150,6 +146,15 @@ impl Run<'_> {
 
     fn get(&self, key: &[u8]) -> String {
         self.value(key).map_or_else(|| "nil".to_owned(), text)
+    }
+
+    /// What has expired stays where it is: a clock that is set back may show it again.
+    fn remove(&mut self, key: &[u8]) -> bool {
+        let there = self.value(key).is_some();
+        if there {
+            self.keys.remove(key);
+        }
+        there
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>, deadline: Option<u64>) {

@@ -221,6 +221,9 @@ impl World {
             places.clone_from(read);
             if let Some((segment, end)) = start.previous {
                 let name = Name::Segment { log: *log, number: segment };
+                if let Some(bit) = flip.take_if(|bit| bit.name == name && bit.at >= end as usize) {
+                    bit_flip::flip(&mut self.disk, bit);
+                }
                 self.disk.accept(name, &(end as usize..usize::MAX));
             }
         }
