@@ -218,7 +218,9 @@ fn open(path: &Path, core: u16, number: u64) -> Result<Option<(SegmentFile, Head
 /// Where the sound groups of a segment end that follow each other from its beginning; nothing when
 /// the file holds nothing of the log.
 fn sound_end(path: &Path, core: u16, number: u64) -> Result<Option<u64>, Fatal> {
-    let Some((mut segment, Head::Sound(_))) = open(path, core, number)? else { return Ok(None) };
+    let Some((mut segment, Head::Sound(_))) = open(path, core, number)? else {
+        return Ok(None);
+    };
     let mut end = segment.offset();
     while let Some(group) = segment.next_group()? {
         if group.skipped > 0 {
@@ -253,14 +255,16 @@ fn same_segment(path: &Path, known: &Path) -> Result<(), Fatal> {
     }
 }
 
-/// Copies the first bytes of a file and makes the copy durable.
+/// Copies the first bytes of a file, makes the copy as long with a hole, and makes it durable.
 fn copy_front(from: &Path, to: &Path, bytes: u64) -> Result<(), Fatal> {
     let copy = || -> io::Result<()> {
         let mut source = File::open(from)?;
         source.seek(SeekFrom::Start(0))?;
         let mut target = File::create(to)?;
+        let whole = source.metadata()?.len();
         io::copy(&mut source.take(bytes), &mut target)?;
         target.flush()?;
+        target.set_len(whole)?;
         target.sync_all()
     };
     copy().map_err(Fatal::data("copy", from))

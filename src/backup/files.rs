@@ -9,7 +9,7 @@ use synap_io::wal::{
 use synap_shards::batch::Batch;
 use synap_shards::recovery::{History, HistoryError};
 
-use super::index::INDEX_FILE;
+use super::index::{BackupIndex, INDEX_FILE};
 use crate::config::Config;
 use crate::fatal::Fatal;
 
@@ -83,9 +83,10 @@ impl Files {
     /// The directory or a file cannot be read.
     pub fn log_sources(&self, read: ReadOptions) -> Result<Vec<Source>, Fatal> {
         let mut sources = Vec::new();
-        let is_backup = self.is_backup();
+        // A list that is damaged is for others to complain about.
+        let list = BackupIndex::load(&self.root).ok().flatten();
         for log in self.log_files()? {
-            let chains = if is_backup { chains(log)? } else { vec![log] };
+            let chains = if self.is_backup() { chains(log, list.as_ref())? } else { vec![log] };
             for files in chains {
                 sources.push(Source::Log { files, read });
             }
@@ -108,7 +109,7 @@ impl Files {
 
 /// Takes a log apart where a segment continues one that is not there, or that was copied before it
 /// was full.
-fn chains(log: LogFiles) -> Result<Vec<LogFiles>, Fatal> {
+fn chains(log: LogFiles, list: Option<&BackupIndex>) -> Result<Vec<LogFiles>, Fatal> {
     let LogFiles { directory, core, segments, .. } = log;
     let empty = || LogFiles {
         directory: directory.clone(),
@@ -125,8 +126,9 @@ fn chains(log: LogFiles) -> Result<Vec<LogFiles>, Fatal> {
                 Some(before) => match chain.segments.get(&before.segment) {
                     None => false,
                     Some(path) => {
-                        let facts = path.metadata().map_err(Fatal::data("look at", path))?;
-                        facts.len() >= before.end_offset
+                        let name = path.file_name().unwrap_or_default().to_string_lossy();
+                        let entry = list.and_then(|list| list.find(&format!("wal/{name}")));
+                        entry.is_none_or(|entry| entry.sealed)
                     }
                 },
             };

@@ -133,6 +133,7 @@ impl LogBuilder {
             created_ms: clock::unix_ms(),
             previous: self.previous,
             first_group: self.next_group,
+            is_whole: true,
         };
         header.encode(&mut block);
         let path = segment_path(&self.directory, self.core, number);
