@@ -22,7 +22,6 @@ pub const INDEX_FILE: &str = "BACKUP.json";
 const FORMAT: &str = "synap-backup";
 const VERSION: u32 = 1;
 const CRC_MARK: &str = ",\"crc32c\":\"";
-const CRC_DIGITS: usize = 8;
 /// Bytes of a list: some hundred thousand files.
 const INDEX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const READ_BYTES: usize = 1024 * 1024;
@@ -80,10 +79,8 @@ impl BackupIndex {
             |what: &str| Fatal::Corrupt { path: path.clone(), offset: None, what: what.to_owned() };
         let at = text.rfind(CRC_MARK).ok_or_else(|| damaged("expected its checksum at its end"))?;
         let (body, rest) = text.split_at(at);
-        let stated = rest.get(CRC_MARK.len()..CRC_MARK.len() + CRC_DIGITS);
-        let stated = stated.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let closed = rest.get(CRC_MARK.len() + CRC_DIGITS..) == Some("\"}\n");
-        if stated != Some(crc32c(body.as_bytes())) || !closed {
+        // One checksum, one spelling.
+        if rest != format!("{CRC_MARK}{:08x}\"}}\n", crc32c(body.as_bytes())) {
             return Err(damaged("its checksum is wrong"));
         }
         let index: Self = serde_json::from_str(&format!("{body}}}"))

@@ -97,16 +97,15 @@ pub(crate) fn check(path: &Path) -> Result<bool, AdminError> {
         file.read_to_end(&mut tail)?;
         let Some(at) = find_last(&tail, CRC_MARK.as_bytes()) else { return Ok(None) };
         let stated = tail.get(at + CRC_MARK.len()..at + CRC_MARK.len() + 8);
-        let stated = stated.and_then(|digits| std::str::from_utf8(digits).ok());
-        let stated = stated.and_then(|text| u32::from_str_radix(text, 16).ok());
+        let stated = stated.map(|digits| String::from_utf8_lossy(digits).into_owned());
         file.seek(SeekFrom::Start(0))?;
         Ok(Some((stated, checksum(file.take(start + at as u64))?)))
     });
     match found.map_err(failed)? {
         None => Ok(false),
-        Some((Some(stated), crc)) if stated == crc => Ok(true),
+        Some((Some(stated), crc)) if stated == format!("{crc:08x}") => Ok(true),
         Some((stated, crc)) => {
-            let stated = stated.map_or_else(|| "none".to_owned(), |stated| format!("{stated:08x}"));
+            let stated = stated.unwrap_or_default();
             let what = format!("damaged: its checksum is {crc:08x}, expected {stated}");
             Err(AdminError::Damaged { path: path.to_owned(), what })
         }
