@@ -61,6 +61,12 @@ pub(crate) const PLANTS: [(&str, Plant); 16] = [
     ("open-gates", Plant::OpenGates),
 ];
 
+/// Whether the logs of a run hold other batches than its engines wrote.
+pub(crate) fn rewrites_logs(planted: Option<Plant>) -> bool {
+    let rewriting = [Plant::LostPart, Plant::SplitBatch, Plant::RelativeExpiry];
+    planted.is_some_and(|plant| rewriting.contains(&plant))
+}
+
 /// Whether `bug` is planted in a run.
 pub(crate) fn has(planted: Option<Plant>, bug: Plant) -> bool {
     cfg!(feature = "planted") && planted == Some(bug)

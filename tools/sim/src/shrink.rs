@@ -118,8 +118,7 @@ pub(crate) fn words(plan: &Plan) -> String {
     let faults = limits.without.iter().map(|fault| fault.name());
     let kinds = KINDS.iter().filter(|(_, kind)| limits.without_kinds.contains(kind));
     let snapshots = limits.without_snapshots.then_some("snapshots");
-    let without: Vec<&str> =
-        faults.chain(kinds.map(|(name, _)| *name)).chain(snapshots).collect();
+    let without: Vec<&str> = faults.chain(kinds.map(|(name, _)| *name)).chain(snapshots).collect();
     if !without.is_empty() {
         words.push_str(&format!(" --without {}", without.join(",")));
     }

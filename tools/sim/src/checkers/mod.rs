@@ -142,12 +142,24 @@ impl Checkers {
     /// has taken the end of a log.
     pub(crate) fn recovered(&mut self, dump: &Dump, at: u64, clock: &Clock, lost: bool) -> Verdict {
         let may_lose = lost || self.acknowledge == Acknowledge::OnAppend;
-        self.judge(Finding { dump, at, now_ms: clock.now_ms(), high_ms: clock.highest_ms(), may_lose })
+        self.judge(Finding {
+            dump,
+            at,
+            now_ms: clock.now_ms(),
+            high_ms: clock.highest_ms(),
+            may_lose,
+        })
     }
 
     /// This is what there is at the end, when everything is answered.
     pub(crate) fn ended(&mut self, dump: &Dump, at: u64, clock: &Clock) -> Verdict {
-        self.judge(Finding { dump, at, now_ms: clock.now_ms(), high_ms: clock.highest_ms(), may_lose: false })
+        self.judge(Finding {
+            dump,
+            at,
+            now_ms: clock.now_ms(),
+            high_ms: clock.highest_ms(),
+            may_lose: false,
+        })
     }
 
     fn judge(&mut self, finding: Finding<'_>) -> Verdict {

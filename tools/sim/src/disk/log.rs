@@ -154,8 +154,7 @@ impl LogWriter {
             synced_through: self.synced_group,
             payload_bytes: payload.len() as u32,
         };
-        let place =
-            Place { group: self.next_group, segment: self.segment, at: self.offset, bytes };
+        let place = Place { group: self.next_group, segment: self.segment, at: self.offset, bytes };
         disk.write(self.name(), self.offset, header.encode(&payload));
         self.offset += bytes;
         self.next_group += 1;

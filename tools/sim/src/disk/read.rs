@@ -143,12 +143,7 @@ fn knows_of(log: usize, segment: &Begun, at: usize, expected: u64) -> bool {
     false
 }
 
-fn valid_group(
-    log: usize,
-    number: u64,
-    bytes: &[u8],
-    at: usize,
-) -> Option<(GroupHeader, &[u8])> {
+fn valid_group(log: usize, number: u64, bytes: &[u8], at: usize) -> Option<(GroupHeader, &[u8])> {
     let found = GroupHeader::decode(bytes.get(at..)?)?;
     (found.0.log as usize == log && found.0.segment == number).then_some(found)
 }
@@ -189,9 +184,8 @@ fn check_chain(
     if named == Some(before.header.number) {
         return Ok(());
     }
-    let refuse = |number, evidence| {
-        Err(Refusal { name: Name::Segment { log, number }, at: 0, evidence })
-    };
+    let refuse =
+        |number, evidence| Err(Refusal { name: Name::Segment { log, number }, at: 0, evidence });
     match named {
         Some(number) if number > before.header.number && numbers.contains(&number) => {
             refuse(number, "its header is unreadable, and a later segment continues it")

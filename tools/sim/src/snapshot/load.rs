@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use synap_shards::recovery::{EpochStart, History};
 use synap_shards::id::ShardId;
+use synap_shards::recovery::{EpochStart, History};
 use synap_shards::seq::{Seq, ShardSeqs};
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::AccessMode;

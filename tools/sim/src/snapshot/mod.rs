@@ -15,8 +15,8 @@ pub(crate) mod load;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use synap_shards::recovery::Released;
 use synap_shards::id::ShardId;
+use synap_shards::recovery::Released;
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::snapshot::push_entry;

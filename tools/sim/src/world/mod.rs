@@ -12,11 +12,9 @@ mod turn;
 
 use std::collections::BTreeMap;
 
-use synap_shards::recovery::History;
 use synap_shards::id::Epoch;
+use synap_shards::recovery::History;
 use synap_shards::shard::plan::Now;
-
-
 
 use crate::checkers::prefix::Tape;
 use crate::checkers::replies::Outstanding;

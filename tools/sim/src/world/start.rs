@@ -24,7 +24,7 @@ use crate::disk::{BLOCK, Disk, Name};
 use crate::faults::bit_flip::{self, Bit};
 use crate::faults::{Fault, crash, io_error};
 use crate::hands;
-use crate::plants::Plant;
+use crate::plants::{self, Plant};
 use crate::restart;
 use crate::snapshot::file;
 use crate::snapshot::load::{self, Loaded, Reader};
@@ -63,7 +63,8 @@ impl World {
             lost |= self.check_groups(&recovered, flip)?;
             let (cut, loaded) = (recovered.cut.batches, recovered.loaded);
             self.story.tell(|| {
-                let ends: Vec<_> = recovered.logs.iter().map(|(l, (s, _))| (*l, s.last_group)).collect();
+                let ends: Vec<_> =
+                    recovered.logs.iter().map(|(l, (s, _))| (*l, s.last_group)).collect();
                 format!("found groups {ends:?}, cut {cut}, snapshot {loaded}, loss {lost}")
             });
             if self.dies_in(State::Recovering) {
@@ -86,7 +87,8 @@ impl World {
         }
         let bit = bit_flip::draw(&self.disk, &mut self.fault_dice)?;
         self.note(Fault::ReadFlip, &[State::Recovering]);
-        self.story.tell(|| format!("{:>6} of {:?} byte {} is misread", self.beat, bit.name, bit.at));
+        self.story
+            .tell(|| format!("{:>6} of {:?} byte {} is misread", self.beat, bit.name, bit.at));
         Some(bit)
     }
 
@@ -154,7 +156,8 @@ impl World {
             let names = content.unused.iter().map(|number| (*log, *number));
             unused.extend(names.map(|(log, number)| Name::Segment { log, number }));
         }
-        let logs = contents.into_iter().map(|(log, read)| (log, (read.start, read.places))).collect();
+        let logs =
+            contents.into_iter().map(|(log, read)| (log, (read.start, read.places))).collect();
         let cuts = cut.batches > 0 || passed_over;
         let sequence = manifest.sequence;
         let loaded = loaded_one;
@@ -241,7 +244,7 @@ impl World {
         self.beat += 1;
         let dump = living(&recovered.shards, self.clock.now_ms());
         self.checkers.recovered(&dump, self.beat, &self.clock, lost)?;
-        if self.plant.is_none() {
+        if !plants::rewrites_logs(self.plant) {
             self.tape.recovered(&recovered.shards)?;
         }
         self.beat += 1;

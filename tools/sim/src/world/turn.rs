@@ -46,11 +46,7 @@ impl World {
     }
 
     /// One turn of a core; whether anything happened. A crash cuts it short.
-    pub(super) fn turn(
-        &mut self,
-        at: usize,
-        crash: Option<CrashPoint>,
-    ) -> Result<bool, Violation> {
+    pub(super) fn turn(&mut self, at: usize, crash: Option<CrashPoint>) -> Result<bool, Violation> {
         let mut sources = [0, 1, 2, 3];
         self.dice.shuffle(&mut sources);
         let mut busy = false;
