@@ -267,11 +267,11 @@ fn disk(config: &Config, directory: &Path, cores: usize) -> Vec<Check> {
             return vec![check("data directory", found).fail("set data_dir to a directory")];
         }
     };
-    let Disk { path, kind, volatile, free_bytes, writable, direct } = &disk;
+    let Disk { path, kind, volatile, free_bytes, unwritable, direct } = &disk;
     let place = format!("{} ({kind})", path.display());
-    let owner = if !writable {
-        check("data directory", format!("{place}: cannot create files there"))
-            .fail("give the server's user write access, or set data_dir elsewhere")
+    let owner = if let Some(reason) = unwritable {
+        check("data directory", format!("{place}: cannot create files there: {reason}"))
+            .fail("let the server's user create files there, or set data_dir elsewhere")
     } else if *volatile {
         check("data directory", format!("{place}: kept in memory, lost at a reboot"))
             .warn("set data_dir to a disk unless the data may be lost")

@@ -69,7 +69,11 @@ fn state(facts: &Facts<'_>) -> (u16, &'static str) {
 
 fn health(facts: &Facts<'_>) -> (u16, Value) {
     let (code, status) = state(facts);
-    let persistence = if facts.shared.persistence { "operational" } else { "disabled" };
+    let persistence = match facts.shared.persistence {
+        false => "disabled",
+        true if facts.sum(|core| &core.wal_full) > 0 => "disk_full",
+        true => "operational",
+    };
     let body = json!({
         "status": status,
         "service": "synap",
@@ -104,12 +108,17 @@ fn health_of(component: Component, facts: &Facts<'_>) -> (u16, Value) {
             }),
         ),
         Component::Persistence => {
-            let enabled = facts.shared.persistence;
+            let full = facts.sum(|core| &core.wal_full) > 0;
+            let (code, status) = match (facts.shared.persistence, full) {
+                (false, _) => (code, "disabled"),
+                (true, true) => (503, "disk_full"),
+                (true, false) => (code, status),
+            };
             let snapshot = facts.shared.snapshots.as_ref().map(snapshot_health);
             (
                 code,
                 json!({
-                    "status": if enabled { status } else { "disabled" },
+                    "status": status,
                     "component": "persistence",
                     "fsync_mode": facts.shared.fsync_mode,
                     "log_bytes": facts.shared.log_bytes(),

@@ -11,7 +11,7 @@ use synap::cli::Cli;
 use synap::fatal::Fatal;
 use synap_io::signal;
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(code) = cli.run_job() {
         return code;

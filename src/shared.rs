@@ -42,6 +42,8 @@ pub struct Shared {
     pub hurry: AtomicBool,
     /// Cores that have nothing left to answer while the process shuts down.
     pub drained: AtomicUsize,
+    /// Cores whose log has no room for further writes because the disk is full.
+    pub logs_full: AtomicUsize,
     /// The coordinator of snapshots; nothing where none are taken.
     pub snapshots: Option<Snapshots>,
     /// One set of counters per core, written by that core only.

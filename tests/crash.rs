@@ -4,178 +4,71 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use support::resp::{Resp, encode, show};
+use support::load::{Books, Checked, Load, Promise};
+use support::resp::{encode, show};
 use support::{Plan, Server, wait_for};
 
-const WRITERS: usize = 16;
-/// Members of a group that is written by one MSET; they lie on both cores.
-const GROUP: usize = 5;
+const WRITERS: usize = 8;
+/// Rounds after which a fresh directory is begun, so that a round stays as cheap as the first.
+const ROUNDS_PER_DIRECTORY: usize = 25;
+/// Many intervals of the default: the machine may be busy with other tests.
+const SLACK: Duration = Duration::from_millis(500);
 
 fn rounds() -> usize {
-    std::env::var("SYNAP_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(6)
+    std::env::var("SYNAP_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
-/// What one writer knows to be acknowledged.
-#[derive(Default)]
-struct Acked {
-    single: AtomicU64,
-    group: AtomicU64,
-    counter: AtomicU64,
-    /// Acknowledged values of `single` and when they were.
-    history: std::sync::Mutex<Vec<(Instant, u64)>>,
-}
-
-fn single(writer: usize) -> String {
-    format!("single:{writer}")
-}
-
-fn counter(writer: usize) -> String {
-    format!("counter:{writer}")
-}
-
-fn group(writer: usize) -> Vec<String> {
-    (0..GROUP).map(|member| format!("group:{writer}:{member}")).collect()
-}
-
-/// Writes until the connection breaks.
-fn write(port: u16, writer: usize, acked: &Acked, stop: &AtomicBool) {
-    let mut client = Resp::connect(port);
-    let (single, counter, members) = (single(writer), counter(writer), group(writer));
-    let mut number = acked.single.load(Ordering::Relaxed).max(acked.group.load(Ordering::Relaxed));
-    // What was sent and not acknowledged before the crash may be there as well.
-    number += 10;
-    while !stop.load(Ordering::Relaxed) {
-        number += 1;
-        let tag = number.to_string();
-        let mut words = vec!["MSET"];
-        for member in &members {
-            words.extend([member.as_str(), tag.as_str()]);
+/// Kills servers under load. Each start is checked for what the one before had promised, carries
+/// the next load, and is killed in turn; the number of cores and the way to commit
+/// change from one to the next, and some are killed with a snapshot under way or just taken.
+fn kill_rounds(mode: &str, rounds: usize, load_ms: std::ops::Range<u64>, slack: Option<Duration>) {
+    let begun = Instant::now();
+    let mut total = Checked::default();
+    let mut done = 0;
+    while done < rounds {
+        let mut plan = Plan::new().fsync(mode).env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", 1);
+        let books = Books::new(WRITERS);
+        let mut promise = Promise::All;
+        for _ in 0..ROUNDS_PER_DIRECTORY.min(rounds - done) {
+            let path = ["thread", "ring"][done % 2];
+            plan = plan.env("SYNAP_PERSISTENCE__WAL__COMMIT_PATH", path);
+            let server = plan.workers(done % 3 + 1).fresh_ports().start();
+            total += books.check(&mut server.resp(), promise);
+            if done % 4 == 2 {
+                let begun = server.resp().call(&["BGSAVE"]);
+                assert_eq!(begun, "+Background saving started");
+            }
+            let load = Load::start(&server, &books);
+            let span = load_ms.end - load_ms.start;
+            load.go_on_for(Duration::from_millis(load_ms.start + done as u64 * 37 % span));
+            promise = slack.map_or(Promise::All, |slack| Promise::Until(Instant::now() - slack));
+            plan = server.plan.clone();
+            server.kill();
+            load.end();
+            done += 1;
         }
-        let mut bytes = encode(&["SET", &single, &tag]);
-        bytes.extend(encode(&words));
-        bytes.extend(encode(&["INCR", &counter]));
-        if !client.try_send(&bytes) {
-            return;
-        }
-        let Some(reply) = client.try_reply() else { return };
-        assert_eq!(show(&reply), "+OK");
-        acked.single.store(number, Ordering::Relaxed);
-        acked.history.lock().expect("nobody panics holding it").push((Instant::now(), number));
-        let Some(reply) = client.try_reply() else { return };
-        assert_eq!(show(&reply), "+OK");
-        acked.group.store(number, Ordering::Relaxed);
-        let Some(reply) = client.try_reply() else { return };
-        let count = show(&reply)[1..].parse().expect("a count");
-        acked.counter.store(count, Ordering::Relaxed);
+        let server = plan.fresh_ports().start();
+        total += books.check(&mut server.resp(), promise);
+        server.stop();
     }
-}
-
-/// Lets writers work on a server for a while, and kills it under them. Says when.
-fn kill_under_load(server: Server, acked: &Arc<Vec<Acked>>, after: Duration) -> Instant {
-    let stop = Arc::new(AtomicBool::new(false));
-    let port = server.plan.resp;
-    let threads: Vec<_> = (0..WRITERS)
-        .map(|writer| {
-            let (acked, stop) = (Arc::clone(acked), Arc::clone(&stop));
-            std::thread::spawn(move || write(port, writer, &acked[writer], &stop))
-        })
-        .collect();
-    let until = Instant::now() + after;
-    let before = total(acked);
-    wait_for("writes to be acknowledged", || {
-        Instant::now() >= until && total(acked) > before + 10 * WRITERS as u64
-    });
-    let killed = Instant::now();
-    server.kill();
-    stop.store(true, Ordering::Relaxed);
-    for thread in threads {
-        thread.join().expect("the writer saw nothing wrong");
-    }
-    killed
-}
-
-fn total(acked: &[Acked]) -> u64 {
-    acked.iter().map(|writer| writer.group.load(Ordering::Relaxed)).sum()
-}
-
-/// A number a server has, 0 when it has none.
-fn number_of(client: &mut Resp, key: &str) -> u64 {
-    let value = client.call(&["GET", key]);
-    if value == "(nil)" { 0 } else { value.parse().expect("a number") }
-}
-
-/// The tag that all members of a group carry.
-fn whole_group(client: &mut Resp, writer: usize) -> u64 {
-    let tags: Vec<u64> = group(writer).iter().map(|member| number_of(client, member)).collect();
-    assert!(tags.iter().all(|tag| *tag == tags[0]), "a torn group of writer {writer}: {tags:?}");
-    tags[0]
-}
-
-fn fresh_books() -> Arc<Vec<Acked>> {
-    Arc::new((0..WRITERS).map(|_| Acked::default()).collect())
+    eprintln!("mode {mode}: {rounds} rounds of kill -9, {total}; {:.1?}", begun.elapsed());
 }
 
 #[test]
-fn acknowledged_writes_survive_kill_9() {
-    let mut plan = Plan::new().fsync("always").workers(2);
-    let acked = fresh_books();
-    let started = Instant::now();
-    let mut survived = 0;
-    for round in 0..rounds() {
-        let after = Duration::from_millis(150 + (round as u64 * 137) % 500);
-        kill_under_load(plan.start(), &acked, after);
-        plan = plan.workers(round % 3 + 1).fresh_ports();
-        let server = plan.start();
-        let mut client = server.resp();
-        for (writer, acked) in acked.iter().enumerate() {
-            let checks = [
-                (number_of(&mut client, &single(writer)), &acked.single, "SET"),
-                (whole_group(&mut client, writer), &acked.group, "MSET"),
-                (number_of(&mut client, &counter(writer)), &acked.counter, "INCR"),
-            ];
-            for (found, acked, what) in checks {
-                let acked = acked.load(Ordering::Relaxed);
-                assert!(found >= acked, "round {round}: {what} lost: {found} < {acked}");
-            }
-        }
-        survived = total(&acked);
-        if round % 2 == 0 {
-            server.stop();
-        } else {
-            server.kill();
-        }
-    }
-    eprintln!("{} rounds, {survived} steps of writers, {:?}", rounds(), started.elapsed());
+fn acknowledged_writes_survive_kill_9_in_mode_always() {
+    kill_rounds("always", rounds(), 10..110, None);
 }
 
 #[test]
 fn a_periodic_log_loses_no_more_than_its_window() {
-    /// Ten intervals of the default: the machine may be busy with other tests.
-    const SLACK: Duration = Duration::from_millis(500);
-    let mut plan = Plan::new().fsync("periodic").workers(2);
-    for workers in [2, 3] {
-        let acked = fresh_books();
-        let killed = kill_under_load(plan.start(), &acked, Duration::from_millis(900));
-        plan = plan.workers(workers).fresh_ports();
-        let server = plan.start();
-        let mut client = server.resp();
-        for (writer, acked) in acked.iter().enumerate() {
-            let found = number_of(&mut client, &single(writer));
-            whole_group(&mut client, writer);
-            let history = acked.history.lock().expect("nobody panics holding it");
-            let old = history.iter().rev().find(|(at, _)| *at + SLACK < killed);
-            let old = old.map_or(0, |(_, number)| *number);
-            assert!(found >= old, "writer {writer}: {found} < {old}, which was old enough");
-        }
-        assert_eq!(client.call(&["FLUSHALL"]), "+OK");
-        server.stop();
-        plan = plan.workers(2).fresh_ports();
-    }
+    kill_rounds("periodic", (rounds() / 8).max(2), 700..800, Some(SLACK));
+}
+
+#[test]
+fn a_log_that_is_never_synced_loses_no_more_than_its_window_to_kill_9() {
+    kill_rounds("never", (rounds() / 8).max(2), 700..800, Some(SLACK));
 }
 
 /// Segments that hold something, oldest first.
@@ -324,66 +217,5 @@ fn hangup_reloads_what_can_be() {
     wait_for("the new limit", || {
         client.call(&["CONFIG", "GET", "maxmemory"]) == "[maxmemory, 33554432]"
     });
-    server.stop();
-}
-
-/// A small file system of its own, gone with its owner.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(mib: u32) -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
-            .arg(directory.path())
-            .status()
-            .is_ok_and(|status| status.success());
-        if !mounted {
-            eprintln!("SKIPPED: a small tmpfs cannot be mounted; run as root to see this check");
-        }
-        mounted.then_some(Self(directory))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.0.path()).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "the small disk is unmounted");
-    }
-}
-
-#[test]
-fn a_full_disk_ends_the_server_and_keeps_what_was_acknowledged() {
-    let Some(disk) = SmallDisk::mount(24) else { return };
-    let ballast = disk.0.path().join("ballast");
-    std::fs::write(&ballast, vec![1; 1024 * 1024]).expect("there is room for it");
-    let plan = Plan::new()
-        .fsync("always")
-        .workers(1)
-        .env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", 4)
-        .data_at(&disk.0.path().join("data"));
-    let mut server = plan.start();
-    let mut client = server.resp();
-    let value = "v".repeat(100_000);
-    let mut acked = 0;
-    while client.try_send(&encode(&["SET", &format!("full:{acked}"), &value])) {
-        let Some(reply) = client.try_reply() else { break };
-        assert_eq!(show(&reply), "+OK");
-        acked += 1;
-        assert!(acked < 1000, "100 MB do not fit");
-    }
-    let status = server.wait();
-    assert_eq!(status.code(), Some(4), "{}", plan.log());
-    assert!(plan.log().contains("No space left"), "{}", plan.log());
-    assert!(acked > 50, "{acked}");
-    std::fs::remove_file(&ballast).expect("it can be removed");
-    let grown = Command::new("mount").args(["-o", "remount,size=96m"]).arg(disk.0.path()).status();
-    assert!(grown.is_ok_and(|status| status.success()));
-    let server = plan.start();
-    let mut client = server.resp();
-    for at in 0..acked {
-        let length = client.call(&["STRLEN", &format!("full:{at}")]);
-        assert_eq!(length, format!(":{}", value.len()), "full:{at}");
-    }
     server.stop();
 }

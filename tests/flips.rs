@@ -7,7 +7,8 @@
 //! whose server was killed looks the same torn and damaged; there, and only there, a start without
 //! that group is right as well.
 //!
-//! One bit of each byte is flipped, another one for each; `SYNAP_FLIP_ALL=1` flips all eight.
+//! One bit of each byte is flipped, another one for each, and of long stretches of zeroes every 61st
+//! byte. `SYNAP_FLIP=bits` flips all eight bits of these, `SYNAP_FLIP=all` those of every byte.
 
 mod support;
 
@@ -148,7 +149,8 @@ fn flip_all(root: &Path, killed: bool) -> Tally {
     let whole = content(&recover(root).expect("it is sound"));
     assert_eq!(whole.keys.len(), 9 - 2 + 4 - 1 + 3);
     let torn = if killed { without_last_groups(root) } else { BTreeMap::new() };
-    let every = std::env::var_os("SYNAP_FLIP_ALL").is_some();
+    let wanted = std::env::var("SYNAP_FLIP").unwrap_or_default();
+    let (every_byte, every_bit) = (wanted == "all", wanted == "all" || wanted == "bits");
     let mut tally = Tally::default();
     let all = ["", "wal", "snapshots"].into_iter().flat_map(|part| files(&root.join(part)));
     for path in all.filter(|path| !path.ends_with("LOCK")) {
@@ -156,8 +158,10 @@ fn flip_all(root: &Path, killed: bool) -> Tally {
         let file = File::options().write(true).open(&path).expect("it can be opened");
         for (at, byte) in bytes.iter().enumerate() {
             // Long stretches of zeroes are all alike.
-            let dull = !every && at % 61 != 0 && is_dull(&bytes, at);
-            for bit in (0..8).filter(|bit| every || (!dull && *bit == at % 8)) {
+            if !every_byte && at % 61 != 0 && is_dull(&bytes, at) {
+                continue;
+            }
+            for bit in (0..8).filter(|bit| every_bit || *bit == at % 8) {
                 file.write_all_at(&[byte ^ (1 << bit)], at as u64).expect("written");
                 let place = format!("bit {bit} of byte {at} of {}", path.display());
                 match recover(root) {
@@ -180,9 +184,7 @@ fn flip_all(root: &Path, killed: bool) -> Tally {
                     }
                 }
             }
-            if !dull {
-                file.write_all_at(&[*byte], at as u64).expect("written");
-            }
+            file.write_all_at(&[*byte], at as u64).expect("written");
         }
     }
     assert_eq!(content(&recover(root).expect("every bit is back")), whole);

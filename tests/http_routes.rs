@@ -453,6 +453,14 @@ fn rows() -> Vec<Row> {
                 r#""cmd":"client|list"}],"count":1}"#,
             ),
         ),
+        Row(
+            "POST /snapshot",
+            "",
+            "SYNAP.SNAPSHOT",
+            Reply::Map(vec![(bytes("path"), bytes("d/s")), (bytes("offset"), Reply::Integer(7))]),
+            200,
+            r#"{"success":true,"message":"Snapshot written","path":"d/s","offset":7}"#,
+        ),
     ]
 }
 

@@ -55,6 +55,7 @@ fn shared() -> Shared {
         stopping: AtomicBool::new(false),
         hurry: AtomicBool::new(false),
         drained: AtomicUsize::new(0),
+        logs_full: AtomicUsize::new(0),
         snapshots: None,
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }

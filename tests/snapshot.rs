@@ -1,5 +1,5 @@
-//! Snapshots of a running server: what triggers them, what they are worth after a restart, what goes
-//! when they are there, and what happens when they cannot be written.
+//! Snapshots of a running server: what triggers them, what they are worth after a restart, what
+//! goes when they are there, and what happens when they cannot be written.
 
 mod support;
 

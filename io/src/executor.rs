@@ -21,8 +21,11 @@ use synap_shards::id::CoreId;
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Entries of each of glommio's rings. Only background jobs pass through them.
 const RING_DEPTH: usize = 128;
-/// How long a background task may hold the core before the others get a look at events.
-const PREEMPT: Duration = Duration::from_millis(1);
+/// How long a task may hold the core before glommio wants to look at events: practically for ever,
+/// because a core has one task that never yields. It must not be short: when the timer fires
+/// between glommio's poll and its first run of the queues, which a busy machine brings about, the
+/// executor parks without having begun the task, and nothing ever wakes it.
+const PREEMPT: Duration = Duration::from_secs(3600);
 /// Threads per core for blocking jobs.
 const BLOCKING_THREADS: usize = 1;
 

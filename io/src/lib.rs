@@ -10,6 +10,7 @@ pub mod executor;
 pub mod probe;
 pub mod signal;
 
+mod disk;
 mod ring;
 
 pub mod doorbell;
@@ -20,3 +21,6 @@ pub mod reactor;
 pub mod lock;
 pub mod snapshot;
 pub mod wal;
+
+#[cfg(feature = "fault-injection")]
+pub use disk::fault;

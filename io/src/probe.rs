@@ -60,8 +60,8 @@ pub struct Disk {
     pub volatile: bool,
     /// Bytes this process may still write.
     pub free_bytes: u64,
-    /// Whether this process may create files there.
-    pub writable: bool,
+    /// Why this process cannot create files there, if it cannot.
+    pub unwritable: Option<io::ErrorKind>,
     /// Whether aligned direct I/O works there.
     pub direct: bool,
 }
@@ -166,8 +166,9 @@ pub fn disk(directory: &Path) -> io::Result<Disk> {
     let path = above.find(|path| path.is_dir()).ok_or(io::ErrorKind::NotFound)?.to_owned();
     let (magic, free_bytes) = statfs(&path)?;
     let (kind, volatile) = file_system(magic);
-    let (writable, direct) = (create(&path, 0).is_ok(), direct_io(&path).is_ok());
-    Ok(Disk { path, kind, volatile, free_bytes, writable, direct })
+    let unwritable = create(&path, 0).err().map(|error| error.kind());
+    let direct = direct_io(&path).is_ok();
+    Ok(Disk { path, kind, volatile, free_bytes, unwritable, direct })
 }
 
 #[expect(unsafe_code, reason = "the C library is the way to a file system's type")]
@@ -290,7 +291,7 @@ mod tests {
         let directory = std::env::temp_dir();
         let disk = disk(&directory.join("not/there/yet")).expect("the temporary directory exists");
         assert_eq!(disk.path, std::path::absolute(directory).expect("absolute"));
-        assert!(disk.writable && disk.free_bytes > 0 && !disk.kind.is_empty());
+        assert!(disk.unwritable.is_none() && disk.free_bytes > 0 && !disk.kind.is_empty());
     }
 
     #[test]

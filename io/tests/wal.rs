@@ -380,28 +380,78 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_is_a_clear_and_final_error() {
+fn a_full_disk_is_waited_for() {
     let Some(disk) = SmallDisk::mount() else {
         println!("SKIPPED, NOTHING TESTED: mounting a small disk needs root");
         return;
     };
     for path in PATHS {
         let directory = tempfile::tempdir_in(disk.0.path()).expect("directory");
+        let ballast = directory.path().join("ballast");
+        fs::write(&ballast, vec![1; 400 * 1024]).expect("there is room for it");
         let mut options = options(directory.path(), path);
         options.segment_bytes = 64 * BLOCK;
         let Some(mut log) = Log::open(options, LogStart::fresh()) else { return };
-        let error = loop {
-            log.writer.append(&run(1, 30_000));
-            if let Err(error) = log.settle() {
-                break error;
-            }
-        };
-        assert!(error.to_string().contains("full"), "{error}");
+        while !log.writer.lacks_room() {
+            log.commit(&run(1, 30_000));
+        }
         let durable = log.writer.durable();
-        assert!(matches!(log.settle(), Err(WalError::Failed)), "nothing is retried");
+        // What is appended all the same is kept, and not durable until there is room.
+        for _ in 0..12 {
+            log.writer.append(&run(2, 30_000));
+        }
+        for _ in 0..50 {
+            log.turn(Duration::from_millis(20)).expect("it waits");
+        }
+        assert!(log.writer.durable() < log.writer.appended());
+        assert!(log.writer.lacks_room());
+        fs::remove_file(&ballast).expect("it is there");
+        log.settle().expect("there is room");
+        assert_eq!(log.writer.durable().0, durable.0 + 12 * 30_000);
         log.crash();
         let (_, end) = read(directory.path()).expect("what was durable is readable");
-        assert_eq!(end.bytes, durable.0);
+        assert_eq!(end.bytes, durable.0 + 12 * 30_000);
+    }
+}
+
+#[test]
+fn a_log_that_cannot_end_on_a_full_disk_says_so() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("SKIPPED, NOTHING TESTED: mounting a small disk needs root");
+        return;
+    };
+    let mut options = options(disk.0.path(), CommitPath::Thread);
+    options.segment_bytes = 64 * BLOCK;
+    let Some(mut log) = Log::open(options, LogStart::fresh()) else { return };
+    while !log.writer.lacks_room() {
+        log.commit(&run(1, 30_000));
+    }
+    let durable = log.writer.durable();
+    for _ in 0..12 {
+        log.writer.append(&run(2, 30_000));
+    }
+    let error = log.writer.close(&mut log.reactor).expect_err("it does not fit");
+    assert!(error.is_out_of_space(), "{error}");
+    let (_, end) = read(disk.0.path()).expect("what was durable is readable");
+    assert!(end.bytes >= durable.0);
+}
+
+#[test]
+fn a_log_whose_file_was_deleted_promises_nothing_more() {
+    for path in PATHS {
+        let directory = tempfile::tempdir().expect("directory");
+        let Some(mut log) = Log::open(options(directory.path(), path), LogStart::fresh()) else {
+            return;
+        };
+        log.commit(&[1]);
+        for entry in fs::read_dir(directory.path()).expect("it can be read") {
+            fs::remove_file(entry.expect("it can be read").path()).expect("it can be deleted");
+        }
+        log.writer.append(&[2]);
+        let error = log.settle().expect_err("nothing is left of it");
+        assert!(error.to_string().contains("deleted"), "{error}");
+        assert_eq!(log.writer.durable(), LogOffset(1));
+        assert!(matches!(log.settle(), Err(WalError::Failed)), "nothing is retried");
     }
 }
 

@@ -115,7 +115,7 @@ struct Seed {
     reactor: ReactorOptions,
 }
 
-/// Starts every core. Each makes its reactor first; when all have, each learns how to wake the
+/// Starts every core. Each makes its reactor and opens its log first; when all have, each learns how to wake the
 /// others and begins to serve.
 pub(super) fn start(
     plans: &[CorePlan],
@@ -231,16 +231,15 @@ fn sow(
 /// The life of one core, on its thread.
 async fn grow(
     core: CoreId,
-    seed: Seed,
+    mut seed: Seed,
     ready: &Sender<(CoreId, Result<Doorbell, Fatal>)>,
     control: &Sender<supervise::Event>,
 ) -> Result<(), Fatal> {
-    let failed = |what: String| Fatal::Core { core: core.index(), what };
-    let reactor = match Reactor::new(&seed.reactor) {
-        Ok(reactor) => reactor,
+    let (reactor, wal) = match equip(core, &seed.reactor, seed.wal.take()) {
+        Ok(equipped) => equipped,
         Err(error) => {
             // The start waits for this report; without a listener it has failed already.
-            let _gone = ready.send((core, Err(failed(error.to_string()))));
+            let _gone = ready.send((core, Err(error)));
             return Ok(());
         }
     };
@@ -250,10 +249,6 @@ async fn grow(
     let Ok(bells) = seed.bells.recv() else { return Ok(()) };
     let mut mesh = seed.mesh;
     mesh.connect(bells);
-    let wal = match seed.wal {
-        Some((options, start)) => Some(Writer::open(options, start, &reactor)?),
-        None => None,
-    };
     let map = seed.shared.shard_map.clone();
     let engine = Engine::new(core, map, seed.shards, seed.engine, clock::entropy());
     let control = control.clone();
@@ -270,4 +265,19 @@ async fn grow(
         }),
     };
     Core::new(core, parts, seed.listeners).run().await
+}
+
+/// What a core needs of the machine: its reactor, and the log open for writing.
+fn equip(
+    core: CoreId,
+    reactor: &ReactorOptions,
+    wal: Option<(WalOptions, LogStart)>,
+) -> Result<(Reactor, Option<Writer>), Fatal> {
+    let reactor = Reactor::new(reactor)
+        .map_err(|error| Fatal::Core { core: core.index(), what: error.to_string() })?;
+    let wal = match wal {
+        Some((options, start)) => Some(Writer::open(options, start, &reactor)?),
+        None => None,
+    };
+    Ok((reactor, wal))
 }

@@ -100,6 +100,11 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
 }
 
 fn announce(loaded: &Loaded) {
+    #[cfg(feature = "fault-injection")]
+    tracing::warn!(
+        plan = synap_io::fault::PLAN_VARIABLE,
+        "built with fault injection: for tests only, this server loses data when told to"
+    );
     match &loaded.file {
         Some(file) => tracing::info!(file = %file.display(), "configuration read"),
         None => tracing::info!("no configuration file, built-in defaults are in effect"),
@@ -208,6 +213,7 @@ fn facts(
         stopping: AtomicBool::new(false),
         hurry: AtomicBool::new(false),
         drained: AtomicUsize::new(0),
+        logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use synap_io::wal::SYNC_BUCKETS_US;
 use synap_shards::command::table;
 
 use crate::protocol::http::table as routes;
@@ -174,6 +175,14 @@ pub struct CoreMetrics {
     pub wal_fsyncs: Cell,
     /// Nanoseconds spent in log syncs.
     pub wal_fsync_nanoseconds: Cell,
+    /// Log syncs by their time; see [`SYNC_BUCKETS_US`].
+    pub wal_fsync_buckets: [Cell; SYNC_BUCKETS_US.len() + 1],
+    /// Bytes appended that wait for the disk now.
+    pub wal_backlog_bytes: Cell,
+    /// 1 while the disk of the log is full.
+    pub wal_full: Cell,
+    /// Writes refused because the disk of the log was full.
+    pub wal_refused: Cell,
     /// Bytes of the log's segments now.
     pub wal_size_bytes: Cell,
 }
@@ -213,6 +222,10 @@ impl Default for CoreMetrics {
             wal_commits: Cell::default(),
             wal_fsyncs: Cell::default(),
             wal_fsync_nanoseconds: Cell::default(),
+            wal_fsync_buckets: Default::default(),
+            wal_backlog_bytes: Cell::default(),
+            wal_full: Cell::default(),
+            wal_refused: Cell::default(),
             wal_size_bytes: Cell::default(),
         }
     }

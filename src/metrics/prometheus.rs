@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use synap_io::wal::SYNC_BUCKETS_US;
 use synap_shards::command::spec::Family as CommandFamily;
 use synap_shards::command::table;
 
@@ -98,6 +99,9 @@ impl Page<'_> {
             (families::WAL_APPENDS, &[], |core| &core.wal_appends),
             (families::WAL_BYTES, &[], |core| &core.wal_bytes),
             (families::WAL_COMMITS, &[], |core| &core.wal_commits),
+            (families::WAL_BACKLOG, &[], |core| &core.wal_backlog_bytes),
+            (families::WAL_FULL, &[], |core| &core.wal_full),
+            (families::WAL_REFUSED, &[], |core| &core.wal_refused),
         ];
         for (_, labels, cell) in SUMS.iter().filter(|(of, _, _)| of.name == family.name) {
             self.sample(family, labels, self.facts.sum(*cell) as f64);
@@ -135,10 +139,21 @@ impl Page<'_> {
         }
     }
 
-    /// Cumulative buckets, sum and count. `counts` ends with what is above every bound.
     fn histogram(&mut self, family: &Family, labels: &[&str], counts: &[u64], nanoseconds: u64) {
+        self.distribution(family, labels, &LATENCY_BOUNDS_NS, counts, nanoseconds);
+    }
+
+    /// Cumulative buckets, sum and count. `counts` ends with what is above every bound.
+    fn distribution(
+        &mut self,
+        family: &Family,
+        labels: &[&str],
+        bounds_ns: &[u64],
+        counts: &[u64],
+        nanoseconds: u64,
+    ) {
         let mut below = 0;
-        for (bound, count) in LATENCY_BOUNDS_NS.iter().zip(counts) {
+        for (bound, count) in bounds_ns.iter().zip(counts) {
             below += count;
             let le = (*bound as f64 / NANOSECONDS).to_string();
             self.line(family, "_bucket", labels, &[("le", &le)], below as f64);
@@ -224,13 +239,13 @@ impl Page<'_> {
         }
     }
 
-    /// One bucket without a bound: the log notes how many syncs and how long all took.
     fn fsyncs(&mut self, family: &Family) {
-        let syncs = self.facts.sum(|core| &core.wal_fsyncs) as f64;
-        let nanoseconds = self.facts.sum(|core| &core.wal_fsync_nanoseconds) as f64;
-        self.line(family, "_bucket", &[], &[("le", "+Inf")], syncs);
-        self.line(family, "_sum", &[], &[], nanoseconds / NANOSECONDS);
-        self.line(family, "_count", &[], &[], syncs);
+        let counts: Vec<u64> = (0..=SYNC_BUCKETS_US.len())
+            .map(|bucket| self.facts.sum(|core| &core.wal_fsync_buckets[bucket]))
+            .collect();
+        let nanoseconds = self.facts.sum(|core| &core.wal_fsync_nanoseconds);
+        let bounds_ns = SYNC_BUCKETS_US.map(|bound_us| bound_us * 1000);
+        self.distribution(family, &[], &bounds_ns, &counts, nanoseconds);
     }
 
     fn snapshots(&mut self, family: &Family) {

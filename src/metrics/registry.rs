@@ -188,6 +188,19 @@ pub const WAL_FSYNC: Family = family(
     &[],
     "Syncs of the log and the time they took",
 );
+/// Bytes on their way.
+pub const WAL_BACKLOG: Family =
+    family("synap_wal_backlog_bytes", Gauge, &[], "Bytes appended that wait for the disk now");
+/// Full disks.
+pub const WAL_FULL: Family =
+    family("synap_wal_full", Gauge, &[], "Logs that lack room now because the disk is full");
+/// Writes refused.
+pub const WAL_REFUSED: Family = family(
+    "synap_wal_writes_refused_total",
+    Counter,
+    &[],
+    "Writes refused because the disk of the log was full",
+);
 /// Size of the log.
 pub const WAL_SIZE: Family =
     family("synap_wal_size_bytes", Gauge, &[], "Bytes of the log's segments now");
@@ -271,6 +284,9 @@ pub const FAMILIES: &[Family] = &[
     WAL_BYTES,
     WAL_COMMITS,
     WAL_FSYNC,
+    WAL_BACKLOG,
+    WAL_FULL,
+    WAL_REFUSED,
     WAL_SIZE,
     SNAPSHOTS,
     SNAPSHOT_DURATION,

@@ -104,6 +104,8 @@ pub struct Core {
     engine: Engine,
     wal: Option<Writer>,
     durable: LogOffset,
+    /// This core's log has said that the disk is full.
+    log_full: bool,
     outlet: Outlet,
     inbox: Inbox,
     ask_to_stop: Box<dyn Fn()>,
@@ -151,6 +153,8 @@ impl Core {
             latency: LatencyLog::default(),
             congested: false,
             backlogged: false,
+            log_end_max: u64::MAX,
+            disk_full: false,
             settings_changed: true,
             stats_reset: false,
         };
@@ -161,6 +165,7 @@ impl Core {
             engine,
             wal,
             durable: LogOffset(0),
+            log_full: false,
             outlet,
             inbox,
             ask_to_stop,
@@ -195,6 +200,7 @@ impl Core {
         self.reactor.turn(wait).map_err(|error| self.broken(&error))?;
         let started_ns = clock::monotonic_ns();
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
+        self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
             happened.push(completion);
@@ -380,7 +386,13 @@ impl Core {
             }
         }
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        if connection.reading_paused && !connection.read_ended && connection.may_start() {
+        // While the log cannot keep up, a socket whose input has piled up stays unread.
+        let congested = self.outlet.backlogged || self.engine.is_congested();
+        if connection.reading_paused
+            && !connection.read_ended
+            && connection.may_start()
+            && !(congested && connection.has_too_much_input())
+        {
             connection.reading_paused = false;
             self.reactor.resume_reading(conn);
         }
@@ -430,7 +442,9 @@ impl Core {
 
     /// Logs what the engine wrote, then sends what it has for other cores.
     fn log_and_send(&mut self) -> Result<(), Fatal> {
-        self.outlet.congested |= self.engine.is_congested() || self.outlet.backlogged;
+        self.outlet.congested |= self.engine.is_congested()
+            || self.outlet.backlogged
+            || self.engine.log_end() > self.outlet.log_end_max;
         self.engine.take_log(&mut self.log);
         let now_ns = self.outlet.now.monotonic_ns;
         if let Some(wal) = &mut self.wal {
@@ -440,6 +454,9 @@ impl Core {
             }
             wal.turn_end(now_ns, &mut self.reactor)?;
             self.outlet.backlogged = wal.backlog_bytes() > BACKLOG_BYTES_MAX;
+            self.outlet.log_end_max = wal.written().0 + BACKLOG_BYTES_MAX;
+            let lacks_room = wal.lacks_room();
+            self.note_room(lacks_room);
             self.became_durable();
         } else if !self.log.is_empty() {
             let event = Event::Durable(self.engine.log_end());
@@ -451,6 +468,24 @@ impl Core {
         self.log.clear();
         self.send_parcels();
         Ok(())
+    }
+
+    /// Tells every core, and the operator, when this core's log runs out of room and when it has
+    /// room again.
+    fn note_room(&mut self, lacks_room: bool) {
+        if lacks_room == self.log_full {
+            return;
+        }
+        self.log_full = lacks_room;
+        let logs_full = &self.outlet.shared.logs_full;
+        let core = self.id.index();
+        if lacks_room {
+            logs_full.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(core, "the disk of the log is full: writes are refused, reads go on");
+        } else {
+            logs_full.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(core, "the log has room again");
+        }
     }
 
     fn send_parcels(&mut self) {

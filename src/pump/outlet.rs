@@ -57,6 +57,11 @@ pub(super) struct Outlet {
     pub(super) congested: bool,
     /// The log cannot keep up; no request is started until it has.
     pub(super) backlogged: bool,
+    /// No request is started once the engine's log has come this far: with one turn's work alone
+    /// a large pipeline could fill memory.
+    pub(super) log_end_max: u64,
+    /// The disk of some core's log is full; writes are refused until it is not.
+    pub(super) disk_full: bool,
     /// Settings were changed by a command and have to be brought to the engine.
     pub(super) settings_changed: bool,
     /// Counters are to be set back.

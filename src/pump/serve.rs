@@ -28,6 +28,10 @@ const LOOKAHEAD: usize = PREFETCH_MAX;
 /// Below this many, looking ahead costs more than it saves.
 const AHEAD_FROM: usize = 3;
 
+/// Why a write is refused. Redis's code for a log that cannot be written.
+const DISK_FULL: &str =
+    "Errors writing to the log: the disk is full. Writes are refused until there is room";
+
 /// What serving works on.
 pub(super) struct Host<'a> {
     pub(super) engine: &'a mut Engine,
@@ -93,6 +97,7 @@ impl Host<'_> {
 
     pub(super) fn may_start(&mut self, id: ConnId) -> bool {
         !self.outlet.backlogged
+            && self.engine.log_end() <= self.outlet.log_end_max
             && !self.engine.is_congested()
             && self.outlet.connections.get_mut(id).is_some_and(|connection| connection.may_start())
     }
@@ -264,6 +269,11 @@ impl Host<'_> {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
         }
         if spec.access == Access::Write {
+            if self.outlet.disk_full {
+                let metrics = &self.outlet.shared.metrics[self.outlet.core.index()];
+                metrics.wal_refused.add(1);
+                return Err(CommandError::Coded { code: "MISCONF", message: DISK_FULL });
+            }
             if settings.read_only {
                 return Err(CommandError::Coded {
                     code: "READONLY",

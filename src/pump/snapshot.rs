@@ -1,5 +1,5 @@
-//! A core's part in a snapshot: it copies what it appends to its log, and walks its shards in slices
-//! between requests.
+//! A core's part in a snapshot: it copies what it appends to its log, and walks its shards in
+//! slices between requests.
 //!
 //! A slice ends after [`SLICE_BYTES`] or [`SLICE_NS`], whichever comes first, and a busy core then
 //! rests [`REST`] times as long; an idle one goes on at once. What does not fit the queue of the
@@ -26,7 +26,7 @@ use crate::snapshot::{Answer, GaveUp, Input, Order, Span};
 /// Bytes of entries that a slice writes.
 const SLICE_BYTES: usize = BLOCK_RAW_BYTES;
 /// How long a slice takes, nanoseconds.
-const SLICE_NS: u64 = 150_000;
+const SLICE_NS: u64 = 100_000;
 /// Steps of a walk between two looks at the clock.
 const STEPS_PER_LOOK: usize = 4;
 /// A busy core rests this many times the length of a slice: at most 8 % of it go to the snapshot.
@@ -180,6 +180,9 @@ fn write_entry(block: &mut Block, entry: &Entry<'_>, shard: ShardId, link: &Link
     if !block.has_room_for(entry.key().len() + entry.value().len()) {
         let (bytes, entries) = block.take();
         link.entries(shard, bytes, entries);
+    }
+    if block.count == 0 {
+        block.bytes.reserve(BLOCK_RAW_BYTES);
     }
     let before = block.bytes.len();
     push_entry(&mut block.bytes, entry);

@@ -59,8 +59,11 @@ impl Core {
     pub(super) fn upkeep(&mut self) -> Result<(), Fatal> {
         let now_ns = self.outlet.now.monotonic_ns;
         if now_ns >= self.next_tick_ns {
-            self.engine.step(self.outlet.now, Event::Tick, &mut self.outlet);
-            let pause_ns = if self.engine.wants_tick() {
+            // Expiry writes to the log, and expired keys stay hidden without it.
+            if !self.outlet.disk_full {
+                self.engine.step(self.outlet.now, Event::Tick, &mut self.outlet);
+            }
+            let pause_ns = if self.engine.wants_tick() && !self.outlet.disk_full {
                 BUSY_TICK_NS
             } else {
                 self.outlet.settings.expiry_interval_ms * 1_000_000
@@ -147,7 +150,12 @@ impl Core {
             metrics.wal_bytes.set(log.appended_bytes);
             metrics.wal_commits.set(log.commits);
             metrics.wal_fsyncs.set(log.syncs);
-            metrics.wal_fsync_nanoseconds.set(log.commit_time_ns);
+            metrics.wal_fsync_nanoseconds.set(log.sync_time_ns);
+            for (cell, count) in metrics.wal_fsync_buckets.iter().zip(log.sync_time) {
+                cell.set(count);
+            }
+            metrics.wal_backlog_bytes.set(wal.backlog_bytes());
+            metrics.wal_full.set(u64::from(self.log_full));
             metrics.wal_size_bytes.set(log.written_bytes);
         }
     }

@@ -169,8 +169,9 @@ fn persistence(cx: &SessionContext<'_>, lines: &mut Lines) {
     lines.add("aof_enabled", u8::from(shared.persistence));
     lines.add("aof_rewrite_in_progress", 0);
     lines.add("aof_last_bgrewrite_status", "ok");
-    // A log that cannot be written ends the process.
-    lines.add("aof_last_write_status", "ok");
+    // A log that cannot be written for another reason than a full disk ends the process.
+    let full = sum(shared, |core| &core.wal_full) > 0;
+    lines.add("aof_last_write_status", if full { "err" } else { "ok" });
     lines.add("aof_current_size", shared.log_bytes());
     lines.add("wal_fsync_mode", shared.fsync_mode);
     lines.add_all(&[

@@ -99,6 +99,7 @@ impl Server {
                 stopping: AtomicBool::new(false),
                 hurry: AtomicBool::new(false),
                 drained: AtomicUsize::new(0),
+                logs_full: AtomicUsize::new(0),
                 snapshots: None,
                 metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
             },

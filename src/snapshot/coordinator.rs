@@ -203,7 +203,8 @@ impl Coordinator {
         self.shared.metrics.iter().map(|core| core.wal_size_bytes.get()).sum()
     }
 
-    fn refresh(&self) {
+    /// Brings the size of the log up to date.
+    pub(super) fn refresh(&self) {
         let log_bytes = self.old_log_bytes + self.log_written() - self.last.covered_bytes;
         self.snapshots().facts.log_bytes.set(log_bytes);
     }

@@ -227,3 +227,79 @@ fn create(
     let part = NewPart { id, compression, epoch: plan.epoch, created_ms: plan.created_ms };
     PartWriter::create(&plan.directory, &part)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use synap_io::snapshot::{Codec, SnapshotName};
+
+    fn start(
+        directory: &std::path::Path,
+    ) -> (Link, Job, Receiver<Result<Vec<FinishedPart>, SnapshotError>>) {
+        let plain = Compression { codec: Codec::None, level: 1 };
+        let plan = Plan {
+            directory: directory.to_owned(),
+            snapshot: 7,
+            images: plain,
+            tails: plain,
+            epoch: 1,
+            created_ms: 9,
+        };
+        let (done, outcome) = mpsc::channel();
+        let done = move |parts| done.send(parts).expect("the test waits");
+        let (link, job) = Job::start(CoreId::new(0), plan, done).expect("a thread");
+        (link, job, outcome)
+    }
+
+    fn files(directory: &std::path::Path) -> usize {
+        std::fs::read_dir(directory).expect("readable").count()
+    }
+
+    #[test]
+    fn parts_are_finished_shard_by_shard_and_the_tail_last() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (link, job, outcome) = start(directory.path());
+        link.tail(b"run".to_vec(), 1);
+        for shard in [3, 5] {
+            link.entries(ShardId::new(shard), vec![1; 100], 4);
+            link.entries(ShardId::new(shard), vec![2; 100], 5);
+            link.shard_end();
+        }
+        link.shard_end();
+        assert_eq!(job.entries(), 18);
+        link.end();
+        let parts = outcome.recv().expect("an outcome").expect("written");
+        job.join();
+        let facts = |part: &FinishedPart| (part.id().kind, part.id().number, part.facts().entries);
+        let expected = [(PartKind::Shard, 3, 9), (PartKind::Shard, 5, 9), (PartKind::Tail, 0, 1)];
+        assert_eq!(parts.iter().map(facts).collect::<Vec<_>>(), expected);
+        let name = SnapshotName { unix_secs: 1, offset: 2 };
+        parts.into_iter().for_each(|part| part.publish(name).expect("named"));
+        assert_eq!(files(directory.path()), 3);
+    }
+
+    #[test]
+    fn who_lets_go_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (link, job, outcome) = start(directory.path());
+        link.entries(ShardId::new(0), vec![1; 100], 4);
+        link.shard_end();
+        link.tail(b"run".to_vec(), 1);
+        drop(link);
+        job.join();
+        assert!(outcome.recv().is_err(), "nobody is told");
+        assert_eq!(files(directory.path()), 0);
+    }
+
+    #[test]
+    fn a_failure_is_told_and_seen() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (link, job, outcome) = start(&directory.path().join("absent"));
+        link.entries(ShardId::new(0), vec![1; 100], 4);
+        let error = outcome.recv().expect("an outcome").expect_err("there is no such directory");
+        assert!(matches!(error, SnapshotError::Io { .. }), "{error}");
+        assert!(link.has_failed());
+        link.tail(b"more".to_vec(), 1);
+        job.join();
+    }
+}

@@ -41,6 +41,7 @@ pub(super) enum Failure {
     Snapshot(SnapshotError),
     Directory { path: PathBuf, source: std::io::Error },
     Thread(std::io::Error),
+    Log(WalError),
     Manifest(WalError),
     History(HistoryError),
     NoManifest,
@@ -56,7 +57,7 @@ impl fmt::Display for Failure {
                 write!(f, "cannot create the directory {}: {source}", path.display())
             }
             Self::Thread(source) => write!(f, "cannot start a thread that writes: {source}"),
-            Self::Manifest(error) => error.fmt(f),
+            Self::Log(error) | Self::Manifest(error) => error.fmt(f),
             Self::History(error) => error.fmt(f),
             Self::NoManifest => f.write_str("the data directory has lost its manifest"),
             Self::GaveUp { core, why: GaveUp::TailTooLong { limit, found } } => write!(
@@ -190,6 +191,7 @@ impl Coordinator {
                 Err(RecvTimeoutError::Timeout) => {
                     let entries = jobs.iter().map(Job::entries).sum();
                     self.snapshots().facts.entries_done.set(entries);
+                    self.refresh();
                     if logged.elapsed() >= PROGRESS {
                         logged = Instant::now();
                         let keys: u64 = self.shared.metrics.iter().map(|c| c.keys.get()).sum();
@@ -213,6 +215,10 @@ impl Coordinator {
             LogFront { core, segment: *segment }
         };
         history.logs = begun.iter().map(front).collect();
+        // What the manifest calls the front of a log must survive whatever the manifest survives.
+        for LogFront { core, segment } in &history.logs {
+            wal::sync_segment(&self.options.log, *core, *segment).map_err(Failure::Log)?;
+        }
         manifest::store(&self.options.data, &history.encode()).map_err(Failure::Manifest)?;
         Ok(())
     }

@@ -3,11 +3,16 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary uses its own part of this")]
 
+pub mod disk;
+pub mod faulty;
+pub mod history;
 pub mod http;
+pub mod load;
 pub mod resp;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -44,6 +49,8 @@ pub fn free_ports(after: u32) -> u16 {
 #[derive(Clone)]
 pub struct Plan {
     root: Arc<tempfile::TempDir>,
+    program: PathBuf,
+    user: Option<u32>,
     data: PathBuf,
     env: BTreeMap<String, String>,
     config: Option<PathBuf>,
@@ -59,7 +66,10 @@ impl Plan {
         let root = Arc::new(tempfile::tempdir().expect("a temporary directory"));
         let data = root.path().join("data");
         let (http, resp) = (free_ports(0), free_ports(0));
-        let plan = Self { root, data, env: BTreeMap::new(), config: None, http, resp };
+        let given = std::env::var_os("SYNAP_TEST_BINARY").map(PathBuf::from);
+        let program = given.unwrap_or_else(|| env!("CARGO_BIN_EXE_synap-server").into());
+        let (env, config, user) = (BTreeMap::new(), None, None);
+        let plan = Self { root, program, user, data, env, config, http, resp };
         plan.env("SYNAP_WORKERS", "2")
             .env("SYNAP_LOG_FORMAT", "pretty")
             .env("SYNAP_HOST", "127.0.0.1")
@@ -70,6 +80,18 @@ impl Plan {
     /// With a variable in its environment.
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Another program than the server as it is built for the tests.
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
+    }
+
+    /// As another user; only root can do that.
+    pub fn user(mut self, id: u32) -> Self {
+        self.user = Some(id);
         self
     }
 
@@ -129,12 +151,19 @@ impl Plan {
     }
 
     fn spawn(&self) -> Child {
+        self.try_spawn().expect("the server's binary runs")
+    }
+
+    fn try_spawn(&self) -> std::io::Result<Child> {
         let log = std::fs::File::create(self.log_path()).expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_synap-server"));
+        let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SYNAP_") || name == "RUST_LOG" {
                 command.env_remove(name);
             }
+        }
+        if let Some(user) = self.user {
+            command.uid(user);
         }
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
@@ -149,20 +178,35 @@ impl Plan {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
-            .expect("the server's binary runs")
     }
 
     /// Starts it and waits until it serves.
     pub fn start(&self) -> Server {
+        match self.try_start() {
+            (Some(server), _) => server,
+            (None, code) => panic!("the server ended with {code:?}:\n{}", self.log()),
+        }
+    }
+
+    /// Starts it and waits until it serves, or has ended with an exit code.
+    pub fn try_start(&self) -> (Option<Server>, Option<i32>) {
         let mut server = Server { child: self.spawn(), plan: self.clone() };
+        let mut ended = None;
         wait_for("the server to serve", || {
-            if let Ok(Some(status)) = server.child.try_wait() {
-                panic!("the server ended with {status}:\n{}", self.log());
-            }
+            ended = server.child.try_wait().expect("it can be waited for");
             // Not a connection: the listener of a server killed a moment ago may still take one.
-            self.log().contains("is ready")
+            ended.is_some() || self.log().contains("is ready")
         });
-        server
+        match ended {
+            Some(status) => (None, status.code()),
+            None => (Some(server), None),
+        }
+    }
+
+    /// As [`Plan::run_to_end`]; nothing when it cannot be started at all.
+    pub fn try_run_to_end(&self) -> Option<ExitStatus> {
+        let mut server = Server { child: self.try_spawn().ok()?, plan: self.clone() };
+        Some(server.wait())
     }
 
     /// Starts it, and waits until it ends of its own accord.

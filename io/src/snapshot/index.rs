@@ -2,7 +2,7 @@
 //! nothing of it can be exchanged, shortened or left out unnoticed.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crc32c::crc32c;
@@ -14,6 +14,7 @@ use super::codec::Codec;
 use super::error::SnapshotError;
 use super::files::{self, SnapshotName};
 use super::format::{PartFacts, PartId, PartKind, SNAPSHOT_FORMAT, get, get_u32, get_u64, put};
+use crate::disk;
 
 const MAGIC: [u8; 8] = *b"SYNAPSNP";
 const HEADER: usize = 48;
@@ -143,9 +144,9 @@ impl Index {
         let name = self.name();
         let (new, path) = (files::new_index_path(directory, name), name.index_path(directory));
         let write = || {
-            let mut file = File::create(&new)?;
-            file.write_all(&self.encode())?;
-            file.sync_all()
+            let file = File::create(&new)?;
+            disk::write_all_at(&file, &self.encode(), 0)?;
+            disk::sync_all(&file)
         };
         let stored = write().map_err(SnapshotError::io("write", &new));
         let stored = stored.and_then(|()| files::rename(&new, &path));

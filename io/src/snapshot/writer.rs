@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use super::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER, BlockHeader, PART_HEADER, PartFacts, PartHeader, PartId,
     encode_end,
 };
+use crate::disk;
 
 /// Raw bytes that a block should have; an entry or run that is larger gets a block of its own.
 pub const BLOCK_RAW_BYTES: usize = 64 * 1024;
@@ -69,8 +70,8 @@ impl PartWriter {
         let encoder = Encoder::new(compression)
             .map_err(SnapshotError::io("prepare compression of", &path))?;
         let header = PartHeader { id, codec: compression.codec, epoch, created_ms };
-        let mut file = File::create(&path).map_err(SnapshotError::io("create", &path))?;
-        let written = file.write_all(&header.encode());
+        let file = File::create(&path).map_err(SnapshotError::io("create", &path))?;
+        let written = disk::write_all_at(&file, &header.encode(), 0);
         let facts = PartFacts { file_bytes: PART_HEADER as u64, ..PartFacts::default() };
         let writer = Self {
             place: Place { directory: directory.to_owned(), path, is_named: false },
@@ -106,7 +107,7 @@ impl PartWriter {
             tag: self.tag,
         };
         header.encode(&mut self.block);
-        let written = self.file.write_all(&self.block);
+        let written = disk::write_all_at(&self.file, &self.block, self.facts.file_bytes);
         written.map_err(SnapshotError::io("write to", self.path()))?;
         self.facts.blocks += 1;
         self.facts.entries += u64::from(entries);
@@ -139,9 +140,10 @@ impl PartWriter {
     /// [`SnapshotError::Io`].
     pub fn finish(mut self) -> Result<FinishedPart, SnapshotError> {
         let end = encode_end(&self.facts, self.tag);
-        self.file.write_all(&end).map_err(SnapshotError::io("write to", self.path()))?;
+        let written = disk::write_all_at(&self.file, &end, self.facts.file_bytes);
+        written.map_err(SnapshotError::io("write to", self.path()))?;
         self.facts.file_bytes += end.len() as u64;
-        self.file.sync_data().map_err(SnapshotError::io("sync", self.path()))?;
+        disk::sync_data(&self.file).map_err(SnapshotError::io("sync", self.path()))?;
         Ok(FinishedPart { place: self.place, id: self.id, facts: self.facts })
     }
 

@@ -3,12 +3,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 
 use super::buffer::GroupBuffer;
+use crate::disk;
 use crate::doorbell::Doorbell;
 use crate::executor;
 
@@ -58,10 +58,10 @@ impl LogJob {
         let written = self
             .write
             .as_ref()
-            .map_or(Ok(()), |write| self.file.write_all_at(write.data(), write.offset));
+            .map_or(Ok(()), |write| disk::write_all_at(&self.file, write.data(), write.offset));
         let outcome = written.map_err(|source| LogFailure { action: WRITE, source });
         let outcome = outcome.and_then(|()| {
-            let synced = if self.sync { self.file.sync_data() } else { Ok(()) };
+            let synced = if self.sync { disk::sync_data(&self.file) } else { Ok(()) };
             synced.map_err(|source| LogFailure { action: SYNC, source })
         });
         LogDone { job: self, outcome }

@@ -57,6 +57,12 @@ pub enum WalError {
 }
 
 impl WalError {
+    /// Whether the disk, or a quota on it, is full.
+    pub fn is_out_of_space(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+
     /// Wraps what the system said, with what was tried.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
@@ -69,7 +75,7 @@ impl fmt::Display for WalError {
         match self {
             Self::Io { action, path, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())?;
-                if source.kind() == io::ErrorKind::StorageFull {
+                if self.is_out_of_space() {
                     write!(f, " (the disk of the log is full; free some space and start again)")?;
                 }
                 Ok(())

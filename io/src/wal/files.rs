@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::error::WalError;
 use super::format::BLOCK;
+use crate::disk;
 
 const PREFIX: &str = "synap.wal.";
 const SPARE: &str = "spare";
@@ -48,6 +49,11 @@ pub(super) fn segment_path(directory: &Path, core: u16, number: u64) -> PathBuf 
 
 pub(super) fn spare_path(directory: &Path, core: u16, number: u64) -> PathBuf {
     directory.join(format!("{PREFIX}{core}.{SPARE}{number}"))
+}
+
+/// A segment that the core itself is making, apart from the spares that its background jobs handle.
+pub(super) fn unfinished_path(directory: &Path, core: u16) -> PathBuf {
+    directory.join(format!("{PREFIX}{core}.unfinished"))
 }
 
 /// The logs found in `directory`, in core order; other files are none of our business.
@@ -97,6 +103,17 @@ pub fn remove_logs_from(directory: &Path, cores: u16) -> Result<u64, WalError> {
     Ok(removed)
 }
 
+/// Makes what was written to a segment so far durable, its header above all: for whoever is about
+/// to note that the log begins there. Any thread may; the writer is not disturbed.
+///
+/// # Errors
+/// [`WalError::Io`].
+pub fn sync_segment(directory: &Path, core: u16, segment: u64) -> Result<(), WalError> {
+    let path = segment_path(directory, core, segment);
+    let synced = File::open(&path).and_then(|file| file.sync_data());
+    synced.map_err(WalError::io("sync", &path))
+}
+
 /// Bytes of all segment files in `directory`.
 ///
 /// # Errors
@@ -123,26 +140,46 @@ pub(super) fn remove(path: &Path) -> Result<(), WalError> {
 /// Creates `path` with `bytes` zeroes in written blocks: overwriting such blocks later needs no
 /// journal commit, which halves the time of a sync.
 pub(super) fn create_filled(path: &Path, bytes: u64) -> Result<(), WalError> {
-    let fill = || -> io::Result<()> {
-        let mut file = File::create(path)?;
+    let fill = |file: &File| -> io::Result<()> {
         let zeroes = vec![0; FILL_BYTES];
-        let mut left = bytes;
-        while left > 0 {
-            let piece = left.min(FILL_BYTES as u64) as usize;
-            file.write_all(&zeroes[..piece])?;
-            left -= piece as u64;
+        let mut offset = 0;
+        while offset < bytes {
+            let piece = (bytes - offset).min(FILL_BYTES as u64);
+            disk::write_all_at(file, &zeroes[..piece as usize], offset)?;
+            offset += piece;
         }
-        file.sync_all()
+        disk::sync_all(file)
     };
-    fill().map_err(WalError::io("create", path))
+    create_with(path, fill)
+}
+
+/// Creates `path` with room for `bytes` set aside and nothing written: quicker to have than
+/// [`create_filled`], slower to write to.
+pub(super) fn create_reserved(path: &Path, bytes: u64) -> Result<(), WalError> {
+    create_with(path, |file| {
+        disk::reserve(file, bytes)?;
+        disk::sync_all(file)
+    })
+}
+
+/// A file that could not be completed goes again: on a full disk it would only take more room.
+fn create_with(path: &Path, fill: impl Fn(&File) -> io::Result<()>) -> Result<(), WalError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true);
+    let file = options.open(path).map_err(WalError::io("create", path))?;
+    fill(&file).map_err(|source| {
+        // What keeps it from going is worth less than what kept it from being made.
+        fs::remove_file(path).unwrap_or_default();
+        WalError::io("create", path)(source)
+    })
 }
 
 /// Makes a file that held a segment count as not begun.
 pub(super) fn blank(path: &Path) -> Result<(), WalError> {
     let wipe = || -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(path)?;
-        file.write_all_at(&[0; BLOCK], 0)?;
-        file.sync_data()
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        disk::write_all_at(&file, &[0; BLOCK], 0)?;
+        disk::sync_data(&file)
     };
     wipe().map_err(WalError::io("blank", path))
 }

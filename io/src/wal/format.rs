@@ -37,6 +37,8 @@ pub struct SegmentHeader {
     pub segment_bytes: u64,
     /// Epoch of every group in it.
     pub epoch: u32,
+    /// The file had its `segment_bytes` before it was begun: one that is shorter was cut.
+    pub is_whole: bool,
     /// When it was begun, by the wall clock.
     pub created_ms: u64,
     /// The segment before, or nothing when this is the first of its log.
@@ -82,6 +84,7 @@ impl SegmentHeader {
         put(block, 16, self.segment.to_le_bytes());
         put(block, 24, self.segment_bytes.to_le_bytes());
         put(block, 32, self.epoch.to_le_bytes());
+        put(block, 36, u32::from(self.is_whole).to_le_bytes());
         put(block, 40, self.created_ms.to_le_bytes());
         put(block, 48, previous.segment.to_le_bytes());
         put(block, 56, previous.end_offset.to_le_bytes());
@@ -115,6 +118,7 @@ impl SegmentHeader {
             segment: u64::from_le_bytes(get(block, 16)),
             segment_bytes: u64::from_le_bytes(get(block, 24)),
             epoch: u32::from_le_bytes(get(block, 32)),
+            is_whole: u32::from_le_bytes(get(block, 36)) != 0,
             created_ms: u64::from_le_bytes(get(block, 40)),
             previous: (segment > 0).then_some(Chain { segment, end_offset }),
             first_group: u64::from_le_bytes(get(block, 64)),
@@ -193,6 +197,7 @@ mod tests {
             segment: 9,
             segment_bytes: 1 << 20,
             epoch: 5,
+            is_whole: true,
             created_ms: 1_700_000_000_000,
             previous: Some(Chain { segment: 8, end_offset: 8192 }),
             first_group: 77,

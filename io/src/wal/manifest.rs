@@ -5,14 +5,15 @@
 //! Format, little endian: magic (8 bytes), crc32c of everything behind it (4), format (2), zero
 //! (2), sequence (8), payload bytes (4), zero (4), payload.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crc32c::crc32c;
 
 use super::error::WalError;
 use super::files::sync_dir;
+use crate::disk;
 
 /// Format written and the newest one read.
 pub const MANIFEST_FORMAT: u16 = 1;
@@ -87,9 +88,10 @@ pub fn store(directory: &Path, payload: &[u8]) -> Result<u64, WalError> {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(true).open(path)?;
+    disk::write_all_at(&file, bytes, 0)?;
+    disk::sync_all(&file)
 }
 
 fn encode(sequence: u64, payload: &[u8]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What a log writer has done, as plain numbers.
 
-/// Upper bounds in microseconds of the commit time buckets; the last bucket takes the rest.
-pub const COMMIT_BUCKETS_US: [u64; 12] =
+/// Upper bounds in microseconds of the sync time buckets; the last bucket takes the rest.
+pub const SYNC_BUCKETS_US: [u64; 12] =
     [32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 65_536, 262_144];
 
 /// Counters since the writer was opened.
@@ -23,18 +23,18 @@ pub struct WalMetrics {
     pub segments: u64,
     /// Segments begun without a prepared file at hand.
     pub unprepared_segments: u64,
-    /// Commits by the time from handing over to completion; see [`COMMIT_BUCKETS_US`].
-    pub commit_time: [u64; COMMIT_BUCKETS_US.len() + 1],
+    /// Commits with a sync by the time from handing over to completion; see [`SYNC_BUCKETS_US`].
+    pub sync_time: [u64; SYNC_BUCKETS_US.len() + 1],
     /// Sum of those times, in nanoseconds.
-    pub commit_time_ns: u64,
+    pub sync_time_ns: u64,
 }
 
 impl WalMetrics {
-    pub(super) fn observe_commit(&mut self, elapsed_ns: u64) {
+    pub(super) fn observe_sync(&mut self, elapsed_ns: u64) {
         let elapsed_us = elapsed_ns / 1000;
-        let bucket = COMMIT_BUCKETS_US.partition_point(|bound| *bound < elapsed_us);
-        self.commit_time[bucket] += 1;
-        self.commit_time_ns += elapsed_ns;
+        let bucket = SYNC_BUCKETS_US.partition_point(|bound| *bound < elapsed_us);
+        self.sync_time[bucket] += 1;
+        self.sync_time_ns += elapsed_ns;
     }
 }
 
@@ -45,10 +45,10 @@ mod tests {
     #[test]
     fn a_time_on_a_bound_belongs_below_it() {
         let mut metrics = WalMetrics::default();
-        metrics.observe_commit(32_000);
-        metrics.observe_commit(33_000);
-        metrics.observe_commit(u64::MAX / 2);
-        assert_eq!((metrics.commit_time[0], metrics.commit_time[1]), (1, 1));
-        assert_eq!(metrics.commit_time[COMMIT_BUCKETS_US.len()], 1);
+        metrics.observe_sync(32_000);
+        metrics.observe_sync(33_000);
+        metrics.observe_sync(u64::MAX / 2);
+        assert_eq!((metrics.sync_time[0], metrics.sync_time[1]), (1, 1));
+        assert_eq!(metrics.sync_time[SYNC_BUCKETS_US.len()], 1);
     }
 }

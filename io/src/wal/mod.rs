@@ -5,7 +5,8 @@
 //! a block once written is never written again before its segment is recycled, so a torn write
 //! cannot reach acknowledged data; damage to data known to be durable is an error naming the place,
 //! never silently a shorter log. Any failed write or sync is final: nothing is retried after a
-//! failed sync, because the kernel may have dropped the dirty pages it failed to write.
+//! failed sync, because the kernel may have dropped the dirty pages it failed to write. Only a disk
+//! without room for another segment is waited for.
 //!
 //! Must not: look into the bytes it stores.
 
@@ -22,7 +23,7 @@ mod writer;
 
 pub use commit::LogDone;
 pub use error::WalError;
-pub use files::{LogFiles, log_bytes, remove_logs_from, scan_dir};
-pub use metrics::{COMMIT_BUCKETS_US, WalMetrics};
+pub use files::{LogFiles, log_bytes, remove_logs_from, scan_dir, sync_segment};
+pub use metrics::{SYNC_BUCKETS_US, WalMetrics};
 pub use reader::{LogEnd, LogReader, ReadOptions, Run, Torn};
 pub use writer::{CommitPath, FsyncMode, LogOffset, LogStart, WalOptions, Writer};

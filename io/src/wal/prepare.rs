@@ -39,6 +39,8 @@ pub(super) struct Preparer {
     jobs: usize,
     preparing: bool,
     ready: Option<u64>,
+    /// The last attempt to prepare a segment found the disk full.
+    out_of_space: bool,
 }
 
 impl Place {
@@ -78,12 +80,11 @@ impl Place {
         self.publish(&source)
     }
 
-    /// An empty file under a final name, for a segment of unusual size or in a hurry.
-    pub(super) fn create_empty(&self) -> Result<u64, WalError> {
-        let number = self.draw();
-        files::create_filled(&self.path(number), 0)?;
-        files::sync_dir(&self.directory)?;
-        Ok(number)
+    /// A file of `bytes` under a final name, for a segment of unusual size or in a hurry.
+    pub(super) fn create_reserved(&self, bytes: u64) -> Result<u64, WalError> {
+        let fresh = files::unfinished_path(&self.directory, self.core);
+        files::create_reserved(&fresh, bytes)?;
+        self.publish(&fresh)
     }
 
     fn draw(&self) -> u64 {
@@ -123,11 +124,16 @@ impl Preparer {
         let numbers = Arc::new(AtomicU64::new(next));
         let place = Place { directory, core, segment_bytes, numbers };
         let (outbox, inbox) = mpsc::channel();
-        Self { place, outbox, inbox, jobs: 0, preparing: false, ready: None }
+        Self { place, outbox, inbox, jobs: 0, preparing: false, ready: None, out_of_space: false }
     }
 
     pub(super) fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// Whether there was no room for the next segment at the last attempt.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        self.out_of_space
     }
 
     /// Begins to prepare the next segment, unless that is under way or done. Failure is no error
@@ -192,6 +198,7 @@ impl Preparer {
         match outcome {
             Outcome::Prepared(result) => {
                 self.preparing = false;
+                self.out_of_space = result.as_ref().is_err_and(WalError::is_out_of_space);
                 self.ready = result.ok();
                 Ok(())
             }

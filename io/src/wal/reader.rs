@@ -349,9 +349,21 @@ impl ReadOptions {
 /// The header of a segment that was begun; nothing for a file that holds nothing of the log.
 fn read_header(path: &Path, number: u64, core: u16) -> Result<Option<SegmentHeader>, WalError> {
     let mut window = Window::open(path)?;
-    let Some(block) = window.read(0, BLOCK)? else { return Ok(None) };
+    let cut = |offset, evidence| {
+        let path = path.to_owned();
+        Err(WalError::Corrupt { path, segment: number, offset, evidence })
+    };
+    let Some(block) = window.read(0, BLOCK)? else {
+        return cut(window.file_bytes, "it is shorter than a header");
+    };
     match SegmentHeader::decode(block) {
-        Ok(header) if header.segment == number && header.core == core => Ok(Some(header)),
+        Ok(header) if header.segment == number && header.core == core => {
+            let file_bytes = window.file_bytes;
+            if header.is_whole && file_bytes < header.segment_bytes {
+                return cut(file_bytes, "the file ends before the bytes its header says it has");
+            }
+            Ok(Some(header))
+        }
         Err(Invalid::Version(found)) => {
             Err(WalError::Version { path: path.to_owned(), found, supported: FORMAT })
         }

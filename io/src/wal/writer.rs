@@ -4,11 +4,16 @@
 //! reactor that carry a log outcome go to [`Writer::on_completion`]; [`Writer::next_deadline`]
 //! bounds the sleep. One commit is under way at a time; what is appended meanwhile gathers in the
 //! next group, so groups grow with the load. At the end [`Writer::close`].
+//!
+//! A full disk is found out when the next segment is made, never in the middle of a commit: room
+//! for a segment is set aside before it is begun. Then the log waits, with what was appended kept
+//! in memory and unacknowledged, and [`Writer::lacks_room`] asks the caller to append no more.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +21,14 @@ use std::time::Duration;
 use synap_shards::limits::BATCH_BYTES_MAX;
 
 use super::buffer::GroupBuffer;
-use super::commit::{CommitThread, GroupWrite, LogDone, LogJob};
+use super::commit::{CommitThread, GroupWrite, LogDone, LogJob, WRITE};
 use super::error::WalError;
 use super::files;
 use super::format::{BLOCK, Chain, GroupHeader, SegmentHeader, group_bytes};
 use super::metrics::WalMetrics;
 use super::prepare::Preparer;
 use crate::clock;
+use crate::disk;
 use crate::reactor::Reactor;
 use crate::ring::Mapping;
 
@@ -32,6 +38,10 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 const BUFFERS_KEPT: usize = 2;
 /// Mode `Never` writes at least this often, so that a kill loses no more.
 const NEVER_INTERVAL: Duration = Duration::from_millis(10);
+/// How often a full disk is asked again for room.
+const ROOM_RETRY_NS: u64 = 200_000_000;
+/// On a full disk, this part of the last segment is kept for what is on its way already.
+const RESERVE_DIVISOR: u64 = 4;
 
 const _: () = assert!(BATCH_BYTES_MAX <= u32::MAX as usize, "a run fits the payload field");
 
@@ -164,6 +174,11 @@ pub struct Writer {
     unsettled_since: Option<u64>,
     /// The next group waits for the sync that lets it begin a new segment.
     rotating: bool,
+    /// The next group waits for room on the disk.
+    starved: bool,
+    /// When the disk may be asked for room again (ns): by the preparer, by the writer itself.
+    retry_prepare_ns: u64,
+    retry_grow_ns: u64,
     failed: bool,
     metrics: WalMetrics,
 }
@@ -204,11 +219,11 @@ impl Writer {
         let first_group = start.last_group + 1;
         let header = header(&options, number, bytes, start.previous, first_group);
         let (segment, direct) = begin(&preparer, header)?;
-        let synced = segment.file.sync_data();
+        let synced = disk::sync_data(&segment.file);
         synced.map_err(WalError::io("sync", &preparer.place().path(number)))?;
         let committer = match options.path {
-            CommitPath::Ring => Committer::Ring,
-            CommitPath::Thread => {
+            CommitPath::Ring if disk::RING_IS_OPEN => Committer::Ring,
+            CommitPath::Ring | CommitPath::Thread => {
                 let thread = CommitThread::start(core, reactor.doorbell());
                 let failed = WalError::io("start the commit thread for", &directory);
                 Committer::Thread(thread.map_err(failed)?)
@@ -232,6 +247,9 @@ impl Writer {
             claimed: 0,
             unsettled_since: None,
             rotating: false,
+            starved: false,
+            retry_prepare_ns: 0,
+            retry_grow_ns: 0,
             failed: false,
             metrics: WalMetrics { segments: 1, ..WalMetrics::default() },
         })
@@ -261,6 +279,7 @@ impl Writer {
     /// Any error is final: the log takes nothing more.
     pub fn turn_end(&mut self, now_ns: u64, reactor: &mut Reactor) -> Result<(), WalError> {
         self.collect(now_ns)?;
+        self.ask_for_room(now_ns);
         if self.appended > self.claimed && self.unsettled_since.is_none() {
             self.unsettled_since = Some(now_ns);
         }
@@ -269,10 +288,10 @@ impl Writer {
         }
         let Some(step) = self.decide(now_ns) else { return Ok(()) };
         let started = match step {
-            Step::Write { sync } => self.write_job(sync),
-            Step::Sync => Ok(self.sync_job()),
+            Step::Write { sync } => self.write_job(sync, now_ns),
+            Step::Sync => Ok(Some(self.sync_job())),
         };
-        let job = started.inspect_err(|_| self.failed = true)?;
+        let Some(job) = started.inspect_err(|_| self.failed = true)? else { return Ok(()) };
         self.begin_commit(&job, now_ns);
         match &self.committer {
             Committer::Ring => reactor.start_log_job(job),
@@ -292,7 +311,10 @@ impl Writer {
             let path = self.preparer.place().path(self.segment.number);
             return Err(WalError::Io { action: failure.action, path, source: failure.source });
         }
-        self.metrics.observe_commit(now_ns.saturating_sub(commit.started_ns));
+        self.check_presence(&done.job.file).inspect_err(|_| self.failed = true)?;
+        if commit.sync {
+            self.metrics.observe_sync(now_ns.saturating_sub(commit.started_ns));
+        }
         if let Some(mut write) = done.job.write {
             self.written += commit.payload_bytes;
             write.buffer.clear();
@@ -347,6 +369,14 @@ impl Writer {
         self.appended - self.written
     }
 
+    /// Whether the disk is full and the log close to its end: what is appended now may wait for
+    /// room for ever. Ends by itself once there is room.
+    pub fn lacks_room(&self) -> bool {
+        let room = self.segment.bytes.saturating_sub(self.segment.offset + self.backlog_bytes());
+        let reserve = self.options.segment_bytes / RESERVE_DIVISOR;
+        self.starved || (self.preparer.is_out_of_space() && room < reserve)
+    }
+
     /// When the pump must call [`Writer::turn_end`] at the latest (monotonic ns); nothing when a
     /// completion will wake it or there is nothing to do.
     pub fn next_deadline(&self) -> Option<u64> {
@@ -390,7 +420,8 @@ impl Writer {
     pub fn close(mut self, reactor: &mut Reactor) -> Result<WalMetrics, WalError> {
         self.wait(reactor)?;
         loop {
-            let job = if self.pending.is_empty() { self.sync_job() } else { self.write_job(true)? };
+            let job =
+                if self.pending.is_empty() { self.sync_job() } else { self.last_write_job()? };
             self.run_here(job)?;
             if self.pending.is_empty() && self.synced == self.appended {
                 break;
@@ -400,8 +431,8 @@ impl Writer {
             let empty = self.kept.pop().map_or_else(GroupBuffer::new, Ok);
             let failed = WalError::io("get memory for", &self.options.directory);
             self.pending.push_back(empty.map_err(failed)?);
-            let job = self.write_job(true)?;
-            self.run_here(job)?;
+            let job = self.write_job(true, clock::monotonic_ns())?;
+            self.run_here(job.expect("it was seen to fit"))?;
         }
         self.preparer.finish()?;
         Ok(self.metrics)
@@ -431,16 +462,19 @@ impl Writer {
     }
 
     /// The job that writes the oldest pending group; first a sync alone, when the group must begin
-    /// a new segment and the old one is not durable yet.
-    fn write_job(&mut self, sync: bool) -> Result<LogJob, WalError> {
+    /// a new segment and the old one is not durable yet; nothing when there is no room for one.
+    fn write_job(&mut self, sync: bool, now_ns: u64) -> Result<Option<LogJob>, WalError> {
         let payload_bytes = self.pending.front().expect("the caller looked").payload_bytes();
         let bytes = group_bytes(payload_bytes) as u64;
         if self.segment.offset + bytes > self.segment.bytes {
             self.rotating = self.synced < self.written;
             if self.rotating {
-                return Ok(self.sync_job());
+                return Ok(Some(self.sync_job()));
             }
-            self.rotate(bytes)?;
+            self.starved = !self.rotate(bytes, now_ns)?;
+            if self.starved {
+                return Ok(None);
+            }
         }
         let mut buffer = self.pending.pop_front().expect("seen above");
         let group = GroupHeader {
@@ -455,7 +489,18 @@ impl Writer {
         let write = GroupWrite { buffer, bytes, offset: self.segment.offset };
         self.next_group += 1;
         self.segment.offset += bytes as u64;
-        Ok(LogJob { file: Arc::clone(&self.segment.file), write: Some(write), sync })
+        Ok(Some(LogJob { file: Arc::clone(&self.segment.file), write: Some(write), sync }))
+    }
+
+    /// As [`Writer::write_job`] for a log that is being closed: there is one more try to have room.
+    fn last_write_job(&mut self) -> Result<LogJob, WalError> {
+        if let Some(job) = self.write_job(true, clock::monotonic_ns())? {
+            return Ok(job);
+        }
+        self.retry_grow_ns = 0;
+        self.preparer.request();
+        self.preparer.finish()?;
+        self.write_job(true, clock::monotonic_ns())?.ok_or_else(|| self.no_room())
     }
 
     fn sync_job(&self) -> LogJob {
@@ -502,8 +547,9 @@ impl Writer {
     }
 
     /// Begins a new segment that has room for a group of `bytes`. Everything written so far is
-    /// durable, so a valid header proves that the segment before is complete.
-    fn rotate(&mut self, bytes: u64) -> Result<(), WalError> {
+    /// durable, so a valid header proves that the segment before is complete. False when the disk
+    /// has no room for one.
+    fn rotate(&mut self, bytes: u64, now_ns: u64) -> Result<bool, WalError> {
         assert_eq!(self.synced, self.written, "the old segment is durable before the new begins");
         let needed = BLOCK as u64 + bytes;
         let segment_bytes = self.options.segment_bytes.max(needed);
@@ -514,10 +560,14 @@ impl Writer {
         };
         let number = match prepared {
             Some(number) => number,
-            None => {
-                self.metrics.unprepared_segments += 1;
-                self.preparer.place().create_empty()?
+            // Two that try at once would take the last room from one another.
+            None if needed <= self.options.segment_bytes && self.preparer.is_out_of_space() => {
+                return Ok(false);
             }
+            None => match self.grow(segment_bytes, now_ns)? {
+                Some(number) => number,
+                None => return Ok(false),
+            },
         };
         let previous = Chain { segment: self.segment.number, end_offset: self.segment.offset };
         let group = self.next_group;
@@ -527,7 +577,51 @@ impl Writer {
         self.direct = direct;
         self.metrics.segments += 1;
         self.preparer.request();
-        Ok(())
+        Ok(true)
+    }
+
+    /// A file for a segment of `bytes` that nobody has prepared, or nothing when the disk is full.
+    fn grow(&mut self, bytes: u64, now_ns: u64) -> Result<Option<u64>, WalError> {
+        if now_ns < self.retry_grow_ns {
+            return Ok(None);
+        }
+        match self.preparer.place().create_reserved(bytes) {
+            Ok(number) => {
+                self.metrics.unprepared_segments += 1;
+                Ok(Some(number))
+            }
+            Err(error) if error.is_out_of_space() => {
+                self.retry_grow_ns = now_ns + ROOM_RETRY_NS;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// On a full disk, tries now and then whether the next segment can be prepared.
+    fn ask_for_room(&mut self, now_ns: u64) {
+        if self.preparer.is_out_of_space() && now_ns >= self.retry_prepare_ns {
+            self.retry_prepare_ns = now_ns + ROOM_RETRY_NS;
+            self.preparer.request();
+        }
+    }
+
+    fn no_room(&self) -> WalError {
+        let failed = WalError::io("begin a segment in", &self.options.directory);
+        failed(io::ErrorKind::StorageFull.into())
+    }
+
+    /// What lies in a deleted file is gone with the process, however well it was synced.
+    fn check_presence(&self, file: &File) -> Result<(), WalError> {
+        let failed = |source| {
+            let path = self.preparer.place().path(self.segment.number);
+            WalError::io(WRITE, &path)(source)
+        };
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.nlink() > 0 {
+            return Ok(());
+        }
+        Err(failed(io::Error::new(io::ErrorKind::NotFound, "it was deleted while in use")))
     }
 }
 
@@ -543,6 +637,7 @@ fn header(
         segment,
         segment_bytes,
         epoch: options.epoch,
+        is_whole: true,
         created_ms: clock::unix_ms(),
         previous,
         first_group,
@@ -556,7 +651,7 @@ fn begin(preparer: &Preparer, header: SegmentHeader) -> Result<(Segment, bool), 
     let (file, direct) = files::open_for_writing(&path)?;
     let mut block = Mapping::new(BLOCK).map_err(WalError::io("get memory for", &path))?;
     header.encode(&mut block.as_mut_slice()[..BLOCK]);
-    let written = file.write_all_at(&block.as_slice()[..BLOCK], 0);
+    let written = disk::write_all_at(&file, &block.as_slice()[..BLOCK], 0);
     written.map_err(WalError::io("write the header of", &path))?;
     let offset = BLOCK as u64;
     let (number, bytes) = (header.segment, header.segment_bytes);

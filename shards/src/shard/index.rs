@@ -20,6 +20,10 @@ pub(crate) const BUCKETS: usize = 32;
 const SEGMENT_SLOTS: usize = BUCKETS * SLOTS;
 /// Buckets in which an entry may stand: its home and those after it.
 const REACH: usize = 4;
+/// Entries of a segment that is about to be full: beyond, buckets overflow and it splits.
+const SEGMENT_KEYS: usize = SEGMENT_SLOTS * 5 / 6;
+/// Room is made for so many entries beforehand at most; more come to it by splitting.
+const ROOM_MAX: usize = 1 << 26;
 /// A directory deeper than this would mean a broken hash, not many keys.
 const DEPTH_MAX: u32 = 28;
 
@@ -65,11 +69,20 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) fn new() -> Self {
+        Self::with_room(0)
+    }
+
+    /// An empty index that will hold about `keys` entries: as many segments as it would come to by
+    /// splitting, so that filling it moves nearly none.
+    pub(crate) fn with_room(keys: usize) -> Self {
+        let wanted = |depth: &u32| keys.min(ROOM_MAX) >> depth <= SEGMENT_KEYS;
+        let depth = (0..usize::BITS).find(wanted).expect("a shift comes to zero");
+        let count = 1u32 << depth;
         Self {
-            directory: vec![0],
-            segments: vec![Box::new([EMPTY; BUCKETS])],
-            depths: vec![0],
-            depth: 0,
+            directory: (0..count).collect(),
+            segments: (0..count).map(|_| Box::new([EMPTY; BUCKETS])).collect(),
+            depths: vec![depth as u8; count as usize],
+            depth,
             keys: 0,
             volatile: 0,
         }
@@ -429,6 +442,20 @@ mod tests {
             }
         }
         assert!((1..=early).all(|key| seen.contains(&key)));
+    }
+
+    #[test]
+    fn room_made_beforehand_is_what_would_have_been_taken() {
+        for keys in [0, 1, 320, 321, 5_000, 40_000] {
+            let (mut grown, mut roomy) = (Index::new(), Index::with_room(keys as usize));
+            for key in 1..=keys {
+                for index in [&mut grown, &mut roomy] {
+                    index.insert(hash_of(Handle(key)), Handle(key), false, hash_of);
+                }
+            }
+            assert!((1..=keys).all(|key| find(&roomy, key).is_some()));
+            assert!(roomy.held_bytes() <= grown.held_bytes() + grown.held_bytes() / 2 + 4096);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::entry::{self, Parts};
+use super::index::Index;
 use crate::seq::Seq;
 use crate::snapshot::ImageEntry;
 
@@ -11,6 +12,12 @@ impl Shard {
     pub fn begin_load(&mut self, seq: Seq) {
         assert!(self.seq == Seq::ZERO && self.index.len() == 0, "an image fills an empty shard");
         (self.seq, self.stable, self.removed) = (seq, seq, seq);
+    }
+
+    /// Makes room for so many entries beforehand. Panics when there is any entry yet.
+    pub fn make_room(&mut self, entries: usize) {
+        assert!(self.index.len() == 0, "room is made in an empty shard");
+        self.index = Index::with_room(entries);
     }
 
     /// Takes an entry from an image, unless the shard holds the key with the same or a higher

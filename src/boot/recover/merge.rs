@@ -358,7 +358,11 @@ mod tests {
         logs
     }
 
-    fn state(shards: &[Box<Shard>]) -> Vec<(u64, Vec<(Vec<u8>, Vec<u8>)>)> {
+    /// A key and its value.
+    type Pair = (Vec<u8>, Vec<u8>);
+
+    /// The Seq of each shard, and what it holds.
+    fn state(shards: &[Box<Shard>]) -> Vec<(u64, Vec<Pair>)> {
         let keys = |shard: &Shard| {
             let (mut keys, mut position) = (Vec::new(), Some(0));
             while let Some(at) = position {

@@ -39,9 +39,9 @@ impl Progress {
         self.total_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What was expected will not be read: it is damaged, and something else is taken.
-    pub(super) fn forget(&self) {
-        self.total_bytes.store(0, Ordering::Relaxed);
+    /// These bytes, the first that were read, turned out to be of no use.
+    pub(super) fn forget(&self, bytes: u64) {
+        self.total_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.done_bytes.store(0, Ordering::Relaxed);
     }
 

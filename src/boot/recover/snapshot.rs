@@ -11,11 +11,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use smallvec::SmallVec;
 use synap_io::snapshot::{self, Index, PartId, PartKind, PartReader, SnapshotName};
 use synap_shards::id::ShardId;
+use synap_shards::limits::PREFETCH_MAX;
 use synap_shards::recovery::{EpochStart, History, Pool};
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::take_entry;
+use synap_shards::snapshot::{ImageEntry, ImageError, take_entry};
 
 use super::merge::{self, Source};
 use super::progress::{Progress, Teller};
@@ -43,16 +45,22 @@ pub(super) fn load(
     for name in snapshot::list(&options.snapshots)? {
         let attempt = Attempt { options, history, name };
         match attempt.run(progress, teller) {
-            Ok(Some(base)) => return Ok(Base { passed_over: damage.is_some(), ..base }),
+            Ok(Tried::Loaded(base)) => {
+                return Ok(Base { passed_over: damage.is_some(), ..base });
+            }
             // What is older reaches back no further.
-            Ok(None) => break,
+            Ok(Tried::Late) => break,
+            // It is whole, but was passed over by a start that is part of the history now.
+            Ok(Tried::Dead) => tracing::warn!(
+                snapshot = %name,
+                "a snapshot holds batches that a later epoch has cut, looking for an older one"
+            ),
             Err(fatal @ Fatal::Corrupt { .. }) => {
                 tracing::error!(
                     snapshot = %name,
                     "A SNAPSHOT CANNOT BE USED, looking for an older one: {}",
                     fatal.what()
                 );
-                progress.forget();
                 damage.get_or_insert(fatal);
             }
             Err(fatal) => return Err(fatal),
@@ -79,6 +87,15 @@ pub(super) fn load(
     }
 }
 
+/// What a try came to.
+enum Tried {
+    Loaded(Base),
+    /// It does not reach back to where the logs begin.
+    Late,
+    /// A later epoch has cut some of what it holds.
+    Dead,
+}
+
 /// The try to load one snapshot. [`Fatal::Corrupt`] means that it cannot be used.
 struct Attempt<'a> {
     options: &'a Options,
@@ -87,20 +104,23 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Nothing when it does not reach back far enough.
-    fn run(&self, progress: &Progress, teller: &mut Teller<'_>) -> Result<Option<Base>, Fatal> {
+    fn run(&self, progress: &Progress, teller: &mut Teller<'_>) -> Result<Tried, Fatal> {
         let index = Index::load(&self.options.snapshots, self.name)?;
         let starts = index.starts();
         let released = &self.history.released.seqs;
         if ShardId::all().any(|shard| starts.get(shard) < released.get(shard)) {
-            return Ok(None);
+            return Ok(Tried::Late);
         }
         self.check_epoch(&index)?;
+        if self.is_dead(&index) {
+            return Ok(Tried::Dead);
+        }
         progress.expect(index.file_bytes());
-        let shards = self.images(&index, progress, teller)?;
-        let shards = self.tails(&index, shards, progress, teller)?;
+        let images = self.images(&index, progress, teller);
+        let whole = images.and_then(|shards| self.tails(&index, shards, progress, teller));
+        let shards = whole.inspect_err(|_| progress.forget(index.file_bytes()))?;
         tracing::info!(snapshot = %self.name, entries = index.entries(), "snapshot loaded");
-        Ok(Some(Base { shards, index: Some(index), passed_over: false }))
+        Ok(Tried::Loaded(Base { shards, index: Some(index), passed_over: false }))
     }
 
     fn unusable(&self, what: &str) -> Fatal {
@@ -108,22 +128,23 @@ impl Attempt<'_> {
         Fatal::Corrupt { path, offset: None, what: what.to_owned() }
     }
 
-    /// A snapshot of an earlier epoch must not go beyond what a later epoch took over.
+    /// The manifest has to know the epoch of a snapshot.
     fn check_epoch(&self, index: &Index) -> Result<(), Fatal> {
         if index.epoch > self.history.epoch.0 {
             let (found, ours) = (index.epoch, self.history.epoch.0);
             let what = format!("it is of epoch {found}, but the manifest knows none after {ours}");
             return Err(self.unusable(&what));
         }
-        let dead = |start: &EpochStart| {
-            let ends = ShardId::all().zip(&index.shards);
-            start.epoch.0 > index.epoch
-                && ends.into_iter().any(|(shard, image)| image.end > start.seqs.get(shard))
-        };
-        if self.history.starts.iter().any(dead) {
-            return Err(self.unusable("it holds batches that a later epoch has cut"));
-        }
         Ok(())
+    }
+
+    /// Whether a snapshot of an earlier epoch goes beyond what a later epoch took over.
+    fn is_dead(&self, index: &Index) -> bool {
+        self.history.starts.iter().any(|start| {
+            let mut ends = ShardId::all().zip(&index.shards);
+            start.epoch.0 > index.epoch
+                && ends.any(|(shard, image)| image.end > start.seqs.get(shard))
+        })
     }
 
     /// The images into shards.
@@ -190,19 +211,15 @@ impl Attempt<'_> {
         let id = PartId { snapshot: index.snapshot, kind: PartKind::Shard, number };
         let path = self.name.part_path(&self.options.snapshots, id.kind, number);
         let mut reader = PartReader::open(&path, &id, Some(image.part))?;
+        shard.make_room(usize::try_from(image.part.entries).unwrap_or(usize::MAX));
         let mut passed = 0;
         while let Some(block) = reader.next_block()? {
-            let (mut bytes, mut entries) = (block.bytes, 0);
             let (offset, expected) = (block.offset, block.entries);
-            while !bytes.is_empty() {
-                let entry = take_entry(&mut bytes).map_err(|error| Fatal::Corrupt {
-                    path: path.clone(),
-                    offset: Some(offset),
-                    what: error.to_string(),
-                })?;
-                shard.load(&entry);
-                entries += 1;
-            }
+            let entries = fill(&mut shard, block.bytes).map_err(|error| Fatal::Corrupt {
+                path: path.clone(),
+                offset: Some(offset),
+                what: error.to_string(),
+            })?;
             if entries != expected {
                 return Err(reader.corrupt(offset, "the block has another count").into());
             }
@@ -241,6 +258,24 @@ impl Attempt<'_> {
         }
         Ok(pool.into_shards())
     }
+}
+
+/// Loads the entries of a block, and counts them.
+fn fill(shard: &mut Shard, mut block: &[u8]) -> Result<u32, ImageError> {
+    let mut count = 0;
+    while !block.is_empty() {
+        let mut ahead = SmallVec::<[ImageEntry<'_>; PREFETCH_MAX]>::new();
+        while !block.is_empty() && ahead.len() < PREFETCH_MAX {
+            let entry = take_entry(&mut block)?;
+            shard.prefetch_index(entry.key);
+            ahead.push(entry);
+        }
+        for entry in &ahead {
+            shard.load(entry);
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// A tail, as a source of batches.

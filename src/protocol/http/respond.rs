@@ -128,6 +128,7 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
             "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => {
                 HttpError::with(503, format!("{code} {error}"))
             }
+            "MISCONF" => HttpError::with(507, format!("Insufficient storage: {error}")),
             "READONLY" => HttpError::new(403, "Forbidden: read-only replica"),
             _ => HttpError::with(400, format!("{code} {error}")),
         },

@@ -27,7 +27,7 @@ use crate::hands;
 use crate::plants::{self, Plant};
 use crate::restart;
 use crate::snapshot::file;
-use crate::snapshot::load::{self, Loaded, Reader};
+use crate::snapshot::load::{self, Loaded, Reader, Tried};
 
 /// What a start found.
 pub(super) struct Recovered {
@@ -363,9 +363,10 @@ fn newest_sound(
     let mut damage = None;
     for snapshot in disk.snapshots() {
         match load::load(reader, snapshot, dice) {
-            Ok(Some(loaded)) => return Ok((Some(loaded), damage.is_some())),
+            Ok(Tried::Loaded(loaded)) => return Ok((Some(loaded), damage.is_some())),
             // What is older reaches back no further.
-            Ok(None) => break,
+            Ok(Tried::Late) => break,
+            Ok(Tried::Dead) => {}
             Err(refusal) => damage = damage.or(Some(refusal)),
         }
     }
