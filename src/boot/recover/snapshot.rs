@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use synap_io::snapshot::{self, Index, PartId, PartKind, PartReader, SnapshotName};
 use synap_shards::id::ShardId;
 use synap_shards::limits::PREFETCH_MAX;
-use synap_shards::recovery::{EpochStart, History, Pool};
+use synap_shards::recovery::{History, Pool};
 use synap_shards::shard::Shard;
 use synap_shards::snapshot::{ImageEntry, ImageError, take_entry};
 
