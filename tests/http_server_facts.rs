@@ -154,6 +154,7 @@ fn metrics_are_prometheus_text_with_every_family() {
     core.routes[0].record(404, 2_000_000);
     core.routes[0].record(418, 2_000_000);
     core.wal_fsyncs.add(2);
+    core.wal_fsync_buckets[3].add(2);
     core.wal_fsync_nanoseconds.add(3_000_000);
     let (_, text) = get(&shared, "/metrics");
     assert_text_format(&text);
