@@ -8,7 +8,8 @@
 //! that group is right as well.
 //!
 //! One bit of each byte is flipped, another one for each, and of long stretches of zeroes every
-//! 61st byte. `SYNAP_FLIP=bits` flips all eight bits of these, `SYNAP_FLIP=all` those of every byte.
+//! 61st byte. `SYNAP_FLIP=bits` flips all eight bits of these, `SYNAP_FLIP=all` those of every
+//! byte.
 
 mod support;
 
