@@ -19,6 +19,7 @@ pub mod manifest;
 mod metrics;
 mod prepare;
 mod reader;
+mod segment;
 mod writer;
 
 pub use commit::LogDone;
