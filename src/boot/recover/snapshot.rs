@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use synap_io::snapshot::{self, Index, PartId, PartKind, PartReader, SnapshotName};
 use synap_shards::id::ShardId;
 use synap_shards::limits::PREFETCH_MAX;
-use synap_shards::recovery::{EpochStart, History, Pool};
+use synap_shards::recovery::{History, Pool};
 use synap_shards::shard::Shard;
 use synap_shards::snapshot::{ImageEntry, ImageError, take_entry};
 
@@ -45,9 +45,16 @@ pub(super) fn load(
     for name in snapshot::list(&options.snapshots)? {
         let attempt = Attempt { options, history, name };
         match attempt.run(progress, teller) {
-            Ok(Some(base)) => return Ok(Base { passed_over: damage.is_some(), ..base }),
+            Ok(Tried::Loaded(base)) => {
+                return Ok(Base { passed_over: damage.is_some(), ..base });
+            }
             // What is older reaches back no further.
-            Ok(None) => break,
+            Ok(Tried::Late) => break,
+            // It is whole, but was passed over by a start that is part of the history now.
+            Ok(Tried::Dead) => tracing::warn!(
+                snapshot = %name,
+                "a snapshot holds batches that a later epoch has cut, looking for an older one"
+            ),
             Err(fatal @ Fatal::Corrupt { .. }) => {
                 tracing::error!(
                     snapshot = %name,
@@ -80,6 +87,15 @@ pub(super) fn load(
     }
 }
 
+/// What a try came to.
+enum Tried {
+    Loaded(Base),
+    /// It does not reach back to where the logs begin.
+    Late,
+    /// A later epoch has cut some of what it holds.
+    Dead,
+}
+
 /// The try to load one snapshot. [`Fatal::Corrupt`] means that it cannot be used.
 struct Attempt<'a> {
     options: &'a Options,
@@ -88,21 +104,23 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Nothing when it does not reach back far enough.
-    fn run(&self, progress: &Progress, teller: &mut Teller<'_>) -> Result<Option<Base>, Fatal> {
+    fn run(&self, progress: &Progress, teller: &mut Teller<'_>) -> Result<Tried, Fatal> {
         let index = Index::load(&self.options.snapshots, self.name)?;
         let starts = index.starts();
         let released = &self.history.released.seqs;
         if ShardId::all().any(|shard| starts.get(shard) < released.get(shard)) {
-            return Ok(None);
+            return Ok(Tried::Late);
         }
         self.check_epoch(&index)?;
+        if self.is_dead(&index) {
+            return Ok(Tried::Dead);
+        }
         progress.expect(index.file_bytes());
         let images = self.images(&index, progress, teller);
         let whole = images.and_then(|shards| self.tails(&index, shards, progress, teller));
         let shards = whole.inspect_err(|_| progress.forget(index.file_bytes()))?;
         tracing::info!(snapshot = %self.name, entries = index.entries(), "snapshot loaded");
-        Ok(Some(Base { shards, index: Some(index), passed_over: false }))
+        Ok(Tried::Loaded(Base { shards, index: Some(index), passed_over: false }))
     }
 
     fn unusable(&self, what: &str) -> Fatal {
@@ -110,22 +128,23 @@ impl Attempt<'_> {
         Fatal::Corrupt { path, offset: None, what: what.to_owned() }
     }
 
-    /// A snapshot of an earlier epoch must not go beyond what a later epoch took over.
+    /// The manifest has to know the epoch of a snapshot.
     fn check_epoch(&self, index: &Index) -> Result<(), Fatal> {
         if index.epoch > self.history.epoch.0 {
             let (found, ours) = (index.epoch, self.history.epoch.0);
             let what = format!("it is of epoch {found}, but the manifest knows none after {ours}");
             return Err(self.unusable(&what));
         }
-        let dead = |start: &EpochStart| {
-            let ends = ShardId::all().zip(&index.shards);
-            start.epoch.0 > index.epoch
-                && ends.into_iter().any(|(shard, image)| image.end > start.seqs.get(shard))
-        };
-        if self.history.starts.iter().any(dead) {
-            return Err(self.unusable("it holds batches that a later epoch has cut"));
-        }
         Ok(())
+    }
+
+    /// Whether a snapshot of an earlier epoch goes beyond what a later epoch took over.
+    fn is_dead(&self, index: &Index) -> bool {
+        self.history.starts.iter().any(|start| {
+            let mut ends = ShardId::all().zip(&index.shards);
+            start.epoch.0 > index.epoch
+                && ends.any(|(shard, image)| image.end > start.seqs.get(shard))
+        })
     }
 
     /// The images into shards.

@@ -61,7 +61,42 @@ pub(crate) const PLANTS: [(&str, Plant); 16] = [
     ("open-gates", Plant::OpenGates),
 ];
 
+/// Whether the logs of a run hold other batches than its engines wrote.
+pub(crate) fn rewrites_logs(planted: Option<Plant>) -> bool {
+    let rewriting = [Plant::LostPart, Plant::SplitBatch, Plant::RelativeExpiry];
+    planted.is_some_and(|plant| rewriting.contains(&plant))
+}
+
 /// Whether `bug` is planted in a run.
 pub(crate) fn has(planted: Option<Plant>, bug: Plant) -> bool {
-    cfg!(any(test, feature = "planted")) && planted == Some(bug)
+    cfg!(feature = "planted") && planted == Some(bug)
+}
+
+#[cfg(all(test, feature = "planted"))]
+mod tests {
+    use super::*;
+    use crate::run::Plan;
+    use crate::shrink::objection;
+
+    /// Seeds within which a planted bug has to be caught.
+    const CATCH_WITHIN: u64 = 1_000;
+
+    #[test]
+    fn each_is_caught_and_only_with_the_bug() {
+        std::panic::set_hook(Box::new(|_| {}));
+        let mut missed = Vec::new();
+        for (name, plant) in PLANTS {
+            let planted = |seed| Plan { seed, plant: Some(plant), ..Plan::default() };
+            let found = (0..CATCH_WITHIN)
+                .find_map(|seed| objection(&planted(seed)).map(|checker| (seed, checker)));
+            let Some((seed, checker)) = found else {
+                missed.push(name);
+                continue;
+            };
+            println!("{name}: seed {seed}, {checker}");
+            let sound = objection(&Plan { seed, ..Plan::default() });
+            assert_eq!(sound, None, "seed {seed} fails without {name} as well");
+        }
+        assert!(missed.is_empty(), "not caught within {CATCH_WITHIN} seeds: {missed:?}");
+    }
 }

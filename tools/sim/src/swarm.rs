@@ -98,6 +98,8 @@ pub(crate) struct Mix {
     /// Per 1000 beats without one: a snapshot begins.
     pub(crate) snapshots: usize,
     pub(crate) snapshots_kept: usize,
+    /// Per 1000 turns: a core does its next part of a snapshot.
+    pub(crate) snapshot_pace: usize,
     /// Buckets that a slice of its walk takes.
     pub(crate) slice_buckets: usize,
 }
@@ -141,6 +143,7 @@ impl Mix {
             segment_blocks: dice.pick(&[4, 8, 40, 400]),
             snapshots: dice.pick(&[0, 0, 2, 20, 200]),
             snapshots_kept: dice.between(1, 3),
+            snapshot_pace: dice.pick(&[50, 300, 900]),
             slice_buckets: dice.pick(&[3, 30, 500]),
         };
         if planted {
@@ -182,7 +185,7 @@ fn kinds(dice: &mut Dice, regime: Regime) -> Vec<Kind> {
     for kind in &possible {
         let weight = match kind {
             // Heavy, so rare.
-            Kind::Bulk => dice.pick(&[0, 0, 0, 0, 0, 1]),
+            Kind::Bulk => dice.pick(&[0, 0, 0, 1]),
             Kind::Modelled => dice.pick(&[0, 0, 1, 4, 20]),
             _ => dice.pick(&[0, 1, 1, 4]),
         };

@@ -21,6 +21,7 @@ pub(crate) fn run(root: &Path) -> bool {
     gate.cargo("doc", &doc, &[("RUSTDOCFLAGS", "-Dwarnings")]);
     gate.cargo("tests", &words("test --workspace --no-fail-fast"), &[]);
     gate.cargo("sim", &["run", "--release", "-p", "sim", "--", "--seeds", SIM_SEEDS], &[]);
+    gate.cargo("planted", &words("test --release -p sim --features planted plants"), &[]);
     gate.cargo("fuzz", &["run", "--release", "-p", "fuzz", "--", "--seconds", FUZZ_SECONDS], &[]);
     gate.sanitizer();
     if gate.failed.is_empty() {

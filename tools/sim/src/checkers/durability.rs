@@ -199,6 +199,9 @@ impl Durability {
             if may_lose {
                 register.check_known(value).or_else(violation)?;
                 register.settle(at, value, revives);
+                if revives && value.is_none() {
+                    register.forget_what_expired();
+                }
                 continue;
             }
             self.saw(&key, span, value)?;
@@ -299,6 +302,12 @@ impl Register {
                 write.dead = Some(write.dead.map_or(span.answered, |d| d.min(span.answered)));
             }
         }
+    }
+
+    /// What overwrote a value may be lost, and then that value stands there, hidden.
+    fn forget_what_expired(&mut self) {
+        let expiring = self.writes.values_mut().filter(|write| write.ttl_ms.is_some());
+        expiring.for_each(|write| write.dead = None);
     }
 
     /// After a start only what is there can be seen again.

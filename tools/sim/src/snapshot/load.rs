@@ -46,25 +46,29 @@ pub(crate) fn index(reader: &Reader<'_>, snapshot: u64) -> Result<Index, Refusal
     open_index(snapshot, &bytes).ok_or(Refusal { name, at: 0, evidence })
 }
 
-/// Loads a snapshot; nothing when it does not reach back to where the logs begin.
-pub(crate) fn load(
-    reader: &Reader<'_>,
-    snapshot: u64,
-    dice: &mut Dice,
-) -> Result<Option<Loaded>, Refusal> {
+/// What a try to load a snapshot came to.
+pub(crate) enum Tried {
+    Loaded(Loaded),
+    /// It does not reach back to where the logs begin.
+    Late,
+    /// A later epoch has cut some of what it holds.
+    Dead,
+}
+
+/// Loads a snapshot.
+pub(crate) fn load(reader: &Reader<'_>, snapshot: u64, dice: &mut Dice) -> Result<Tried, Refusal> {
     let index = index(reader, snapshot)?;
     let released = &reader.history.released.seqs;
     let late = |shard| index.starts.get(shard) < released.get(shard);
     if ShardId::all().any(late) && !reader.takes_stale {
-        return Ok(None);
+        return Ok(Tried::Late);
     }
     let dead = |start: &EpochStart| {
         let beyond = |shard| index.ends.get(shard) > start.seqs.get(shard);
         start.epoch.0 > index.epoch && ShardId::all().any(beyond)
     };
     if reader.history.starts.iter().any(dead) {
-        let evidence = "it holds batches that a later epoch has cut";
-        return Err(Refusal { name: Name::Index { snapshot }, at: 0, evidence });
+        return Ok(Tried::Dead);
     }
     let part = |name: Name| {
         let bytes = (reader.read)(name).unwrap_or_default();
@@ -96,7 +100,7 @@ pub(crate) fn load(
         let evidence = "its tails do not lead to where its images end";
         return Err(Refusal { name: Name::Index { snapshot }, at: 0, evidence });
     }
-    Ok(Some(Loaded { shards, starts: index.starts, snapshot }))
+    Ok(Tried::Loaded(Loaded { shards, starts: index.starts, snapshot }))
 }
 
 fn load_image(shard: &mut Shard, mut image: &[u8], forgets_stamps: bool) {

@@ -46,7 +46,7 @@ impl World {
 
     /// A core does its part of a snapshot, at the end of its turn.
     pub(super) fn serve_snapshot(&mut self, at: usize) {
-        if !self.calm && !self.dice.chance(700) {
+        if !self.calm && !self.dice.chance(self.mix.snapshot_pace) {
             return;
         }
         let early_seqs = self.has(Plant::EarlySeqs);

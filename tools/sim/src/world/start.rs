@@ -24,10 +24,10 @@ use crate::disk::{BLOCK, Disk, Name};
 use crate::faults::bit_flip::{self, Bit};
 use crate::faults::{Fault, crash, io_error};
 use crate::hands;
-use crate::plants::Plant;
+use crate::plants::{self, Plant};
 use crate::restart;
 use crate::snapshot::file;
-use crate::snapshot::load::{self, Loaded, Reader};
+use crate::snapshot::load::{self, Loaded, Reader, Tried};
 
 /// What a start found.
 pub(super) struct Recovered {
@@ -244,7 +244,7 @@ impl World {
         self.beat += 1;
         let dump = living(&recovered.shards, self.clock.now_ms());
         self.checkers.recovered(&dump, self.beat, &self.clock, lost)?;
-        if self.plant.is_none() {
+        if !plants::rewrites_logs(self.plant) {
             self.tape.recovered(&recovered.shards)?;
         }
         self.beat += 1;
@@ -363,9 +363,10 @@ fn newest_sound(
     let mut damage = None;
     for snapshot in disk.snapshots() {
         match load::load(reader, snapshot, dice) {
-            Ok(Some(loaded)) => return Ok((Some(loaded), damage.is_some())),
+            Ok(Tried::Loaded(loaded)) => return Ok((Some(loaded), damage.is_some())),
             // What is older reaches back no further.
-            Ok(None) => break,
+            Ok(Tried::Late) => break,
+            Ok(Tried::Dead) => {}
             Err(refusal) => damage = damage.or(Some(refusal)),
         }
     }
