@@ -7,8 +7,9 @@
 //! whose server was killed looks the same torn and damaged; there, and only there, a start without
 //! that group is right as well.
 //!
-//! One bit of each byte is flipped, another one for each, and of long stretches of zeroes every 61st
-//! byte. `SYNAP_FLIP=bits` flips all eight bits of these, `SYNAP_FLIP=all` those of every byte.
+//! One bit of each byte is flipped, another one for each, and of long stretches of zeroes every
+//! 61st byte. `SYNAP_FLIP=bits` flips all eight bits of these, `SYNAP_FLIP=all` those of every
+//! byte.
 
 mod support;
 
