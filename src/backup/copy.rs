@@ -15,7 +15,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use synap_io::snapshot::{self, Index, PartId, SnapshotName};
-use synap_io::wal::{Head, SegmentFile, WalError};
+use synap_io::wal::{Head, SegmentFile, WalError, manifest};
 
 use super::files::Files;
 use super::index::{BackupIndex, Entry, checksum};
@@ -52,7 +52,9 @@ pub fn run(from: &Files, to: &Path) -> Result<Copied, Fatal> {
     for directory in [&backup.logs, &backup.snapshots] {
         fs::create_dir_all(directory).map_err(Fatal::data("create", directory))?;
     }
-    let index = BackupIndex::load(to)?.unwrap_or_else(|| BackupIndex::new(&from.root));
+    let root = fs::canonicalize(&from.root).map_err(Fatal::data("find", &from.root))?;
+    let index = BackupIndex::load(to)?.unwrap_or_else(|| BackupIndex::new(&root));
+    same_directory(&index, &root, from, &backup)?;
     let mut job = Job { from, backup, index, copied: Copied::default() };
     for _ in 0..ROUNDS_MAX {
         let newest = job.snapshots()?;
@@ -69,6 +71,25 @@ pub fn run(from: &Files, to: &Path) -> Result<Copied, Fatal> {
         }
     }
     let what = format!("the server took a new snapshot in each of {ROUNDS_MAX} rounds; try again");
+    Err(Fatal::Moment { what })
+}
+
+/// Refuses to mix the data of two directories: a backup is of one path, and a manifest is stored
+/// ever more often.
+fn same_directory(
+    index: &BackupIndex,
+    root: &Path,
+    from: &Files,
+    backup: &Files,
+) -> Result<(), Fatal> {
+    let sequence = |files: &Files| -> Result<u64, Fatal> {
+        Ok(manifest::load(&files.root)?.map_or(0, |manifest| manifest.sequence))
+    };
+    if index.data_dir == root && sequence(from)? >= sequence(backup)? {
+        return Ok(());
+    }
+    let (path, of) = (backup.root.display(), index.data_dir.display());
+    let what = format!("{path} is the backup of another data directory, or of {of} as it was");
     Err(Fatal::Moment { what })
 }
 

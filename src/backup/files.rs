@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use synap_io::snapshot::{Index, PartFacts, PartId, PartKind, PartReader};
+use synap_io::snapshot::{self, Index, PartFacts, PartId, PartKind, PartReader, SnapshotName};
 use synap_io::wal::{
     Head, LogFiles, LogReader, ReadOptions, SegmentFile, Torn, manifest, scan_dir,
 };
@@ -65,6 +65,19 @@ impl Files {
         self.root.join(INDEX_FILE).exists()
     }
 
+    /// The snapshots, newest first; of a backup, those that its list has.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn snapshot_names(&self) -> Result<Vec<SnapshotName>, Fatal> {
+        let mut names = snapshot::list(&self.snapshots)?;
+        if let Some(list) = BackupIndex::load(&self.root).ok().flatten() {
+            // Others are what a backup left that did not come to its end.
+            names.retain(|name| list.find(&format!("snapshots/{name}.snap")).is_some());
+        }
+        Ok(names)
+    }
+
     /// The logs, in core order; none when there is no such directory.
     ///
     /// # Errors
@@ -73,7 +86,16 @@ impl Files {
         if !self.logs.exists() {
             return Ok(Vec::new());
         }
-        Ok(scan_dir(&self.logs)?)
+        let mut logs = scan_dir(&self.logs)?;
+        if let Some(list) = BackupIndex::load(&self.root).ok().flatten() {
+            for log in &mut logs {
+                log.segments.retain(|_, path| {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    list.find(&format!("wal/{name}")).is_some()
+                });
+            }
+        }
+        Ok(logs)
     }
 
     /// The logs as sources; `read` says what damage does. In a backup a log may be several: between

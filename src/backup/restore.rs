@@ -150,7 +150,7 @@ impl<'a> Choice<'a> {
     fn make(from: &Files, until: &'a Until, history: &History) -> Result<Self, Fatal> {
         let logs = from.log_sources(ReadOptions::default())?;
         let mut unusable = Vec::new();
-        for name in snapshot::list(&from.snapshots)? {
+        for name in from.snapshot_names()? {
             match upon(from, until, history, &logs, name) {
                 Ok((base, kept)) => {
                     return Ok(Self { until, base: Some(base), logs, kept, unusable });
@@ -225,9 +225,10 @@ fn upon(
     let short = |(shard, image): (ShardId, &snapshot::ShardImage)| kept.last.get(shard) < image.end;
     let mut whole = !ShardId::all().zip(&index.shards).any(short);
     for tail in &sources[..tails] {
-        // It is copied as it is, so all of it must be part of the state.
+        // It is copied as it is, so nothing in it may lie beyond the moment. What follows a batch
+        // that no log has is cut by every start.
         tail.walk(&mut |batch, _, _| {
-            whole &= kept.has(batch);
+            whole &= until.allows(batch);
             Ok(())
         })?;
     }

@@ -10,7 +10,7 @@
 
 use std::path::Path;
 
-use synap_io::snapshot::{self, Index, PartKind, PartReader};
+use synap_io::snapshot::{Index, PartKind, PartReader};
 use synap_io::wal::{LogBuilder, ReadOptions};
 use synap_shards::batch::{Batch, PartSpec, Record, push_record, seal};
 use synap_shards::id::{Epoch, ShardId};
@@ -104,7 +104,7 @@ pub fn run(from: &Files, to: &Path, past_damage: bool) -> Result<Salvaged, Fatal
 
 /// The newest snapshot that is sound throughout.
 fn sound_snapshot(from: &Files, found: &mut Salvaged) -> Result<Option<Index>, Fatal> {
-    for name in snapshot::list(&from.snapshots)? {
+    for name in from.snapshot_names()? {
         let index = Index::load(&from.snapshots, name).map_err(Fatal::from);
         match index.and_then(|index| restore::verify(from, &index).map(|()| index)) {
             Ok(index) => return Ok(Some(index)),
@@ -188,7 +188,7 @@ impl Images<'_> {
     /// Logs the sound entries at the beginning of each image; how many there are.
     fn take(&mut self, rebuild: &mut Rebuild, logs: &[Source]) -> Result<u64, Fatal> {
         let directory = &self.from.snapshots;
-        let names = snapshot::list(directory)?;
+        let names = self.from.snapshot_names()?;
         let index = names.into_iter().find_map(|name| Index::load(directory, name).ok());
         let used = |core: &u16| logs.iter().any(|log| log.log_core() == Some(*core));
         let free = (0..CORES_MAX as u16).find(|core| !used(core));

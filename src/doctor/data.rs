@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use synap_io::lock::LOCK_FILE;
-use synap_io::snapshot::{self, Index, PartFacts, PartId, PartKind, PartReader, SnapshotName};
+use synap_io::snapshot::{Index, PartFacts, PartId, PartKind, PartReader, SnapshotName};
 use synap_io::wal::{Head, LogFiles, LogReader, ReadOptions, SegmentFile, manifest};
 use synap_shards::batch::Batch;
 use synap_shards::id::ShardId;
@@ -249,7 +249,7 @@ impl Report {
     /// Looks at all snapshots; the newest sound one is what a start begins from.
     fn snapshots(&mut self, files: &Files) -> Result<Option<Index>, Fatal> {
         let mut base = None;
-        for name in snapshot::list(&files.snapshots)? {
+        for name in files.snapshot_names()? {
             let before = self.damage.len();
             let index =
                 note(Index::load(&files.snapshots, name).map_err(Fatal::from), &mut self.damage)?;

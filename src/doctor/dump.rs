@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use synap_io::snapshot::{self, Index, PartKind, PartReader};
+use synap_io::snapshot::{Index, PartKind, PartReader};
 use synap_io::wal::ReadOptions;
 use synap_shards::batch::{Batch, Record};
 use synap_shards::id::ShardId;
@@ -75,7 +75,7 @@ impl Filter {
 /// What the system said of a file.
 pub fn run(files: &Files, filter: &Filter, out: &mut dyn Write) -> Result<(), Fatal> {
     let mut dump = Dump { filter, out, gone: false };
-    for name in snapshot::list(&files.snapshots)? {
+    for name in files.snapshot_names()? {
         let Ok(index) = Index::load(&files.snapshots, name) else { continue };
         for (id, facts) in index.parts().filter(|(_, facts)| facts.blocks > 0) {
             let path = name.part_path(&files.snapshots, id.kind, id.number);
