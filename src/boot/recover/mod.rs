@@ -165,7 +165,7 @@ pub fn read(
     history.epoch = Epoch(history.epoch.0 + 1);
     tell(&merged.pool, progress, history.epoch, &skipped);
     let cut = merged.pool.cut();
-    // Should a snapshot that was passed over be readable later, then what it has beyond this is dead.
+    // Should a snapshot that was passed over be readable later, what it has beyond this is dead.
     if cut.batches > 0 || passed_over || !skipped.is_empty() {
         history.starts.push(EpochStart { epoch: history.epoch, seqs: merged.pool.seqs() });
     }
