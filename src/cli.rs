@@ -2,9 +2,9 @@
 //! end without serving.
 
 use crate::config::{Config, Flag, Loaded, Sources};
-use crate::doctor;
 use crate::fatal::Fatal;
-use clap::{Parser, Subcommand};
+use crate::jobs::{Job, say};
+use clap::Parser;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -69,13 +69,6 @@ pub struct Cli {
     pub job: Option<Job>,
 }
 
-/// Jobs other than serving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
-pub enum Job {
-    /// Check whether this machine lets the server run, and run well; exit 0 or 1
-    Doctor,
-}
-
 impl Cli {
     /// The sources of the configuration, with this process's environment.
     #[must_use]
@@ -124,8 +117,8 @@ impl Cli {
     pub fn run_job(&self) -> Option<ExitCode> {
         let loaded = || Config::load(&self.sources()).map_err(Fatal::Config);
         let done = |result: Result<ExitCode, Fatal>| result.unwrap_or_else(|f| f.report());
-        if self.job == Some(Job::Doctor) {
-            Some(done(loaded().map(|loaded| examine(&loaded))))
+        if let Some(job) = &self.job {
+            Some(done(loaded().and_then(|loaded| job.run(&loaded))))
         } else if self.health_check {
             Some(done(loaded().map(|loaded| health(&loaded.config))))
         } else if self.show_config {
@@ -135,15 +128,6 @@ impl Cli {
         } else {
             None
         }
-    }
-}
-
-/// Writes to standard output; a reader that has gone is no failure of ours.
-fn say(text: &str) -> ExitCode {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -158,12 +142,6 @@ fn validate(loaded: &Loaded) -> ExitCode {
         Some(path) => say(&format!("OK: {}\n", path.display())),
         None => say("OK\n"),
     }
-}
-
-fn examine(loaded: &Loaded) -> ExitCode {
-    let (table, runs) = doctor::table(&doctor::examine(&loaded.config));
-    let said = say(&table);
-    if runs { said } else { ExitCode::FAILURE }
 }
 
 fn health(config: &Config) -> ExitCode {
@@ -229,6 +207,7 @@ fn status(answer: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::DoctorArgs;
     use std::net::TcpListener;
 
     #[test]
@@ -275,7 +254,7 @@ mod tests {
     #[test]
     fn doctor_takes_the_common_flags_after_it() {
         let cli = Cli::parse_from(["synap-server", "doctor", "--data-dir", "/d", "-c", "/c"]);
-        assert_eq!(cli.job, Some(Job::Doctor));
+        assert_eq!(cli.job, Some(Job::Doctor(DoctorArgs::default())));
         assert_eq!(cli.data_dir.as_deref(), Some("/d"));
     }
 

@@ -80,6 +80,16 @@ pub enum Fatal {
         /// What the system said.
         source: io::Error,
     },
+    /// A new directory is to be written where something is.
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A moment is asked for that a backup cannot give.
+    Moment {
+        /// Why not, and which it can give.
+        what: String,
+    },
     /// Another process uses the data directory.
     Locked {
         /// Its lock file.
@@ -109,6 +119,7 @@ impl Fatal {
                 5
             }
             Self::Core { .. } => 6,
+            Self::Occupied { .. } | Self::Moment { .. } => 7,
         }
     }
 
@@ -148,7 +159,9 @@ impl Fatal {
             Self::Placement(_) => "correct server.workers or server.cpu_list".to_owned(),
             Self::Logging(_) => "correct the section logging".to_owned(),
             Self::Corrupt { .. } => {
-                "restore this directory from a backup; nothing was changed in it".to_owned()
+                "look at it with synap-server doctor --data DIR; then restore from a backup, or \
+                 save what is sound with --salvage-to; nothing was changed"
+                    .to_owned()
             }
             Self::Bind { key, source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => format!("stop what listens there or change `{key}`"),
@@ -168,6 +181,8 @@ impl Fatal {
                 "start the version that wrote it, or a newer one; nothing was changed".to_owned()
             }
             Self::Locked { .. } => "stop it or use another data directory".to_owned(),
+            Self::Occupied { .. } => "name a directory that is empty or not there".to_owned(),
+            Self::Moment { .. } => "choose another moment or another backup".to_owned(),
             // The doctor's paragraph has its own advice.
             Self::Environment(_) | Self::Data { .. } | Self::Start { .. } | Self::Core { .. } => {
                 String::new()
@@ -209,6 +224,10 @@ impl fmt::Display for Fatal {
                 "{} has format {found}, this program reads up to format {supported}",
                 path.display()
             )?,
+            Self::Occupied { path } => {
+                write!(f, "{} holds something; nothing was written", path.display())?;
+            }
+            Self::Moment { what } => f.write_str(what)?,
             Self::Environment(check) => return write!(f, "{}", doctor::explain(check)),
             Self::Start { what, source } => write!(f, "{what}: {source}")?,
             Self::Locked { path, holder } => {

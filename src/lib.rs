@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod doctor;
 pub mod fatal;
+pub mod jobs;
 pub mod logging;
 pub mod notify;
 
@@ -21,5 +22,6 @@ pub mod health;
 pub mod protocol;
 pub mod session;
 
+pub mod backup;
 pub mod boot;
 pub mod pump;

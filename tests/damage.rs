@@ -111,7 +111,8 @@ fn content(client: &mut Resp) -> Vec<String> {
     all
 }
 
-/// A directory with a snapshot, several segments, overwritten and deleted keys, left behind by two clean stops.
+/// A directory with a snapshot, several segments, overwritten and deleted keys, left behind by two
+/// clean stops.
 fn healthy_directory() -> (Plan, Vec<String>) {
     let plan =
         Plan::new().fsync("always").workers(2).env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", 1);

@@ -23,7 +23,7 @@ use synap::fatal::Fatal;
 use synap_io::wal::{LogReader, ReadOptions, scan_dir};
 use synap_shards::shard::evict::AccessMode;
 
-/// Zeroes kept behind the last byte of a log that is not zero.
+/// Zeroes behind the last byte of a file that is not zero, in which bits are flipped as well.
 const SLACK: usize = 5000;
 
 /// Everything that a recovery brings back: the Seq of each shard, and each key with its value,
@@ -94,12 +94,8 @@ fn directory(fsync: &str, end: impl FnOnce(support::Server)) -> tempfile::TempDi
     for part in ["", "wal", "snapshots"] {
         fs::create_dir_all(copy.path().join(part)).expect("created");
         for path in files(&plan.data().join(part)) {
-            let mut bytes = fs::read(&path).expect("it can be read");
-            // The zeroes of a log are all alike.
-            let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-            bytes.truncate(if part == "wal" { used + SLACK } else { bytes.len() });
             let name = path.file_name().expect("a name");
-            fs::write(copy.path().join(part).join(name), bytes).expect("written");
+            fs::copy(&path, copy.path().join(part).join(name)).expect("copied");
         }
     }
     copy
@@ -154,7 +150,10 @@ fn flip_all(root: &Path, killed: bool) -> Tally {
     let mut tally = Tally::default();
     let all = ["", "wal", "snapshots"].into_iter().flat_map(|part| files(&root.join(part)));
     for path in all.filter(|path| !path.ends_with("LOCK")) {
-        let bytes = fs::read(&path).expect("it can be read");
+        let mut bytes = fs::read(&path).expect("it can be read");
+        // The zeroes at the end of a log are all alike.
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        bytes.truncate(used + SLACK);
         let file = File::options().write(true).open(&path).expect("it can be opened");
         for (at, byte) in bytes.iter().enumerate() {
             // Long stretches of zeroes are all alike.

@@ -17,9 +17,9 @@ use todc_utils::specifications::Specification;
 
 /// Objects of each kind.
 const OBJECTS: usize = 3;
-/// Clients of one object. Each may leave a request unanswered at each kill, and what the checker has
-/// to try doubles with every such request: so clients and kills of one history are few, and there
-/// are many histories.
+/// Clients of one object. Each may leave a request unanswered at each kill, and what the checker
+/// has to try doubles with every such request: so clients and kills of one history are few, and
+/// there are many histories.
 const CLIENTS: usize = 3;
 /// Kills that one history spans.
 const KILLS: u64 = 2;

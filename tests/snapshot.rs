@@ -119,13 +119,15 @@ fn churn(port: u16, writer: usize, stop: &AtomicBool) {
         let (a, b, c, d) = (key(0), key(1), key(2), key(3));
         let count = format!("count:{}", round % 50);
         let value = format!("{round}-{}", "v".repeat(round % 90));
-        let commands: [&[&str]; 6] = [
+        let large = format!("large:{}", round % 20);
+        let commands: [&[&str]; 7] = [
             &["SET", &a, &value],
             &["APPEND", &b, "+"],
             &["DEL", &c],
             &["INCR", &count],
             &["MSET", &c, &value, &d, &value],
             &["EXPIRE", &d, if round % 5 == 0 { "1" } else { "10000" }],
+            &["SETRANGE", &large, "20000", &value],
         ];
         let bytes: Vec<u8> = commands.iter().flat_map(|words| encode(words)).collect();
         client.send(&bytes);
@@ -136,7 +138,8 @@ fn churn(port: u16, writer: usize, stop: &AtomicBool) {
 fn everything(client: &mut Resp) -> BTreeMap<String, String> {
     let keys = (0..4)
         .flat_map(|writer| (0..400).map(move |n| format!("churn:{writer}:{n}")))
-        .chain((0..50).map(|n| format!("count:{n}")));
+        .chain((0..50).map(|n| format!("count:{n}")))
+        .chain((0..20).map(|n| format!("large:{n}")));
     keys.map(|key| {
         let value = client.call(&["GET", &key]);
         (key, value)

@@ -115,8 +115,8 @@ struct Seed {
     reactor: ReactorOptions,
 }
 
-/// Starts every core. Each makes its reactor and opens its log first; when all have, each learns how to wake the
-/// others and begins to serve.
+/// Starts every core. Each makes its reactor and opens its log first; when all have, each learns
+/// how to wake the others and begins to serve.
 pub(super) fn start(
     plans: &[CorePlan],
     seeds: Seeds<'_>,

@@ -185,6 +185,12 @@ pub struct CoreMetrics {
     pub wal_refused: Cell,
     /// Bytes of the log's segments now.
     pub wal_size_bytes: Cell,
+    /// Slices of snapshots written.
+    pub snapshot_slices: Cell,
+    /// Nanoseconds spent on them.
+    pub snapshot_slice_ns: Cell,
+    /// Nanoseconds of the longest.
+    pub snapshot_slice_max_ns: Cell,
 }
 
 impl Default for CoreMetrics {
@@ -227,6 +233,9 @@ impl Default for CoreMetrics {
             wal_full: Cell::default(),
             wal_refused: Cell::default(),
             wal_size_bytes: Cell::default(),
+            snapshot_slices: Cell::default(),
+            snapshot_slice_ns: Cell::default(),
+            snapshot_slice_max_ns: Cell::default(),
         }
     }
 }

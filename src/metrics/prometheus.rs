@@ -58,6 +58,13 @@ impl Page<'_> {
             families::SLOW_TURNS => self.per_core(family, |core| &core.slow_turns),
             families::FORWARDED => self.per_core(family, |core| &core.forwarded),
             families::LOANS => self.per_core(family, |core| &core.loans),
+            families::SNAPSHOT_SLICES => self.per_core(family, |core| &core.snapshot_slices),
+            families::SNAPSHOT_SLICE_TIME => {
+                self.seconds_per_core(family, |core| &core.snapshot_slice_ns);
+            }
+            families::SNAPSHOT_SLICE_MAX => {
+                self.seconds_per_core(family, |core| &core.snapshot_slice_max_ns);
+            }
             families::WAL_FSYNC => self.fsyncs(family),
             families::WAL_SIZE => self.sample(family, &[], self.facts.shared.log_bytes() as f64),
             families::SNAPSHOTS
@@ -136,6 +143,13 @@ impl Page<'_> {
     fn per_core(&mut self, family: &Family, cell: fn(&CoreMetrics) -> &Cell) {
         for (core, metrics) in self.facts.shared.metrics.iter().enumerate() {
             self.sample(family, &[&core.to_string()], cell(metrics).get() as f64);
+        }
+    }
+
+    fn seconds_per_core(&mut self, family: &Family, nanoseconds: fn(&CoreMetrics) -> &Cell) {
+        for (core, metrics) in self.facts.shared.metrics.iter().enumerate() {
+            let seconds = nanoseconds(metrics).get() as f64 / NANOSECONDS;
+            self.sample(family, &[&core.to_string()], seconds);
         }
     }
 

@@ -226,6 +226,23 @@ pub const SNAPSHOT_ENTRIES: Family =
 /// Whether one is running.
 pub const SNAPSHOT_RUNNING: Family =
     family("synap_snapshot_in_progress", Gauge, &[], "1 while a snapshot is being taken");
+/// Slices between requests.
+pub const SNAPSHOT_SLICES: Family =
+    family("synap_snapshot_slices_total", Counter, &["core"], "Slices of snapshots written");
+/// Their duration.
+pub const SNAPSHOT_SLICE_TIME: Family = family(
+    "synap_snapshot_slice_seconds_total",
+    Counter,
+    &["core"],
+    "Time that the core spent on slices of snapshots",
+);
+/// The longest.
+pub const SNAPSHOT_SLICE_MAX: Family = family(
+    "synap_snapshot_slice_max_seconds",
+    Gauge,
+    &["core"],
+    "The longest slice of a snapshot since the start",
+);
 /// What the next one would stand for.
 pub const SNAPSHOT_CHANGES: Family = family(
     "synap_snapshot_changes",
@@ -295,6 +312,9 @@ pub const FAMILIES: &[Family] = &[
     SNAPSHOT_ENTRIES,
     SNAPSHOT_RUNNING,
     SNAPSHOT_CHANGES,
+    SNAPSHOT_SLICES,
+    SNAPSHOT_SLICE_TIME,
+    SNAPSHOT_SLICE_MAX,
     PROCESS_MEMORY,
     PROCESS_CPU,
     PROCESS_CPU_PERCENT,

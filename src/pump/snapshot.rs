@@ -3,8 +3,9 @@
 //!
 //! A slice ends after [`SLICE_BYTES`] or [`SLICE_NS`], whichever comes first, and a busy core then
 //! rests [`REST`] times as long; an idle one goes on at once. What does not fit the queue of the
-//! thread that writes makes the walk rest too. Only one step of a walk is not divided: the entries
-//! of one bucket, a dozen or so.
+//! thread that writes makes the walk rest too. Two things are not divided: the entries of one
+//! bucket, a dozen or so, of which large ones are put off and written one by one; and one such
+//! entry, which takes the time of copying it.
 
 use std::sync::mpsc::Sender;
 
@@ -35,6 +36,8 @@ const REST: u64 = 11;
 const IMAGE_BYTES_MAX: u64 = 8 * BLOCK_RAW_BYTES as u64;
 /// Bytes of the tail that may wait before the snapshot is given up.
 const TAIL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes of a value from which on it is not written with its bucket.
+const LARGE_BYTES: usize = 16 * 1024;
 /// How long the walk rests when the thread that writes is behind, or a shard is away.
 const WAIT_NS: u64 = 500_000;
 
@@ -67,11 +70,23 @@ impl Block {
 struct Walk {
     /// Shards that are not written yet.
     left: Vec<ShardId>,
-    /// The one that is being written: where its walk goes on, and its Seq before.
-    current: Option<(ShardId, u64, Seq)>,
+    /// The one that is being written.
+    current: Option<Current>,
     done: Vec<Span>,
     block: Block,
     next_ns: u64,
+}
+
+/// A shard that is being written.
+struct Current {
+    id: ShardId,
+    /// Where its walk goes on; nothing when it has come to the end.
+    position: Option<u64>,
+    /// Its Seq before the first step.
+    start: Seq,
+    /// Keys of large entries that were met and not written yet. One that is gone by then was
+    /// deleted by a batch that the tail has.
+    large: Vec<Vec<u8>>,
 }
 
 impl Walk {
@@ -131,7 +146,7 @@ impl Snapshot {
                 return None;
             };
             for _ in 0..STEPS_PER_LOOK {
-                if !walk.step(shard, &self.link, &mut bytes) {
+                if !walk.step(shard, &self.link, &mut bytes) || bytes >= SLICE_BYTES {
                     break;
                 }
             }
@@ -146,22 +161,35 @@ impl Snapshot {
 impl Walk {
     /// The shard that is to be gone on with, if it is at home; a new one where none is begun.
     fn shard<'e>(&mut self, engine: &'e Engine) -> Option<&'e Shard> {
-        if let Some((id, ..)) = self.current {
-            return engine.shards().find(|shard| shard.id() == id);
+        if let Some(current) = &self.current {
+            return engine.shards().find(|shard| shard.id() == current.id);
         }
         let at_home = engine.shards().find(|shard| self.left.contains(&shard.id()))?;
         self.left.retain(|id| *id != at_home.id());
-        self.current = Some((at_home.id(), 0, at_home.seq()));
+        let (id, start) = (at_home.id(), at_home.seq());
+        self.current = Some(Current { id, position: Some(0), start, large: Vec::new() });
         Some(at_home)
     }
 
     /// One step; false when the shard is written.
     fn step(&mut self, shard: &Shard, link: &Link, bytes: &mut usize) -> bool {
-        let (id, position, start) = self.current.expect("a shard is being written");
-        let block = &mut self.block;
-        let next = shard.walk(position, |entry| *bytes += write_entry(block, &entry, id, link));
-        if let Some(position) = next {
-            self.current = Some((id, position, start));
+        let current = self.current.as_mut().expect("a shard is being written");
+        let (id, block) = (current.id, &mut self.block);
+        if let Some(key) = current.large.pop() {
+            if let Some(entry) = shard.get(&key) {
+                *bytes += write_entry(block, &entry, id, link);
+            }
+            return true;
+        }
+        if let Some(position) = current.position {
+            let large = &mut current.large;
+            current.position = shard.walk(position, |entry| {
+                if entry.value().len() >= LARGE_BYTES {
+                    large.push(entry.key().to_vec());
+                } else {
+                    *bytes += write_entry(block, &entry, id, link);
+                }
+            });
             return true;
         }
         if block.count > 0 {
@@ -169,7 +197,7 @@ impl Walk {
             link.entries(id, bytes, entries);
         }
         link.shard_end();
-        self.done.push(Span { shard: id, start, end: shard.seq() });
+        self.done.push(Span { shard: id, start: current.start, end: shard.seq() });
         self.current = None;
         false
     }
@@ -260,6 +288,11 @@ impl Core {
         {
             snapshot.answer(self.id, Answer::Walked(spans));
         }
+        let took_ns = clock::monotonic_ns() - started_ns;
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        metrics.snapshot_slices.add(1);
+        metrics.snapshot_slice_ns.add(took_ns);
+        metrics.snapshot_slice_max_ns.set(metrics.snapshot_slice_max_ns.get().max(took_ns));
         Ok(())
     }
 }

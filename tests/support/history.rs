@@ -2,7 +2,8 @@
 //! say whether one order of it all explains every answer (linearizability; Herlihy and Wing 1990).
 //!
 //! A request that was never answered may take effect at any later time or never. It is recorded as
-//! answered after everything else, without a result: put last, it explains nothing and harms nothing.
+//! answered after everything else, without a result: put last, it explains nothing and harms
+//! nothing.
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -33,10 +33,25 @@ pub struct Manifest {
     pub payload: Vec<u8>,
 }
 
-enum Copy {
+/// One of the two files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Copy {
+    /// It is not there.
     Absent,
+    /// It is no manifest.
     Damaged,
+    /// It is sound.
     Valid(Manifest),
+}
+
+/// Both copies with their paths, for tools that look at files.
+///
+/// # Errors
+/// [`WalError::Version`] when a newer program wrote one, [`WalError::Io`].
+pub fn copies(directory: &Path) -> Result<[(PathBuf, Copy); 2], WalError> {
+    let [a, b] = NAMES.map(|name| directory.join(name));
+    let (first, second) = (read(a.clone())?, read(b.clone())?);
+    Ok([(a, first), (b, second)])
 }
 
 /// The newer valid copy in `directory`, or nothing when there is none at all.

@@ -11,19 +11,24 @@
 //! Must not: look into the bytes it stores.
 
 mod buffer;
+mod build;
 pub(crate) mod commit;
 mod error;
 mod files;
 pub mod format;
+mod inspect;
 pub mod manifest;
 mod metrics;
 mod prepare;
 mod reader;
+mod segment;
 mod writer;
 
+pub use build::LogBuilder;
 pub use commit::LogDone;
 pub use error::WalError;
 pub use files::{LogFiles, log_bytes, remove_logs_from, scan_dir, sync_segment};
+pub use inspect::{Group, Head, SegmentFile};
 pub use metrics::{SYNC_BUCKETS_US, WalMetrics};
 pub use reader::{LogEnd, LogReader, ReadOptions, Run, Torn};
 pub use writer::{CommitPath, FsyncMode, LogOffset, LogStart, WalOptions, Writer};

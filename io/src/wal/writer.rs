@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +20,16 @@ use std::time::Duration;
 use synap_shards::limits::BATCH_BYTES_MAX;
 
 use super::buffer::GroupBuffer;
-use super::commit::{CommitThread, GroupWrite, LogDone, LogJob, WRITE};
+use super::commit::{CommitThread, GroupWrite, LogDone, LogJob};
 use super::error::WalError;
 use super::files;
 use super::format::{BLOCK, Chain, GroupHeader, SegmentHeader, group_bytes};
 use super::metrics::WalMetrics;
 use super::prepare::Preparer;
+use super::segment::Segment;
 use crate::clock;
 use crate::disk;
 use crate::reactor::Reactor;
-use crate::ring::Mapping;
 
 /// A group is not added to beyond this; a single run may exceed it.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -127,15 +126,6 @@ impl LogStart {
 }
 
 #[derive(Debug)]
-struct Segment {
-    file: Arc<File>,
-    number: u64,
-    bytes: u64,
-    /// Where the next group goes.
-    offset: u64,
-}
-
-#[derive(Debug)]
 enum Committer {
     Ring,
     Thread(CommitThread),
@@ -157,7 +147,6 @@ enum Step {
 pub struct Writer {
     options: WalOptions,
     segment: Segment,
-    direct: bool,
     preparer: Preparer,
     committer: Committer,
     pending: VecDeque<GroupBuffer>,
@@ -218,7 +207,7 @@ impl Writer {
         let number = preparer.place().prepare(true)?;
         let first_group = start.last_group + 1;
         let header = header(&options, number, bytes, start.previous, first_group);
-        let (segment, direct) = begin(&preparer, header)?;
+        let segment = Segment::begin(&preparer.place().path(number), header)?;
         let synced = disk::sync_data(&segment.file);
         synced.map_err(WalError::io("sync", &preparer.place().path(number)))?;
         let committer = match options.path {
@@ -233,7 +222,6 @@ impl Writer {
         Ok(Self {
             options,
             segment,
-            direct,
             preparer,
             committer,
             pending: VecDeque::new(),
@@ -311,7 +299,7 @@ impl Writer {
             let path = self.preparer.place().path(self.segment.number);
             return Err(WalError::Io { action: failure.action, path, source: failure.source });
         }
-        self.check_presence(&done.job.file).inspect_err(|_| self.failed = true)?;
+        self.segment.check_presence().inspect_err(|_| self.failed = true)?;
         if commit.sync {
             self.metrics.observe_sync(now_ns.saturating_sub(commit.started_ns));
         }
@@ -394,7 +382,7 @@ impl Writer {
 
     /// Whether writes go around the page cache; some file systems do not let them.
     pub fn is_direct(&self) -> bool {
-        self.direct
+        self.segment.direct
     }
 
     /// Lets the segments up to and including `segment` go, in the background: their files are
@@ -572,9 +560,7 @@ impl Writer {
         let previous = Chain { segment: self.segment.number, end_offset: self.segment.offset };
         let group = self.next_group;
         let header = header(&self.options, number, segment_bytes, Some(previous), group);
-        let (segment, direct) = begin(&self.preparer, header)?;
-        self.segment = segment;
-        self.direct = direct;
+        self.segment = Segment::begin(&self.preparer.place().path(number), header)?;
         self.metrics.segments += 1;
         self.preparer.request();
         Ok(true)
@@ -610,19 +596,6 @@ impl Writer {
         let failed = WalError::io("begin a segment in", &self.options.directory);
         failed(io::ErrorKind::StorageFull.into())
     }
-
-    /// What lies in a deleted file is gone with the process, however well it was synced.
-    fn check_presence(&self, file: &File) -> Result<(), WalError> {
-        let failed = |source| {
-            let path = self.preparer.place().path(self.segment.number);
-            WalError::io(WRITE, &path)(source)
-        };
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.nlink() > 0 {
-            return Ok(());
-        }
-        Err(failed(io::Error::new(io::ErrorKind::NotFound, "it was deleted while in use")))
-    }
 }
 
 fn header(
@@ -642,18 +615,4 @@ fn header(
         previous,
         first_group,
     }
-}
-
-/// Opens the file of the segment and writes its header, which becomes durable with the first
-/// group.
-fn begin(preparer: &Preparer, header: SegmentHeader) -> Result<(Segment, bool), WalError> {
-    let path = preparer.place().path(header.segment);
-    let (file, direct) = files::open_for_writing(&path)?;
-    let mut block = Mapping::new(BLOCK).map_err(WalError::io("get memory for", &path))?;
-    header.encode(&mut block.as_mut_slice()[..BLOCK]);
-    let written = disk::write_all_at(&file, &block.as_slice()[..BLOCK], 0);
-    written.map_err(WalError::io("write the header of", &path))?;
-    let offset = BLOCK as u64;
-    let (number, bytes) = (header.segment, header.segment_bytes);
-    Ok((Segment { file: Arc::new(file), number, bytes, offset }, direct))
 }

@@ -35,7 +35,11 @@ const fn tables() -> [[u64; 256]; 8] {
 
 /// The checksum of `bytes`.
 pub fn crc64(bytes: &[u8]) -> u64 {
-    let mut crc = 0u64;
+    crc64_append(0, bytes)
+}
+
+/// The checksum of what `crc` is the checksum of, followed by `bytes`.
+pub fn crc64_append(mut crc: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     for word in words {
         let mixed = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
@@ -65,6 +69,7 @@ mod tests {
                 .iter()
                 .fold(0u64, |crc, byte| (crc >> 8) ^ TABLES[0][usize::from(crc as u8 ^ byte)]);
             assert_eq!(crc64(&bytes[..end]), slow);
+            assert_eq!(crc64_append(slow, &bytes[end..]), crc64(&bytes));
         }
     }
 }

@@ -12,7 +12,8 @@ mod crc64;
 mod lzf;
 mod string;
 
-pub use crc64::crc64;
+pub use crc64::{crc64, crc64_append};
+pub use lzf::decompress;
 
 /// The version written: Redis 7.0's, so that it and everything later reads the payload.
 const VERSION: u16 = 10;

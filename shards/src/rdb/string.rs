@@ -8,7 +8,7 @@
 //!     0xc3: compressed: two lengths, of the compressed and of the original bytes, then LZF
 //! ```
 
-use super::lzf::decompress;
+use super::lzf::{compress, decompress};
 use crate::command::args::integer;
 
 const LENGTH_32: u8 = 0x80;
@@ -18,7 +18,13 @@ const INTEGER_16: u8 = 0xc1;
 const INTEGER_32: u8 = 0xc2;
 const COMPRESSED: u8 = 0xc3;
 
-/// Appends a string: canonical integers of up to 32 bits as integers, all others as they are.
+/// Strings up to here are never compressed, as Redis does it.
+const COMPRESSED_MIN: usize = 21;
+/// Bytes that compression must save.
+const SAVED_MIN: usize = 4;
+
+/// Appends a string as Redis does: canonical integers of up to 32 bits as integers, longer strings
+/// compressed where that helps, all others as they are.
 pub(super) fn write(out: &mut Vec<u8>, value: &[u8]) {
     let number = integer(value).ok();
     if let Some(number) = number.and_then(|number| i8::try_from(number).ok()) {
@@ -29,10 +35,19 @@ pub(super) fn write(out: &mut Vec<u8>, value: &[u8]) {
     } else if let Some(number) = number.and_then(|number| i32::try_from(number).ok()) {
         out.push(INTEGER_32);
         out.extend_from_slice(&number.to_le_bytes());
+    } else if let Some(packed) = packed(value) {
+        out.push(COMPRESSED);
+        write_length(out, packed.len());
+        write_length(out, value.len());
+        out.extend_from_slice(&packed);
     } else {
         write_length(out, value.len());
         out.extend_from_slice(value);
     }
+}
+
+fn packed(value: &[u8]) -> Option<Vec<u8>> {
+    (value.len() >= COMPRESSED_MIN).then(|| compress(value, value.len() - SAVED_MIN)).flatten()
 }
 
 fn write_length(out: &mut Vec<u8>, length: usize) {

@@ -9,9 +9,9 @@
 //! OP is `write`, `sync` or `reserve`. EFFECT is `error ERRNO` (a name such as `EIO`), `delay MS`,
 //! `room BYTES` (no space left once so many have gone through), `short BYTES` (a write comes in two
 //! pieces), `tear BYTES` (so much is written, then the process ends), `lie` (a sync is answered and
-//! not done), `crash` (the process ends before the call). `after N` spares the first N calls, `times
-//! M` ends the rule after M, `in TEXT` concerns only files whose path has the text. `power cut`
-//! takes back everything unsynced and ends the process; `power scatter N` leaves every Nth block.
+//! not done), `crash` (the process ends before the call). `after N` spares the first N calls,
+//! `times M` ends the rule after M, `in TEXT` concerns only files whose path has the text.
+//! `power cut` takes back everything unsynced and ends the process; `power scatter N` leaves every Nth block.
 
 use std::fmt;
 use std::num::NonZeroU64;

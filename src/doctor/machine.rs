@@ -1,8 +1,8 @@
 //! Whether this machine lets the server run, and run well: one check per condition, each with what
 //! was found, what to change and the section of `kernel-tuning.md` that explains it.
 //!
-//! `synap-server doctor` prints all of them; a start that fails one prints that one in the same
-//! words. Nothing here changes anything.
+//! `synap-server doctor` without a data directory prints all of them; a start that fails one prints
+//! that one in the same words. Nothing here changes anything.
 
 use crate::config::Config;
 use std::fmt::Write as _;
