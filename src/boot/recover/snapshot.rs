@@ -46,7 +46,7 @@ pub(super) fn load(
         let attempt = Attempt { options, history, name };
         match attempt.run(progress, teller) {
             Ok(Tried::Loaded(base)) => {
-                return Ok(Base { passed_over: damage.is_some(), ..base });
+                return Ok(Base { passed_over: damage.is_some(), ..*base });
             }
             // What is older reaches back no further.
             Ok(Tried::Late) => break,
@@ -89,7 +89,7 @@ pub(super) fn load(
 
 /// What a try came to.
 enum Tried {
-    Loaded(Base),
+    Loaded(Box<Base>),
     /// It does not reach back to where the logs begin.
     Late,
     /// A later epoch has cut some of what it holds.
@@ -120,7 +120,7 @@ impl Attempt<'_> {
         let whole = images.and_then(|shards| self.tails(&index, shards, progress, teller));
         let shards = whole.inspect_err(|_| progress.forget(index.file_bytes()))?;
         tracing::info!(snapshot = %self.name, entries = index.entries(), "snapshot loaded");
-        Ok(Tried::Loaded(Base { shards, index: Some(index), passed_over: false }))
+        Ok(Tried::Loaded(Box::new(Base { shards, index: Some(index), passed_over: false })))
     }
 
     fn unusable(&self, what: &str) -> Fatal {

@@ -141,7 +141,7 @@ impl Mix {
             fresh_logs: dice.chance(300),
             padding: dice.pick(&[0, 0, 50, 1500]),
             segment_blocks: dice.pick(&[4, 8, 40, 400]),
-            snapshots: dice.pick(&[0, 0, 2, 20, 200]),
+            snapshots: dice.pick(&[0, 5, 50, 300]),
             snapshots_kept: dice.between(1, 3),
             snapshot_pace: dice.pick(&[50, 300, 900]),
             slice_buckets: dice.pick(&[3, 30, 500]),

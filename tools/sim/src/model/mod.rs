@@ -250,7 +250,7 @@ impl Run<'_> {
     }
 
     fn add(&mut self, key: &[u8], amount: i64) -> String {
-        let (value, deadline) = self.held(key).cloned().unwrap_or((b"0".to_vec(), None));
+        let (value, deadline) = self.held(key).cloned().unwrap_or_else(|| (b"0".to_vec(), None));
         let sum = counted(&value).and_then(|before| before.checked_add(amount));
         let Some(sum) = sum else { return ERROR.to_owned() };
         self.put(key, sum.to_string().into_bytes(), deadline);

@@ -48,7 +48,7 @@ pub(crate) fn index(reader: &Reader<'_>, snapshot: u64) -> Result<Index, Refusal
 
 /// What a try to load a snapshot came to.
 pub(crate) enum Tried {
-    Loaded(Loaded),
+    Loaded(Box<Loaded>),
     /// It does not reach back to where the logs begin.
     Late,
     /// A later epoch has cut some of what it holds.
@@ -100,7 +100,7 @@ pub(crate) fn load(reader: &Reader<'_>, snapshot: u64, dice: &mut Dice) -> Resul
         let evidence = "its tails do not lead to where its images end";
         return Err(Refusal { name: Name::Index { snapshot }, at: 0, evidence });
     }
-    Ok(Tried::Loaded(Loaded { shards, starts: index.starts, snapshot }))
+    Ok(Tried::Loaded(Box::new(Loaded { shards, starts: index.starts, snapshot })))
 }
 
 fn load_image(shard: &mut Shard, mut image: &[u8], forgets_stamps: bool) {

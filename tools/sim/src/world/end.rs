@@ -47,9 +47,10 @@ impl World {
         self.stop();
         self.outstanding = Outstanding::new();
         self.checkers.crashed(self.beat, self.clock.highest_ms());
-        if self.strikes(Fault::BitFlip)
+        if self.mix.rates.strikes(Fault::BitFlip, &mut self.fault_dice)
             && let Some(bit) = bit_flip::draw(&self.disk, &mut self.fault_dice)
         {
+            self.note(Fault::BitFlip, &states);
             self.story.tell(|| format!("{:>6} bit flip: {bit:?}", self.beat));
             bit_flip::flip(&mut self.disk, bit);
         }

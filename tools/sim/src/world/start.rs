@@ -363,7 +363,7 @@ fn newest_sound(
     let mut damage = None;
     for snapshot in disk.snapshots() {
         match load::load(reader, snapshot, dice) {
-            Ok(Tried::Loaded(loaded)) => return Ok((Some(loaded), damage.is_some())),
+            Ok(Tried::Loaded(loaded)) => return Ok((Some(*loaded), damage.is_some())),
             // What is older reaches back no further.
             Ok(Tried::Late) => break,
             Ok(Tried::Dead) => {}
