@@ -81,8 +81,10 @@ pub(super) fn check(
         }
         let Some((oldest, Some(before))) = reader.front() else { continue };
         let needed = history.logs.iter().find(|log| log.core == *core);
-        // A log that is not named may be what is left of one that a snapshot made superfluous.
-        let kept = if history.released.snapshot.is_empty() { 1 } else { u64::MAX };
+        // A log that is not named was begun in the epoch of the manifest and is whole, or is what
+        // is left of one that a snapshot of that epoch made superfluous.
+        let begun = reader.epoch() == history.epoch.0;
+        let kept = if begun || history.released.snapshot.is_empty() { 1 } else { u64::MAX };
         if needed.map_or(kept, |log| log.segment) <= before {
             let directory = options.logs.clone();
             let (segment, wanted_by) = (before, oldest);

@@ -22,8 +22,10 @@ pub(super) fn check(
     for (log, content) in contents {
         let Some((_, Some(before))) = content.front else { continue };
         let needed = history.logs.iter().find(|front| usize::from(front.core) == *log);
-        // A log that is not named may be what is left of one that a snapshot made superfluous.
-        let kept = if history.released.snapshot.is_empty() { 1 } else { u64::MAX };
+        // A log that is not named was begun in the epoch of the manifest and is whole, or is what
+        // is left of one that a snapshot of that epoch made superfluous.
+        let begun = content.epoch == u64::from(history.epoch.0);
+        let kept = if begun || history.released.snapshot.is_empty() { 1 } else { u64::MAX };
         if needed.map_or(kept, |front| front.segment) <= before {
             let name = Name::Segment { log: *log, number: before };
             return Err(Refusal { name, at: 0, evidence: "it is missing" });
