@@ -213,8 +213,8 @@ fn only_position(request: Request<'_>) -> usize {
     first + spec.words() - 1
 }
 
-/// A request about one key with what is known of it, and its shard. `place` is where the second word
-/// lives, if that was worked out.
+/// A request about one key with what is known of it, and its shard. `place` is where the second
+/// word lives, if that was worked out.
 pub(super) fn targeted<'a>(request: Request<'a>, place: Option<Place>) -> (Request<'a>, ShardId) {
     let position = only_position(request);
     let key = request.args.words()[position];
