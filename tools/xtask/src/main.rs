@@ -1,5 +1,6 @@
-//! `cargo xtask tidy` checks the house rules, `cargo xtask ci` runs the whole gate (without the tests
-//! for those who have just run them: `ci --without-tests`). Nothing here needs a network. What needs a tool that is missing says so loudly; it never passes silently.
+//! `cargo xtask tidy` checks the house rules, `cargo xtask ci` runs the whole gate, and with
+//! `--without-tests` the gate for those who have just run the tests. Nothing here needs a network.
+//! What needs a tool that is missing says so loudly; it never passes silently.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for people")]
 
