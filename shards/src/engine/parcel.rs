@@ -103,6 +103,13 @@ impl Parcel {
         unpack_words(self.slice(span))
     }
 
+    /// The second word of a request, where most commands have their key.
+    pub(crate) fn key_of(&self, envelope: &Envelope) -> Option<&[u8]> {
+        let Envelope::Execute { words, .. } = envelope else { return None };
+        let (_, rest) = first_word(self.slice(*words))?;
+        first_word(rest).map(|(key, _)| key)
+    }
+
     pub(crate) fn pack_reply(&mut self, reply: Reply<'_>) -> Packed {
         if let Reply::Bytes(bytes) = &reply {
             let start = self.bytes.len();
@@ -122,12 +129,16 @@ impl Parcel {
 
 fn unpack_words(mut bytes: &[u8]) -> Words<'_> {
     let mut words = Words::new();
-    while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
-        let (word, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+    while let Some((word, rest)) = first_word(bytes) {
         words.push(word);
         bytes = rest;
     }
     words
+}
+
+fn first_word(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    Some(rest.split_at(u32::from_le_bytes(*length) as usize))
 }
 
 /// Words that belong to themselves, for commands that have to wait.

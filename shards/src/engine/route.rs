@@ -63,12 +63,8 @@ impl Engine {
                 Err(error) => self.refuse(request, error, out),
             },
             (Keys::Range { .. }, Atomicity::Single) => {
-                let position = only_position(request);
-                let key = request.args.words()[position];
-                let place = place.filter(|_| position == 1);
-                let shard = place.map_or_else(|| shard_of(key), |place| place.shard);
-                let target = place.map(|place| Target { key, place });
-                self.single(now, Request { target, ..request }, shard, out)
+                let (request, shard) = targeted(request, place);
+                self.single(now, request, shard, out)
             }
             (Keys::Range { .. }, Atomicity::PerKey(fold)) => self.per_key(now, request, fold, out),
             (Keys::Range { .. }, Atomicity::Whole) => self.whole(now, request, out),
@@ -215,6 +211,17 @@ fn only_position(request: Request<'_>) -> usize {
         unreachable!("{} is routed by its key", spec.resp)
     };
     first + spec.words() - 1
+}
+
+/// A request about one key with what is known of it, and its shard. `place` is where the second
+/// word lives, if that was worked out.
+pub(super) fn targeted<'a>(request: Request<'a>, place: Option<Place>) -> (Request<'a>, ShardId) {
+    let position = only_position(request);
+    let key = request.args.words()[position];
+    match place.filter(|_| position == 1) {
+        Some(place) => (Request { target: Some(Target { key, place }), ..request }, place.shard),
+        None => (request, shard_of(key)),
+    }
 }
 
 /// The key of a command that has one.

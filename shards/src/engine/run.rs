@@ -4,7 +4,7 @@ use super::commit::Needs;
 use super::event::Outbound;
 use super::event::Place;
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
-use super::route::{Request, Target, keys_of, only_key};
+use super::route::{Request, Target, keys_of, only_key, targeted};
 use super::{Engine, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
 use crate::command::args::{Args, Words};
@@ -15,7 +15,7 @@ use crate::command::spec::{Atomicity, Flags, Keys, PerKey, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
-use crate::limits::{BATCH_BYTES_MAX, SHARDS, WAITING_MAX};
+use crate::limits::{BATCH_BYTES_MAX, PREFETCH_MAX, SHARDS, WAITING_MAX};
 use crate::shard::evict::AccessMode;
 use crate::shard::plan::{Focus, Now, Plan, View};
 
@@ -366,48 +366,79 @@ impl Engine {
         mut parcel: Parcel,
         out: &mut dyn Outbound,
     ) {
-        for envelope in std::mem::take(&mut parcel.envelopes) {
-            match envelope {
-                Envelope::Execute { gather, command, words, caller, quiet, manner } => {
-                    let words = parcel.words(words);
-                    let args = Args::parse(command.spec(), &words)
-                        .expect("the sender has decoded the same words");
-                    let reply_to = ReplyTo::Core { core: from, gather };
-                    let args = &args;
-                    let request = Request { reply_to, caller, quiet, command, args, target: None };
-                    let shards = self.shards_of(request, manner);
-                    self.start(now, request, manner, shards, out);
-                }
-                Envelope::Done { gather, reply } => {
-                    self.peers[from.index()].outstanding -= 1;
-                    let reply = parcel.unpack_reply(reply);
-                    self.gathers.fill(gather, from, reply, &mut self.rng, out);
-                }
-                Envelope::Borrow { loan, shards } => self.asked_to_lend(from, loan, shards),
-                Envelope::Lent { loan, shards, unsettled } => {
-                    self.peers[from.index()].outstanding -= 1;
-                    self.lent(now, loan, shards, unsettled, out);
-                }
-                Envelope::Return { shards, pending } => self.returned(now, shards, pending, out),
-                Envelope::Settled { loan, shard } => self.settled(loan, shard, out),
-                Envelope::Stable { shard, seq } => self.became_stable(shard, seq, out),
+        let mut envelopes = std::mem::take(&mut parcel.envelopes).into_iter();
+        while !envelopes.as_slice().is_empty() {
+            let ahead = envelopes.as_slice().iter().take(PREFETCH_MAX);
+            let places = self.prefetch(ahead.map(|envelope| parcel.key_of(envelope)));
+            // In this order, or the pair would take an envelope that no place is left for.
+            for (place, envelope) in places.into_iter().zip(envelopes.by_ref()) {
+                self.open_envelope(now, (from, &parcel), (envelope, place), out);
             }
         }
     }
 
-    /// The shards that a request from another core concerns.
-    fn shards_of(&self, request: Request<'_>, manner: Manner) -> u64 {
-        match manner {
-            Manner::Single if request.command.spec().keys == Keys::Cursor => {
+    /// `place` is where the second word of a request lives, if it was looked up ahead.
+    fn open_envelope(
+        &mut self,
+        now: Now,
+        (from, parcel): (CoreId, &Parcel),
+        (envelope, place): (Envelope, Option<Place>),
+        out: &mut dyn Outbound,
+    ) {
+        match envelope {
+            Envelope::Execute { gather, command, words, caller, quiet, manner } => {
+                let words = parcel.words(words);
+                let args = Args::parse(command.spec(), &words)
+                    .expect("the sender has decoded the same words");
+                let reply_to = ReplyTo::Core { core: from, gather };
+                let args = &args;
+                let request = Request { reply_to, caller, quiet, command, args, target: None };
+                let (request, shards) = self.shards_of(request, manner, place);
+                self.start(now, request, manner, shards, out);
+            }
+            Envelope::Done { gather, reply } => {
+                self.peers[from.index()].outstanding -= 1;
+                let reply = parcel.unpack_reply(reply);
+                self.gathers.fill(gather, from, reply, &mut self.rng, out);
+            }
+            Envelope::Borrow { loan, shards } => self.asked_to_lend(from, loan, shards),
+            Envelope::Lent { loan, shards, unsettled } => {
+                self.peers[from.index()].outstanding -= 1;
+                self.lent(now, loan, shards, unsettled, out);
+            }
+            Envelope::Return { shards, pending } => self.returned(now, shards, pending, out),
+            Envelope::Settled { loan, shard } => self.settled(loan, shard, out),
+            Envelope::Stable { shard, seq } => self.became_stable(shard, seq, out),
+        }
+    }
+
+    /// A request from another core with what is known of its key, and the shards it concerns.
+    fn shards_of<'a>(
+        &self,
+        request: Request<'a>,
+        manner: Manner,
+        place: Option<Place>,
+    ) -> (Request<'a>, u64) {
+        let spec = request.command.spec();
+        let shards = match manner {
+            Manner::Single if spec.keys == Keys::Cursor => {
                 let shard = cursor_shard(request.args.words()[1]);
                 1 << shard.expect("the sender has read the same cursor").index()
+            }
+            Manner::Single
+                if spec.atomicity == Atomicity::Single
+                    && matches!(spec.keys, Keys::Range { .. }) =>
+            {
+                let (request, shard) = targeted(request, place);
+                return (request, 1 << shard.index());
             }
             Manner::Single | Manner::PerKey => {
                 keys_of(request).iter().fold(0, |mask, key| mask | 1 << shard_of(key).index())
             }
             Manner::AllShards => self.owned_mask(),
             Manner::OnCore => 0,
-        }
+        };
+        (request, shards)
     }
 }
 

@@ -174,3 +174,18 @@ fn a_batch_over_own_shards_waits_for_the_transaction_that_one_of_them_follows() 
     assert_eq!(pair.reply(read), Some(&Reply::borrowed(b"2")));
     assert!(pair.engines.iter().all(Engine::is_idle));
 }
+
+#[test]
+fn a_parcel_of_many_requests_is_opened_whole() {
+    // More than are looked ahead at once, and not a multiple of that.
+    const REQUESTS: usize = 3 * crate::limits::PREFETCH_MAX + 1;
+    let mut pair = Pair::new();
+    let tickets: Vec<u64> =
+        (0..REQUESTS).map(|at| pair.ask(0, &format!("INCR {}", key(1, at % 8)))).collect();
+    pair.exchange();
+    pair.sync(1);
+    for ticket in tickets {
+        assert!(matches!(pair.reply(ticket), Some(Reply::Integer(_))), "request {ticket}");
+    }
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}

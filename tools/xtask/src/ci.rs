@@ -11,15 +11,17 @@ const SIM_SEEDS: &str = "2000";
 const FUZZ_SECONDS: &str = "30";
 const SANITIZER_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Runs the gate; whether everything passed.
-pub(crate) fn run(root: &Path) -> bool {
+/// Runs the gate, with the tests unless they have been run already; whether everything passed.
+pub(crate) fn run(root: &Path, tests: bool) -> bool {
     let mut gate = Gate { root, failed: Vec::new() };
     gate.cargo("format", &["fmt", "--all", "--check"], &[]);
     gate.cargo("clippy", &words("clippy --workspace --all-targets -- -D warnings"), &[]);
     gate.step("tidy", || crate::tidy::run(root));
     let doc = words("doc --no-deps --workspace");
     gate.cargo("doc", &doc, &[("RUSTDOCFLAGS", "-Dwarnings")]);
-    gate.cargo("tests", &words("test --workspace --no-fail-fast"), &[]);
+    if tests {
+        gate.cargo("tests", &words("test --workspace --no-fail-fast"), &[]);
+    }
     gate.cargo("sim", &["run", "--release", "-p", "sim", "--", "--seeds", SIM_SEEDS], &[]);
     gate.cargo("planted", &words("test --release -p sim --features planted plants"), &[]);
     gate.cargo("fuzz", &["run", "--release", "-p", "fuzz", "--", "--seconds", FUZZ_SECONDS], &[]);
