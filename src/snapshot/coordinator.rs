@@ -218,6 +218,7 @@ impl Coordinator {
             last_failed: self.last.failed,
             changes: self.batches() - facts.covered_batches.get(),
             log_bytes: facts.log_bytes.get(),
+            live_bytes: self.shared.metrics.iter().map(|core| core.live_bytes.get()).sum(),
         }
     }
 

@@ -6,6 +6,10 @@ use std::time::Duration;
 const REST_MIN: Duration = Duration::from_secs(1);
 /// Time after a failure before the next attempt.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// A log up to this size stands for no snapshot however little there is.
+const LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Beyond that, this many times the log may fit into the live data.
+const LIVE_DIVISOR: u64 = 2;
 /// After this many times its own duration the number of operations may trigger the next.
 const OPERATIONS_REST: u32 = 10;
 
@@ -16,7 +20,7 @@ pub(super) struct Triggers {
     pub(super) interval: Duration,
     /// Batches since the last one; zero for never.
     pub(super) operations: u64,
-    /// Bytes of log.
+    /// Bytes of log, at most; less where there is less live data.
     pub(super) log_bytes: u64,
     /// Whether any of these does.
     pub(super) automatic: bool,
@@ -37,6 +41,8 @@ pub(super) struct Situation {
     pub(super) changes: u64,
     /// Bytes of log that stand.
     pub(super) log_bytes: u64,
+    /// Bytes of live keys and values.
+    pub(super) live_bytes: u64,
 }
 
 /// Why a snapshot is taken.
@@ -67,7 +73,9 @@ impl Triggers {
             return None;
         }
         // The log of a busy server grows again while it is being dealt with.
-        if now.log_bytes > self.log_bytes && now.since_end >= now.last_took {
+        // Half the live data: what stands on disk then stays in proportion to it.
+        let log_bytes_max = self.log_bytes.min(LOG_BYTES_MIN.max(now.live_bytes / LIVE_DIVISOR));
+        if now.log_bytes > log_bytes_max && now.since_end >= now.last_took {
             return Some(Reason::LogSize);
         }
         if now.changes == 0 {
@@ -99,6 +107,7 @@ mod tests {
         last_failed: false,
         changes: 10,
         log_bytes: 1000,
+        live_bytes: 4 << 30,
     };
 
     #[test]
@@ -119,6 +128,16 @@ mod tests {
         let never = Triggers { interval: Duration::ZERO, operations: 0, ..TRIGGERS };
         assert_eq!(never.due(&later), None);
         assert_eq!(never.due(&busy), None);
+    }
+
+    #[test]
+    fn a_log_is_long_beside_what_it_stands_for() {
+        let at =
+            |log_bytes, live_bytes| TRIGGERS.due(&Situation { log_bytes, live_bytes, ..QUIET });
+        assert_eq!(at(100 << 20, 200 << 20), None);
+        assert_eq!(at((100 << 20) + 1, 200 << 20), Some(Reason::LogSize));
+        assert_eq!(at(LOG_BYTES_MIN, 0), None);
+        assert_eq!(at(LOG_BYTES_MIN + 1, 0), Some(Reason::LogSize));
     }
 
     #[test]
