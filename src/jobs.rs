@@ -74,7 +74,7 @@ pub struct RestoreArgs {
     /// The new data directory; must be empty or not there
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
-    /// Only up to this moment: 2026-11-21T08:30:00Z, seconds since 1970, or SHARD:SEQ[,SHARD:SEQ]
+    /// Only up to this moment: 2026-11-21T08:30:00Z, seconds since 1970, or SHARD:SEQ,SHARD:SEQ,…
     #[arg(long, value_name = "TIME|SEQ", value_parser = |text: &str| Until::parse(text))]
     pub until: Option<Until>,
     /// One JSON object instead of text

@@ -1,6 +1,6 @@
 //! The thread that writes for a core: blocks come over a channel, it compresses, writes and syncs.
 //!
-//! It ends with [`Work::End`], with an error, or when the core lets go of its [`Link`]; in the
+//! It ends when it is told to, with an error, or when the core lets go of its [`Link`]; in the
 //! latter two cases what it wrote is removed. Nobody ever waits for it: the core looks at what is
 //! waiting and rests, or gives up.
 
