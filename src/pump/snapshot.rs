@@ -2,7 +2,8 @@
 //! slices between requests.
 //!
 //! A slice ends after [`SLICE_BYTES`] or [`SLICE_NS`], whichever comes first, and a busy core then
-//! rests [`REST`] times as long; an idle one goes on at once. What does not fit the queue of the
+//! rests [`REST`] times as long; an idle one goes on at once. A walk that clients' writes outrun rests
+//! less and takes longer slices, or tail and log would grow to many times the data. What does not fit the queue of the
 //! thread that writes makes the walk rest too. Two things are not divided: the entries of one
 //! bucket, a dozen or so, of which large ones are put off and written one by one; and one such
 //! entry, which takes the time of copying it.
@@ -32,6 +33,12 @@ const SLICE_NS: u64 = 100_000;
 const STEPS_PER_LOOK: usize = 4;
 /// A busy core rests this many times the length of a slice: at most 8 % of it go to the snapshot.
 const REST: u64 = 11;
+/// The same where the walk is behind: a third of the core.
+const REST_BEHIND: u64 = 2;
+/// How long a slice takes then.
+const SLICE_BEHIND_NS: u64 = 300_000;
+/// The walk is behind when it has written less than this many times the bytes of the tail.
+const BYTES_PER_TAIL_BYTE: u64 = 2;
 /// Bytes of images that may wait for the thread that writes before the walk rests.
 const IMAGE_BYTES_MAX: u64 = 8 * BLOCK_RAW_BYTES as u64;
 /// Bytes of the tail that may wait before the snapshot is given up.
@@ -48,6 +55,9 @@ pub(super) struct Snapshot {
     answers: Sender<Input>,
     /// Runs of the log that are not handed over yet.
     tail: Block,
+    /// Bytes of the tail and of entries so far.
+    tail_bytes: u64,
+    image_bytes: u64,
     walk: Option<Walk>,
 }
 
@@ -109,6 +119,7 @@ impl Snapshot {
         }
         self.tail.bytes.extend_from_slice(run);
         self.tail.count += 1;
+        self.tail_bytes += run.len() as u64;
         let found = self.link.tail_bytes();
         if found > TAIL_BYTES_MAX {
             return Err(GaveUp::TailTooLong { limit: TAIL_BYTES_MAX, found });
@@ -135,9 +146,15 @@ impl Snapshot {
             walk.next_ns = started_ns + WAIT_NS;
             return None;
         }
+        let behind = self.image_bytes < BYTES_PER_TAIL_BYTE * self.tail_bytes;
+        let (slice_ns, slice_bytes, rest) = if behind {
+            (SLICE_BEHIND_NS, SLICE_BYTES * 4, REST_BEHIND)
+        } else {
+            (SLICE_NS, SLICE_BYTES, REST)
+        };
         let mut bytes = 0;
         let mut now_ns = started_ns;
-        while bytes < SLICE_BYTES && now_ns - started_ns < SLICE_NS {
+        while bytes < slice_bytes && now_ns - started_ns < slice_ns {
             let Some(shard) = walk.shard(engine) else {
                 if walk.left.is_empty() {
                     return self.walk.take().map(|walk| walk.done);
@@ -146,14 +163,15 @@ impl Snapshot {
                 return None;
             };
             for _ in 0..STEPS_PER_LOOK {
-                if !walk.step(shard, &self.link, &mut bytes) || bytes >= SLICE_BYTES {
+                if !walk.step(shard, &self.link, &mut bytes) || bytes >= slice_bytes {
                     break;
                 }
             }
             now_ns = clock::monotonic_ns();
         }
-        let rest = if is_busy { (now_ns - started_ns) * REST } else { 0 };
-        walk.next_ns = now_ns + rest;
+        self.image_bytes += bytes as u64;
+        let rest_ns = if is_busy { (now_ns - started_ns) * rest } else { 0 };
+        walk.next_ns = now_ns + rest_ns;
         None
     }
 }
@@ -222,7 +240,10 @@ impl Core {
     pub(super) fn obey(&mut self, order: Order) -> Result<(), Fatal> {
         match order {
             Order::Begin { run, link, answers } => {
-                let snapshot = Snapshot { run, link, answers, tail: Block::default(), walk: None };
+                let tail = Block::default();
+                let (tail_bytes, image_bytes) = (0, 0);
+                let snapshot =
+                    Snapshot { run, link, answers, tail, tail_bytes, image_bytes, walk: None };
                 let Some(wal) = &self.wal else {
                     snapshot.answer(self.id, Answer::GaveUp(GaveUp::NoLog));
                     return Ok(());

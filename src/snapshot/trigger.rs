@@ -10,6 +10,8 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
 const LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Beyond that, this many times the log may fit into the live data.
 const LIVE_DIVISOR: u64 = 2;
+/// After this part of its own duration the size of the log may trigger the next.
+const LOG_REST_DIVISOR: u32 = 4;
 /// After this many times its own duration the number of operations may trigger the next.
 const OPERATIONS_REST: u32 = 10;
 
@@ -75,7 +77,7 @@ impl Triggers {
         // The log of a busy server grows again while it is being dealt with.
         // Half the live data: what stands on disk then stays in proportion to it.
         let log_bytes_max = self.log_bytes.min(LOG_BYTES_MIN.max(now.live_bytes / LIVE_DIVISOR));
-        if now.log_bytes > log_bytes_max && now.since_end >= now.last_took {
+        if now.log_bytes > log_bytes_max && now.since_end >= now.last_took / LOG_REST_DIVISOR {
             return Some(Reason::LogSize);
         }
         if now.changes == 0 {
@@ -149,8 +151,9 @@ mod tests {
         assert_eq!(at(19_999, busy), None);
         assert_eq!(at(20_000, busy), Some(Reason::Operations));
         let long = Situation { log_bytes: u64::MAX, changes: 1, ..busy };
-        assert_eq!(at(1999, long), None);
-        assert_eq!(at(2000, long), Some(Reason::LogSize));
+        let slow = Situation { last_took: Duration::from_secs(8), ..long };
+        assert_eq!(at(1999, slow), None);
+        assert_eq!(at(2000, slow), Some(Reason::LogSize));
         let failed = Situation { last_failed: true, last_took: Duration::ZERO, ..busy };
         assert_eq!(at(9_999, failed), None);
         assert_eq!(at(10_000, failed), Some(Reason::Operations));
