@@ -9,7 +9,7 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// A log up to this size stands for no snapshot however little there is.
 const LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Beyond that, this many times the log may fit into the live data.
-const LIVE_DIVISOR: u64 = 2;
+const LIVE_DIVISOR: u64 = 3;
 /// After this part of its own duration the size of the log may trigger the next.
 const LOG_REST_DIVISOR: u32 = 4;
 /// After this many times its own duration the number of operations may trigger the next.
@@ -75,7 +75,7 @@ impl Triggers {
             return None;
         }
         // The log of a busy server grows again while it is being dealt with.
-        // Half the live data: what stands on disk then stays in proportion to it.
+        // A third of the live data: what stands on disk then stays in proportion to it.
         let log_bytes_max = self.log_bytes.min(LOG_BYTES_MIN.max(now.live_bytes / LIVE_DIVISOR));
         if now.log_bytes > log_bytes_max && now.since_end >= now.last_took / LOG_REST_DIVISOR {
             return Some(Reason::LogSize);
@@ -136,8 +136,8 @@ mod tests {
     fn a_log_is_long_beside_what_it_stands_for() {
         let at =
             |log_bytes, live_bytes| TRIGGERS.due(&Situation { log_bytes, live_bytes, ..QUIET });
-        assert_eq!(at(100 << 20, 200 << 20), None);
-        assert_eq!(at((100 << 20) + 1, 200 << 20), Some(Reason::LogSize));
+        assert_eq!(at(100 << 20, 300 << 20), None);
+        assert_eq!(at((100 << 20) + 1, 300 << 20), Some(Reason::LogSize));
         assert_eq!(at(LOG_BYTES_MIN, 0), None);
         assert_eq!(at(LOG_BYTES_MIN + 1, 0), Some(Reason::LogSize));
     }

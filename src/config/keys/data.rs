@@ -108,7 +108,7 @@ pub(super) const KEYS: &[Key] = &[
         "persistence.wal.max_size_mb",
         int(1, 1 << 30),
         "Size of all logs together, in MiB, at which a snapshot is taken and old log is dropped; \
-         half the live data, but no less than 64 MiB, where that is smaller.",
+         a third of the live data, but no less than 64 MiB, where that is smaller.",
     )
     .or("1024"),
     Key::new("persistence.wal.batch_max_ops", int(1, 1 << 30), "Most batches in one commit.")
