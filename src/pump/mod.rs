@@ -56,6 +56,8 @@ const BACKLOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Buffers kept for reuse, and the largest that is kept.
 const SPARE_BUFFERS: usize = 256;
 const SPARE_BYTES_MAX: usize = 64 * 1024;
+/// How long after a request a core counts as busy.
+const BUSY_NS: u64 = 2_000_000;
 /// How long a stopping core waits for requests to be answered.
 const DRAIN_NS: u64 = 10_000_000_000;
 
@@ -126,6 +128,9 @@ pub struct Core {
     stopping_since_ns: Option<u64>,
     /// The snapshot that is being taken.
     snapshot: Option<Snapshot>,
+    /// The core counts as busy until then: a turn without a request between two with one is a
+    /// pause of its clients, and what the core does in it makes the next one wait.
+    busy_until_ns: u64,
 }
 
 impl Core {
@@ -181,6 +186,7 @@ impl Core {
             drained: false,
             stopping_since_ns: None,
             snapshot: None,
+            busy_until_ns: 0,
         }
     }
 
@@ -206,7 +212,9 @@ impl Core {
             happened.push(completion);
         }
         self.look_ahead(&happened);
-        let is_busy = !happened.is_empty() || self.mesh.has_incoming();
+        if !happened.is_empty() || self.mesh.has_incoming() {
+            self.busy_until_ns = started_ns + BUSY_NS;
+        }
         for completion in happened.drain(..) {
             self.completed(completion)?;
         }
@@ -216,7 +224,7 @@ impl Core {
         self.upkeep()?;
         self.log_and_send()?;
         self.flush();
-        self.go_on_with_snapshot(is_busy)?;
+        self.go_on_with_snapshot(started_ns < self.busy_until_ns)?;
         self.count_turn(started_ns);
         if std::mem::take(&mut self.stop) {
             (self.ask_to_stop)();

@@ -2,11 +2,11 @@
 //! slices between requests.
 //!
 //! A slice ends after [`SLICE_BYTES`] or [`SLICE_NS`], whichever comes first, and a busy core then
-//! rests [`REST`] times as long; an idle one goes on at once. A walk that clients' writes outrun rests
-//! less and takes longer slices, or tail and log would grow to many times the data. What does not fit the queue of the
-//! thread that writes makes the walk rest too. Two things are not divided: the entries of one
-//! bucket, a dozen or so, of which large ones are put off and written one by one; and one such
-//! entry, which takes the time of copying it.
+//! rests [`REST`] times as long; an idle one goes on at once. A walk that clients' writes outrun
+//! rests less and takes longer slices, or tail and log would grow to many times the data. What does
+//! not fit the queue of the thread that writes makes the walk rest too. Two things are not divided:
+//! the entries of one bucket, a dozen or so, of which large ones are put off and written one by
+//! one; and one such entry, which takes the time of copying it.
 
 use std::sync::mpsc::Sender;
 
@@ -31,8 +31,9 @@ const SLICE_BYTES: usize = BLOCK_RAW_BYTES;
 const SLICE_NS: u64 = 100_000;
 /// Steps of a walk between two looks at the clock.
 const STEPS_PER_LOOK: usize = 4;
-/// A busy core rests this many times the length of a slice: at most 8 % of it go to the snapshot.
-const REST: u64 = 11;
+/// A busy core rests this many times the length of a slice: at most 5 % of it go to the snapshot,
+/// and about as much of another CPU to the thread that compresses.
+const REST: u64 = 19;
 /// The same where the walk is behind: a third of the core.
 const REST_BEHIND: u64 = 2;
 /// How long a slice takes then.
