@@ -137,14 +137,24 @@ fn logs_are_let_go_and_nothing_is_lost() {
 
 #[test]
 fn a_copy_of_snapshots_and_logs_is_enough() {
+    // Once with a log that is whole, once with one whose front was let go.
+    for saves in [1, 4] {
+        copied_after(saves);
+    }
+}
+
+fn copied_after(saves: usize) {
     let mut model = Model::new();
     let plan = plan();
     let server = plan.start();
     let mut client = server.resp();
-    write(&mut client, &mut model, 0, 300);
-    assert_eq!(client.call(&["SAVE"]), "+OK");
-    write(&mut client, &mut model, 1, 100);
+    for round in 0..saves {
+        write(&mut client, &mut model, round, 400);
+        assert_eq!(client.call(&["SAVE"]), "+OK");
+    }
+    write(&mut client, &mut model, saves, 100);
     server.kill();
+    assert_eq!(plan.wal().join("synap.wal.0.1").exists(), saves == 1);
     let copy = Plan::new();
     for directory in ["snapshots", "wal"] {
         fs::create_dir_all(copy.data().join(directory)).expect("created");

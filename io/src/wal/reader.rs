@@ -149,6 +149,11 @@ impl LogReader {
         Some((header.segment, header.previous.map(|chain| chain.segment)))
     }
 
+    /// When the oldest segment was begun, Unix milliseconds by the clock of then.
+    pub fn begun_ms(&self) -> Option<u64> {
+        self.segments.first().map(|segment| segment.header.created_ms)
+    }
+
     /// The highest epoch that any segment names; 0 when there is none.
     pub fn epoch(&self) -> u32 {
         self.segments.iter().map(|segment| segment.header.epoch).max().unwrap_or(0)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use synap_io::snapshot::{self, Index};
 use synap_io::wal::{LogEnd, LogReader, WalError, scan_dir};
 use synap_shards::id::Epoch;
-use synap_shards::recovery::{EpochStart, History, LogFront};
+use synap_shards::recovery::{EpochStart, History, LogFront, Released};
 
 use super::merge::Source;
 use super::{Options, Progress};
@@ -51,7 +51,9 @@ pub(super) fn history_of_copy(
             );
             let epoch = Epoch(index.epoch);
             let starts = vec![EpochStart { epoch, seqs: index.starts() }];
-            Ok(History { epoch, starts, ..History::empty() })
+            let released = Released { seqs: index.starts(), snapshot: index.name().to_string() };
+            let logs = readers.iter().filter_map(|log| front_of_copy(log, &index)).collect();
+            Ok(History { epoch, starts, released, logs })
         }
         Some(_) | None => {
             let what = "there are logs but no manifest; restore MANIFEST.a or MANIFEST.b";
@@ -59,6 +61,14 @@ pub(super) fn history_of_copy(
             Err(Fatal::Corrupt { path, offset: None, what: what.to_owned() })
         }
     }
+}
+
+/// The front of a log that was copied with a snapshot. What a snapshot lets go ends where the log
+/// was when it began, so a segment begun after that, and continuing another, is not the front.
+fn front_of_copy((core, reader): &(u16, LogReader), index: &Index) -> Option<LogFront> {
+    let (segment, before) = reader.front()?;
+    let in_time = reader.begun_ms().is_some_and(|begun_ms| begun_ms <= index.created_ms);
+    (before.is_none() || in_time).then_some(LogFront { core: *core, segment })
 }
 
 /// Compares the logs with what the manifest says of them. Damage that may be skipped is added to
