@@ -322,14 +322,19 @@ fn a_full_disk_refuses_writes_and_lets_reads_go_on() {
     server.stop();
 }
 
-#[test]
-fn a_snapshot_that_fits_makes_room_on_a_full_disk() {
-    let Some(disk) = SmallDisk::mount(24) else { return };
-    let plan = Plan::new()
+/// One core whose log, in small segments, fills the disk soon.
+fn on_small_disk(disk: &SmallDisk) -> Plan {
+    Plan::new()
         .fsync("always")
         .workers(1)
         .env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", 4)
-        .data_at(&disk.path().join("data"));
+        .data_at(&disk.path().join("data"))
+}
+
+#[test]
+fn a_snapshot_that_fits_makes_room_on_a_full_disk() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let plan = on_small_disk(&disk);
     let server = plan.start();
     let mut client = server.resp();
     let value = "v".repeat(100_000);
@@ -350,11 +355,7 @@ fn a_snapshot_that_fits_makes_room_on_a_full_disk() {
 #[test]
 fn a_write_too_large_for_what_is_left_waits_and_is_not_acknowledged() {
     let Some(disk) = SmallDisk::mount(20) else { return };
-    let plan = Plan::new()
-        .fsync("always")
-        .workers(1)
-        .env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", 4)
-        .data_at(&disk.path().join("data"));
+    let plan = on_small_disk(&disk);
     let server = plan.start();
     let (mut large, mut other) = (server.resp(), server.resp());
     assert_eq!(other.call(&["SET", "before", "1"]), "+OK");
