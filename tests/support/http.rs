@@ -2,9 +2,7 @@
 //! apart strictly.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
-
-use super::PATIENCE;
+use std::net::{Shutdown, TcpStream};
 
 /// An answer.
 #[derive(Debug)]
@@ -46,11 +44,7 @@ pub struct Http {
 impl Http {
     /// Connects to a port of this machine.
     pub fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server accepts");
-        stream.set_nodelay(true).expect("a socket option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
-        Self { stream, buffer: Vec::new() }
+        Self { stream: super::connect(port), buffer: Vec::new() }
     }
 
     /// Sends bytes as they are.

@@ -11,7 +11,7 @@ pub mod load;
 pub mod resp;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,6 +23,15 @@ use resp::Resp;
 
 /// How long a start, a stop, or any awaited condition may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// A connection to a port of this machine, whose calls end after [`PATIENCE`].
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server accepts");
+    stream.set_nodelay(true).expect("a socket option");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+    stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
+    stream
+}
+
 /// Ports are taken below the range the kernel gives to outgoing connections, so that no client of
 /// a test running beside takes one between its choice and its use.
 const PORTS: std::ops::Range<u32> = 10_000..32_000;

@@ -2,9 +2,7 @@
 //! replies as they came.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpStream};
-
-use super::PATIENCE;
+use std::net::{Shutdown, TcpStream};
 
 /// One connection.
 pub struct Resp {
@@ -15,11 +13,7 @@ pub struct Resp {
 impl Resp {
     /// Connects to a port of this machine.
     pub fn connect(port: u16) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server accepts");
-        stream.set_nodelay(true).expect("a socket option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
-        Self { stream, buffer: Vec::new() }
+        Self { stream: super::connect(port), buffer: Vec::new() }
     }
 
     /// The socket.
