@@ -304,7 +304,7 @@ impl Host<'_> {
         }
         let host = connection.client.local.ip();
         let spec = command.spec();
-        let mut slots = spec.key_positions(words.len()).map(|at| slot_of(words[at]));
+        let mut slots = spec.key_positions(words).into_iter().map(|at| slot_of(words[at]));
         let Some(slot) = slots.next() else { return Ok(()) };
         if slots.any(|other| other != slot) {
             return Err(CommandError::Coded {

@@ -332,7 +332,7 @@ fn inner<'a>(args: &Args<'a>) -> Result<(CommandId, Vec<&'a [u8]>), CommandError
     if request.len() < least || (exact && request.len() != least) {
         return Err(CommandError::Invalid("Invalid number of arguments specified for command"));
     }
-    let keys = spec.key_positions(request.len()).map(|at| request[at]).collect();
+    let keys = spec.key_positions(request).into_iter().map(|at| request[at]).collect();
     Ok((command, keys))
 }
 

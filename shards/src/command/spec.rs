@@ -4,7 +4,9 @@
 //! A declaration may name a surface, it never imports one. Arity, key positions in `COMMAND INFO`,
 //! usage lines and JSON inputs are derived, never declared a second time.
 
-use super::args::Args;
+use smallvec::SmallVec;
+
+use super::args::{Args, integer};
 use super::error::CommandError;
 use super::reply::Reply;
 use crate::shard::plan::{Plan, View};
@@ -49,11 +51,23 @@ pub enum Run {
     Read(for<'s> fn(&View<'s>, &Args<'_>) -> Result<Reply<'s>, CommandError>),
     /// Decides on changes and records them; they are applied after it returned.
     Write(fn(&mut Plan<'_>, &Args<'_>) -> Result<Reply<'static>, CommandError>),
+    /// As [`Run::Write`], but may have to wait for somebody else's change of its keys.
+    Block(fn(&mut Plan<'_>, &Args<'_>) -> Result<Blocked, CommandError>),
     /// Concerns the connection or this core; the session carries it out under its id.
     Session,
     /// Concerns every core (its clients, its statistics); each core answers, the replies are
     /// folded as [`Fold`] says.
     EveryCore(Fold),
+}
+
+/// What a command that may wait has come to.
+#[derive(Debug)]
+pub enum Blocked {
+    /// Its answer.
+    Done(Reply<'static>),
+    /// There is nothing for it yet, and nothing was recorded. It is run again when one of its keys
+    /// was changed; this is the answer when the time is over, and where nobody may wait.
+    Wait(Reply<'static>),
 }
 
 /// How the answers of several cores or shards become one.
@@ -78,8 +92,28 @@ pub enum Family {
     Kv,
     /// Bit operations on strings.
     Bitmap,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
+    /// Positions on the earth, in sorted sets.
+    Geo,
+    /// Hashes.
+    Hash,
+    /// Streams.
+    Stream,
+    /// Estimates of how many distinct elements there are.
+    HyperLogLog,
     /// Commands for keys of any type.
     Key,
+    /// Several commands as one.
+    Transaction,
+    /// Lua.
+    Scripting,
+    /// Messages to whoever listens now.
+    Pubsub,
     /// The connection itself.
     Connection,
     /// The server and its administration.
@@ -94,6 +128,16 @@ impl Family {
         match self {
             Self::Kv => "string",
             Self::Bitmap => "bitmap",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "sorted-set",
+            Self::Geo => "geo",
+            Self::Hash => "hash",
+            Self::Stream => "stream",
+            Self::HyperLogLog => "hyperloglog",
+            Self::Transaction => "transactions",
+            Self::Scripting => "scripting",
+            Self::Pubsub => "pubsub",
             Self::Key => "generic",
             Self::Connection => "connection",
             Self::Server => "server",
@@ -130,6 +174,22 @@ pub enum Keys {
         /// Distance of neighbouring keys.
         step: usize,
     },
+    /// A number of keys, right behind that number.
+    Counted {
+        /// Position of the number.
+        count_at: usize,
+        /// Position of a further key before them (a destination); 0 is none.
+        also: usize,
+    },
+    /// One key, and one behind each of these words (`STORE`) among the arguments after it.
+    Tokened {
+        /// Position of the first key.
+        first: usize,
+        /// The words, upper case.
+        tokens: &'static [&'static str],
+    },
+    /// The first half of what stands behind `STREAMS`.
+    Streams,
     /// Every shard takes part; the answers are folded.
     AllShards(Fold),
     /// One shard after the other, walked by the cursor in the first argument (`SCAN`).
@@ -391,6 +451,8 @@ impl Flags {
     pub const SKIP_SLOWLOG: Self = Self(32);
     /// Needs `kv_store.allow_flush_commands`.
     pub const FLUSH: Self = Self(64);
+    /// May wait for somebody else.
+    pub const BLOCKING: Self = Self(256);
     /// Looking at a key this way does not count as using it.
     pub const NO_TOUCH: Self = Self(128);
 
@@ -422,20 +484,42 @@ impl CommandSpec {
         1 + usize::from(self.resp.as_bytes().contains(&b' '))
     }
 
-    /// Positions of the keys among `words` words of a request, the name included.
-    pub fn key_positions(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+    /// Positions of the keys among the words of a request, the name included.
+    pub fn key_positions(&self, words: &[&[u8]]) -> SmallVec<[usize; 8]> {
         let shift = self.words() - 1;
-        let (start, end, step) = match self.keys {
-            Keys::None | Keys::AllShards(_) | Keys::Cursor => (0, 0, 1),
+        match self.keys {
+            Keys::None | Keys::AllShards(_) | Keys::Cursor => SmallVec::new(),
             Keys::Range { first, last, step } => {
                 let end = match usize::try_from(last) {
                     Ok(last) => last + shift + 1,
-                    Err(_) => (words + 1).saturating_sub(last.unsigned_abs()),
+                    Err(_) => (words.len() + 1).saturating_sub(last.unsigned_abs()),
                 };
-                (first + shift, end.min(words), step)
+                (first + shift..end.min(words.len())).step_by(step).collect()
             }
-        };
-        (start..end).step_by(step)
+            Keys::Counted { count_at, also } => {
+                let first = count_at + shift + 1;
+                let count = words.get(count_at + shift).map_or(Ok(0), |word| integer(word));
+                let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+                let end = first.saturating_add(count).min(words.len());
+                let also = (also > 0 && also < words.len()).then_some(also + shift);
+                also.into_iter().chain(first..end).collect()
+            }
+            Keys::Tokened { first, tokens } => {
+                let first = first + shift;
+                let is_token = |word: &[u8]| {
+                    tokens.iter().any(|token| word.eq_ignore_ascii_case(token.as_bytes()))
+                };
+                let behind = (first + 1..words.len().saturating_sub(1))
+                    .filter(|at| is_token(words[*at]))
+                    .map(|at| at + 1);
+                std::iter::once(first).filter(|at| *at < words.len()).chain(behind).collect()
+            }
+            Keys::Streams => {
+                let is_it = |word: &&[u8]| word.eq_ignore_ascii_case(b"STREAMS");
+                let Some(at) = words.iter().position(is_it) else { return SmallVec::new() };
+                (at + 1..at + 1 + (words.len() - at - 1) / 2).collect()
+            }
+        }
     }
 
     /// Arity as Redis states it: the exact number of arguments with the name's words, or minus

@@ -6,6 +6,8 @@ use crate::command::reply::Reply;
 use crate::command::table::CommandId;
 use crate::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
 use crate::shard::evict::{AccessMode, EvictionPolicy};
+use crate::shard::plan::Rules;
+use crate::types::Thresholds;
 
 /// Where a key lives, worked out once per request: its shard, and its hash in the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +113,18 @@ pub struct MemorySettings {
     pub sample_size: usize,
     /// How uses are noted.
     pub mode: AccessMode,
+    /// Classes of changes that somebody wants to be told of, a bit each by
+    /// [`crate::shard::plan::Notice`].
+    pub notices: u16,
+    /// When containers leave their packed form.
+    pub thresholds: Thresholds,
+}
+
+impl MemorySettings {
+    /// What commands can see of it.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { policy: self.policy, mode: self.mode, notices: self.notices }
+    }
 }
 
 /// Counters of one engine since its start.

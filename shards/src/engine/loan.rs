@@ -326,9 +326,8 @@ impl Engine {
     /// saw something unstable.
     fn run_borrowed(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
         if let Run::Read(read) = request.command.spec().run {
-            let memory = self.settings.memory;
-            let settings = (memory.policy, memory.mode);
-            let view = View::new(&self.shards, now, &self.tally, settings, 0, None);
+            let rules = self.settings.memory.rules();
+            let view = View::new(&self.shards, now, &self.tally, rules, 0, None);
             let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
             return (reply, view.unstable());
         }

@@ -12,6 +12,7 @@ mod commit;
 pub mod event;
 mod gather;
 mod loan;
+mod open;
 pub mod parcel;
 mod route;
 mod run;
@@ -24,7 +25,7 @@ use crate::key::ShardMap;
 use crate::limits::{CREDITS_PER_CORE, PREFETCH_MAX, SHARDS};
 use crate::rng::Rng;
 use crate::seq::Seq;
-use crate::shard::plan::{Now, Tally};
+use crate::shard::plan::{Now, Tally, Told};
 use crate::shard::{Shard, ShardTable};
 use commit::Held;
 use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place};
@@ -102,6 +103,8 @@ pub struct Engine {
     loans: Loans,
     used_bytes: usize,
     upkeep: upkeep::Upkeep,
+    /// Changes that somebody wants to be told of, in order.
+    told: Vec<Told>,
 }
 
 /// Work that waits for shards to come home.
@@ -157,6 +160,7 @@ impl Engine {
             loans: Loans::default(),
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
+            told: Vec::new(),
         };
         engine.set_memory(settings.memory);
         engine
@@ -215,6 +219,11 @@ impl Engine {
     /// Whether a parcel waits to be taken.
     pub fn has_parcels(&self) -> bool {
         self.peers.iter().any(|peer| !peer.requests.is_empty() || !peer.completions.is_empty())
+    }
+
+    /// Changes of which somebody wants to be told, made since the last call, in order.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
     }
 
     /// Draws up to `count` keys with a deadline; the sum of their remaining lifetimes in
@@ -290,6 +299,7 @@ impl Engine {
         self.settings.memory = memory;
         for shard in self.shards.iter_mut().flatten() {
             shard.set_access_mode(memory.mode);
+            shard.set_thresholds(memory.thresholds);
         }
     }
 

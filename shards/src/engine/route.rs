@@ -67,7 +67,10 @@ impl Engine {
                 self.single(now, request, shard, out)
             }
             (Keys::Range { .. }, Atomicity::PerKey(fold)) => self.per_key(now, request, fold, out),
-            (Keys::Range { .. }, Atomicity::Whole) => self.whole(now, request, out),
+            (Keys::Range { .. }, Atomicity::Whole)
+            | (Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams, _) => {
+                self.whole(now, request, out)
+            }
         }
     }
 
@@ -233,5 +236,5 @@ pub(super) fn only_key<'a>(request: Request<'a>) -> &'a [u8] {
 pub(super) fn keys_of<'a>(request: Request<'a>) -> Vec<&'a [u8]> {
     let spec = request.command.spec();
     let words = request.args.words();
-    spec.key_positions(words.len()).map(|at| words[at]).collect()
+    spec.key_positions(words).into_iter().map(|at| words[at]).collect()
 }

@@ -11,7 +11,7 @@ use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
-use crate::command::spec::{Atomicity, Flags, Keys, PerKey, Run};
+use crate::command::spec::{Atomicity, Blocked, Flags, Keys, PerKey, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
@@ -20,7 +20,7 @@ use crate::shard::evict::AccessMode;
 use crate::shard::plan::{Focus, Now, Plan, View};
 
 /// Bytes of records that fit one batch, whatever number of shards it touches.
-const RECORDS_BYTES_MAX: usize = BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES;
+pub(super) const RECORDS_BYTES_MAX: usize = BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES;
 
 /// Work that waits for its shards.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl Engine {
         let spec = request.command.spec();
         let read = match spec.run {
             Run::Read(read) => read,
-            Run::Write(_) => {
+            Run::Write(_) | Run::Block(_) => {
                 let (reply, needs) = self.run_write(now, request, shards);
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
@@ -150,9 +150,8 @@ impl Engine {
         };
         let focus = self.focus(now, request, shards);
         let draw = self.draw_for(request.command);
-        let memory = self.settings.memory;
-        let view =
-            View::new(&self.shards, now, &self.tally, (memory.policy, memory.mode), draw, focus);
+        let rules = self.settings.memory.rules();
+        let view = View::new(&self.shards, now, &self.tally, rules, draw, focus);
         let reply = read(&view, request.args).unwrap_or_else(Reply::Error);
         let unstable = view.unstable();
         match request.reply_to {
@@ -205,7 +204,7 @@ impl Engine {
         Focus { key, place, located }
     }
 
-    fn draw_for(&mut self, command: CommandId) -> u64 {
+    pub(super) fn draw_for(&mut self, command: CommandId) -> u64 {
         if command.spec().flags.has(Flags::RANDOM) { self.rng.draw() } else { 0 }
     }
 
@@ -277,7 +276,7 @@ impl Engine {
     }
 
     /// Lets a writing command decide, and appends its records to `records`.
-    fn plan(
+    pub(super) fn plan(
         &mut self,
         now: Now,
         request: Request<'_>,
@@ -285,16 +284,23 @@ impl Engine {
         records: &mut Vec<u8>,
     ) -> Planned {
         let spec = request.command.spec();
-        let Run::Write(write) = spec.run else { unreachable!("{} does not write", spec.resp) };
         let draw = self.draw_for(request.command);
-        let memory = self.settings.memory;
-        let view =
-            View::new(&self.shards, now, &self.tally, (memory.policy, memory.mode), draw, focus);
+        let rules = self.settings.memory.rules();
+        let view = View::new(&self.shards, now, &self.tally, rules, draw, focus);
         let start = records.len();
         let mut plan = Plan::new(view, records);
-        let result = write(&mut plan, request.args);
+        let result = match spec.run {
+            Run::Write(write) => write(&mut plan, request.args),
+            Run::Block(attempt) => attempt(&mut plan, request.args).map(|blocked| match blocked {
+                Blocked::Done(reply) | Blocked::Wait(reply) => reply,
+            }),
+            Run::Read(_) | Run::Session | Run::EveryCore(_) => {
+                unreachable!("{} does not write", spec.resp)
+            }
+        };
         let unstable = plan.unstable();
         let (touched, access) = (plan.touched(), plan.take_access());
+        let told = plan.take_told();
         let too_large = records.len() - start > RECORDS_BYTES_MAX;
         match result {
             Ok(_) if too_large => {
@@ -304,12 +310,15 @@ impl Engine {
                 });
                 Planned { reply, touched: 0, unstable, access: None }
             }
-            Ok(reply) => Planned { reply, touched, unstable, access },
+            Ok(reply) => {
+                self.told.extend(told);
+                Planned { reply, touched, unstable, access }
+            }
             Err(error) => Planned { reply: error.into(), touched: 0, unstable, access: None },
         }
     }
 
-    fn set_access(&mut self, access: Option<(ShardId, Vec<u8>, u32)>) {
+    pub(super) fn set_access(&mut self, access: Option<(ShardId, Vec<u8>, u32)>) {
         if let Some((shard, key, access)) = access
             && let Some(shard) = self.shards[shard.index()].as_deref_mut()
         {
@@ -350,9 +359,8 @@ impl Engine {
         };
         let target = Target { key, place: self.place_of(shard, key) };
         let focus = self.focus_key(now, target, request);
-        let memory = self.settings.memory;
-        let settings = (memory.policy, memory.mode);
-        let view = View::new(&self.shards, now, &self.tally, settings, 0, Some(focus));
+        let rules = self.settings.memory.rules();
+        let view = View::new(&self.shards, now, &self.tally, rules, 0, Some(focus));
         let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
         let unstable = view.unstable();
         (reply, self.needs_of(unstable))
@@ -443,14 +451,14 @@ impl Engine {
 }
 
 /// What a writing command has decided.
-struct Planned {
-    reply: Reply<'static>,
-    touched: u64,
-    unstable: u64,
-    access: Option<(ShardId, Vec<u8>, u32)>,
+pub(super) struct Planned {
+    pub(super) reply: Reply<'static>,
+    pub(super) touched: u64,
+    pub(super) unstable: u64,
+    pub(super) access: Option<(ShardId, Vec<u8>, u32)>,
 }
 
-fn items(reply: Reply<'static>) -> Vec<Reply<'static>> {
+pub(super) fn items(reply: Reply<'static>) -> Vec<Reply<'static>> {
     match reply {
         Reply::Array(items) => items,
         other => vec![other],

@@ -18,6 +18,9 @@ const SAMPLE_TRIES: usize = 16;
 /// Buckets searched for a key with a deadline when sampling did not find one.
 const SEARCH_BUCKETS: usize = 4096;
 
+/// Elements of deleted containers whose memory one tick gives back, per shard.
+const FREED_PER_TICK: usize = 2_000;
+
 /// Where upkeep goes on.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
@@ -35,12 +38,22 @@ impl Engine {
     /// One round of upkeep.
     pub(super) fn keep_up(&mut self, now: Now) {
         self.upkeep.more = false;
+        self.free_some();
         self.expire_some(now);
         if self.is_over_limit() && !self.make_room(now) {
             // Nothing more can be evicted now; writes are refused until that changes.
             return;
         }
         self.upkeep.more |= self.is_over_limit();
+    }
+
+    /// Gives memory of large containers back that were deleted.
+    fn free_some(&mut self) {
+        for shard in self.shards.iter_mut().flatten().filter(|shard| shard.has_graves()) {
+            self.used_bytes -= shard.live_bytes();
+            self.upkeep.more |= shard.free_some(FREED_PER_TICK);
+            self.used_bytes += shard.live_bytes();
+        }
     }
 
     fn expire_some(&mut self, now: Now) {
@@ -90,7 +103,7 @@ impl Engine {
         (seen, keys.len())
     }
 
-    fn is_over_limit(&self) -> bool {
+    pub(super) fn is_over_limit(&self) -> bool {
         let memory = self.settings.memory;
         (memory.limit_bytes > 0 && self.used_bytes > memory.limit_bytes)
             || (memory.limit_keys > 0 && self.key_count() > memory.limit_keys)

@@ -3,24 +3,31 @@
 //! A shard is changed by [`Shard::apply`] and nothing else: live commands, recovery and, on a
 //! follower, replication all bring it the same batches. Reading goes through [`plan::View`].
 
+mod containers;
 pub(crate) mod entry;
 pub mod evict;
-mod index;
+pub(crate) mod index;
+pub(crate) mod interest;
 mod load;
+pub(crate) mod memory;
 pub mod plan;
-mod slab;
+pub(crate) mod slab;
 
 use ahash::RandomState;
 
+pub(crate) use containers::Content;
 pub use entry::ValueType;
 
-use crate::batch::{Batch, Record};
+use crate::batch::{Batch, Record, Records};
 use crate::id::ShardId;
 use crate::limits::SHARDS;
 use crate::seq::Seq;
+use crate::types::Thresholds;
 use entry::{Layout, Parts};
+use containers::{Change, Containers};
 use evict::AccessMode;
 use index::{BUCKETS, Index, Slot};
+use interest::Interest;
 use plan::Focus;
 use slab::{Handle, Slab};
 
@@ -39,8 +46,13 @@ pub struct Shard {
     removed: Seq,
     index: Index,
     slab: Slab,
+    containers: Containers,
     hasher: RandomState,
     access_mode: AccessMode,
+    thresholds: Thresholds,
+    pub(crate) interest: Interest,
+    /// Bytes of the container that is being changed.
+    scratch: Vec<u8>,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -50,7 +62,7 @@ pub struct Shard {
 pub struct Entry<'s> {
     bytes: &'s [u8],
     layout: Layout,
-    slab: &'s Slab,
+    shard: &'s Shard,
     handle: Handle,
 }
 
@@ -62,6 +74,12 @@ impl<'s> Entry<'s> {
 
     /// The bytes of a string.
     pub fn value(&self) -> &'s [u8] {
+        debug_assert!(self.value_type() == ValueType::String, "only strings are bytes alone");
+        self.layout.value(self.bytes)
+    }
+
+    /// The bytes that stand in the entry, whatever they mean.
+    pub(crate) fn value_bytes(&self) -> &'s [u8] {
         self.layout.value(self.bytes)
     }
 
@@ -92,7 +110,11 @@ impl<'s> Entry<'s> {
 
     /// Bytes of memory it takes, its share of the index left out.
     pub fn memory_bytes(&self) -> usize {
-        self.slab.cell_bytes(self.handle)
+        let cell = self.shard.slab.cell_bytes(self.handle);
+        match self.value_type().is_container().then(|| self.content()) {
+            Some(Content::Large(large, _)) => cell + large.held_bytes() + large.cell_bytes(),
+            Some(Content::Packed(_)) | None => cell,
+        }
     }
 }
 
@@ -138,6 +160,7 @@ impl Shard {
     /// An empty shard. `seed` keys the hash of its index.
     pub fn new(id: ShardId, seed: u64, access_mode: AccessMode) -> Self {
         let spread = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hasher = RandomState::with_seeds(seed, spread, !seed, spread.rotate_left(32));
         Self {
             id,
             seq: Seq::ZERO,
@@ -145,8 +168,12 @@ impl Shard {
             removed: Seq::ZERO,
             index: Index::new(),
             slab: Slab::new(),
-            hasher: RandomState::with_seeds(seed, spread, !seed, spread.rotate_left(32)),
+            containers: Containers::default(),
+            interest: Interest::new(hasher.clone()),
+            hasher,
             access_mode,
+            thresholds: Thresholds::default(),
+            scratch: Vec::new(),
             sweep_at: 0,
         }
     }
@@ -185,12 +212,12 @@ impl Shard {
     /// Bytes of its live entries and its index.
     #[inline]
     pub fn live_bytes(&self) -> usize {
-        self.slab.live_bytes() + self.index.held_bytes()
+        self.slab.live_bytes() + self.index.held_bytes() + self.containers.held_bytes()
     }
 
     /// Bytes it has taken from the allocator.
     pub fn held_bytes(&self) -> usize {
-        self.slab.held_bytes() + self.index.held_bytes()
+        self.slab.held_bytes() + self.index.held_bytes() + self.containers.held_bytes()
     }
 
     /// How uses of entries are noted from now on.
@@ -237,7 +264,7 @@ impl Shard {
     #[inline]
     fn entry(&self, handle: Handle) -> Entry<'_> {
         let bytes = self.slab.bytes(handle);
-        Entry { bytes, layout: Layout::read(bytes), slab: &self.slab, handle }
+        Entry { bytes, layout: Layout::read(bytes), shard: self, handle }
     }
 
     /// The entry of a key, also when it has expired.
@@ -262,7 +289,7 @@ impl Shard {
     #[inline]
     pub(crate) fn entry_at(&self, located: Located) -> Entry<'_> {
         let Located { handle, layout, .. } = located;
-        Entry { bytes: self.slab.bytes(handle), layout, slab: &self.slab, handle }
+        Entry { bytes: self.slab.bytes(handle), layout, shard: self, handle }
     }
 
     /// Notes that an entry was used, as the eviction policy wants it.
@@ -301,6 +328,22 @@ impl Shard {
     pub fn replay(&mut self, batch: &Batch<'_>) {
         self.apply_as(batch, Origin::Replay, None);
         self.stable = self.seq;
+    }
+
+    /// Applies records of a batch that is not sealed yet: those of this shard, with the Seq that
+    /// the batch will have. [`Shard::close`] ends it.
+    pub(crate) fn apply_open(&mut self, records: &[u8], time_ms: u64) {
+        let (seq, id) = (self.seq.next(), self.id);
+        let context = Applying { seq, time_ms, origin: Origin::Live, only: true };
+        for (_, record) in Records::over(records).filter(|(shard, _)| *shard == id) {
+            self.apply_record(&record, self.look_up(record.key()), &context);
+        }
+    }
+
+    /// Ends the batch whose records [`Shard::apply_open`] has applied; its Seq.
+    pub(crate) fn close(&mut self) -> Seq {
+        self.seq = self.seq.next();
+        self.seq
     }
 
     fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin, focus: Option<&Focus<'_>>) {
@@ -350,6 +393,7 @@ impl Shard {
                 Origin::Live => self.clear(seq),
                 Origin::Replay => self.clear_before(seq),
             }
+            self.interest.touch_all();
             return;
         }
         let at = found.at;
@@ -366,11 +410,26 @@ impl Shard {
             assert!(origin == Origin::Replay, "a live record finds the key that it changes");
             return;
         }
+        if !self.interest.is_empty() {
+            self.interest.touch(record.key());
+        }
         let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
         match *record {
             Record::Put { key, value, deadline_ms, .. } => {
                 let access = self.access_after(at, time_ms);
-                self.put(found, &Parts { stamp, access, deadline_ms, key, value });
+                if let Some(at) = at {
+                    self.bury(at);
+                }
+                self.put(found, &Parts::string((key, value), stamp, access, deadline_ms));
+            }
+            Record::Edit { key, value_type, edits, .. } => {
+                let access = self.access_after(at, time_ms);
+                self.edit(found, &Change { key, value_type, edits }, stamp, access);
+            }
+            Record::Store { key, value_type, edits, deadline_ms, .. } => {
+                let access = self.access_after(at, time_ms);
+                let change = Change { key, value_type, edits };
+                self.build(found, &change, (stamp, access), deadline_ms);
             }
             Record::Patch { key, offset, bytes, .. } => {
                 self.patch(found, (key, offset, bytes), stamp, time_ms);
@@ -380,6 +439,7 @@ impl Shard {
             }
             Record::Delete { .. } => {
                 let at = at.expect("checked above: this record does not create");
+                self.bury(at);
                 self.remove(at.slot, at.handle, seq);
             }
             Record::Clear => unreachable!("handled above"),
@@ -456,7 +516,7 @@ impl Shard {
             value.resize(end, 0);
         }
         value[offset..end].copy_from_slice(bytes);
-        self.put(found, &Parts { stamp, access, deadline_ms, key, value: &value });
+        self.put(found, &Parts::string((key, &value), stamp, access, deadline_ms));
     }
 
     /// Changes bytes of a string where it stands: always when its length stays, and when it grows
@@ -483,9 +543,10 @@ impl Shard {
             return;
         }
         let old = self.entry_at(at);
-        let access = old.access();
-        let (key, value) = (old.key().to_vec(), old.value().to_vec());
-        let parts = Parts { stamp, access, deadline_ms, key: &key, value: &value };
+        let (access, value_type, large) = (old.access(), old.value_type(), old.is_large());
+        let (key, value) = (old.key().to_vec(), old.value_bytes().to_vec());
+        let parts =
+            Parts { value_type, large, stamp, access, deadline_ms, key: &key, value: &value };
         self.put(found, &parts);
     }
 
@@ -498,6 +559,7 @@ impl Shard {
     fn clear(&mut self, seq: Seq) {
         self.index = Index::new();
         self.slab = Slab::new();
+        self.containers = self.containers.cleared();
         self.sweep_at = 0;
         self.removed = seq;
     }
