@@ -194,6 +194,8 @@ fn sow(
         policy: settings.eviction_policy,
         sample_size: settings.eviction_sample_size,
         mode: settings.access_mode(),
+        notices: settings.notices,
+        thresholds: settings.thresholds,
     };
     let reactor = ReactorOptions {
         connections_max: settings.max_connections.div_ceil(count),

@@ -25,6 +25,8 @@ impl Settings {
             expiry_interval_ms: kv.ttl_cleanup_interval_ms,
             allow_flush_commands: kv.allow_flush_commands,
             read_only: config.server.read_only,
+            thresholds: kv.thresholds,
+            notices: 0,
             max_value_bytes: kv.max_value_size_bytes,
             slowlog_threshold_us: i64::try_from(threshold_us).unwrap_or(i64::MAX),
             slowlog_max_entries: config.monitoring.slowlog_max_entries,

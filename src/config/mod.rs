@@ -30,6 +30,8 @@ pub use value::Value;
 
 use std::path::PathBuf;
 
+use synap_shards::types::Thresholds;
+
 /// The effective configuration. Its fields are documented, with unit, range and default, in
 /// `config/config.yml`; the notes here say what the types add.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,6 +150,8 @@ pub struct KvStore {
     pub max_value_size_bytes: usize,
     /// Most keys; `None` is no limit.
     pub max_keys: Option<u64>,
+    /// When containers leave their packed form. Defaults are Redis's. Reloadable.
+    pub thresholds: Thresholds,
 }
 
 /// Section `persistence`.

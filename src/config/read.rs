@@ -14,6 +14,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use synap_shards::types::Thresholds;
+
 /// Reads values by path, and remembers which paths were read.
 pub(super) struct Reader<'a> {
     names: &'a Names,
@@ -146,6 +148,24 @@ impl<'a> Reader<'a> {
             allow_flush_commands: self.flag("kv_store.allow_flush_commands"),
             max_value_size_bytes: self.int("kv_store.max_value_size_bytes"),
             max_keys: self.opt_int("kv_store.max_keys"),
+            thresholds: self.thresholds(),
+        }
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        let list_size = self.text("kv_store.list_max_listpack_size");
+        Thresholds {
+            hash_max_listpack_entries: self.int("kv_store.hash_max_listpack_entries"),
+            hash_max_listpack_value: self.int("kv_store.hash_max_listpack_value"),
+            set_max_intset_entries: self.int("kv_store.set_max_intset_entries"),
+            set_max_listpack_entries: self.int("kv_store.set_max_listpack_entries"),
+            set_max_listpack_value: self.int("kv_store.set_max_listpack_value"),
+            zset_max_listpack_entries: self.int("kv_store.zset_max_listpack_entries"),
+            zset_max_listpack_value: self.int("kv_store.zset_max_listpack_value"),
+            stream_node_max_bytes: self.int("kv_store.stream_node_max_bytes"),
+            stream_node_max_entries: self.int("kv_store.stream_node_max_entries"),
+            hll_sparse_max_bytes: self.int("kv_store.hll_sparse_max_bytes"),
+            list_max_listpack_size: list_size.parse().expect("the key's names are numbers"),
         }
     }
 

@@ -299,7 +299,19 @@ impl Page<'_> {
 fn is_kv(family: CommandFamily) -> bool {
     match family {
         CommandFamily::Kv | CommandFamily::Bitmap | CommandFamily::Key => true,
-        CommandFamily::Connection | CommandFamily::Server | CommandFamily::Cluster => false,
+        CommandFamily::List
+        | CommandFamily::Set
+        | CommandFamily::SortedSet
+        | CommandFamily::Geo
+        | CommandFamily::Hash
+        | CommandFamily::Stream
+        | CommandFamily::HyperLogLog
+        | CommandFamily::Transaction
+        | CommandFamily::Scripting
+        | CommandFamily::Pubsub
+        | CommandFamily::Connection
+        | CommandFamily::Server
+        | CommandFamily::Cluster => false,
     }
 }
 

@@ -115,6 +115,8 @@ impl Core {
             policy: settings.eviction_policy,
             sample_size: settings.eviction_sample_size,
             mode: settings.access_mode(),
+            notices: settings.notices,
+            thresholds: settings.thresholds,
         });
     }
 

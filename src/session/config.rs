@@ -8,6 +8,8 @@ use synap_shards::command::args::{Arg, integer};
 use synap_shards::command::error::{CommandError, quote};
 use synap_shards::command::reply::Reply;
 use synap_shards::glob;
+
+use super::thresholds::THRESHOLDS;
 use synap_shards::limits::VALUE_BYTES_MAX;
 use synap_shards::shard::evict::EvictionPolicy;
 
@@ -23,7 +25,7 @@ type Answer = Result<Reply<'static>, CommandError>;
 /// Takes the value over, or says what is wrong with it.
 type Change = fn(&mut Settings, &[u8]) -> Result<(), &'static str>;
 
-struct Parameter {
+pub(super) struct Parameter {
     name: &'static str,
     get: fn(&Settings, &Shared) -> String,
     change: Option<Change>,
@@ -33,7 +35,7 @@ const fn fixed(name: &'static str, get: fn(&Settings, &Shared) -> String) -> Par
     Parameter { name, get, change: None }
 }
 
-const fn changeable(
+pub(super) const fn changeable(
     name: &'static str,
     get: fn(&Settings, &Shared) -> String,
     change: Change,
@@ -41,7 +43,11 @@ const fn changeable(
     Parameter { name, get, change: Some(change) }
 }
 
-const PARAMETERS: &[Parameter] = &[
+fn parameters() -> impl Iterator<Item = &'static Parameter> {
+    OWN.iter().chain(THRESHOLDS)
+}
+
+const OWN: &[Parameter] = &[
     fixed("appendfsync", |_, shared| {
         String::from(match shared.fsync_mode {
             "always" => "always",
@@ -160,7 +166,7 @@ const PARAMETERS: &[Parameter] = &[
 /// Most entries of a slow log that may be asked for.
 const SLOWLOG_ENTRIES_MAX: i64 = 1_000_000;
 
-fn store<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
+pub(super) fn store<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
     *place = value?;
     Ok(())
 }
@@ -169,7 +175,7 @@ fn yes(truth: bool) -> String {
     String::from(if truth { "yes" } else { "no" })
 }
 
-fn number(value: &[u8], least: i64, most: i64) -> Result<i64, &'static str> {
+pub(super) fn number(value: &[u8], least: i64, most: i64) -> Result<i64, &'static str> {
     let number = integer(value).map_err(|_| "') - argument couldn't be parsed into an integer")?;
     if (least..=most).contains(&number) { Ok(number) } else { Err("') - argument is out of range") }
 }
@@ -221,7 +227,7 @@ fn get(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
     let wanted = |name: &str| {
         patterns.iter().any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()))
     };
-    let found = PARAMETERS.iter().filter(|parameter| wanted(parameter.name));
+    let found = parameters().filter(|parameter| wanted(parameter.name));
     let pair = |parameter: &Parameter| {
         let value = (parameter.get)(cx.settings, cx.shared);
         (Reply::string(parameter.name), Reply::string(value))
@@ -237,8 +243,7 @@ fn set(cx: &mut CoreContext<'_>, args: &Args<'_>) -> Answer {
     }
     let mut settings = cx.settings.clone();
     for (position, [name, value]) in pairs.iter().enumerate() {
-        let parameter = PARAMETERS
-            .iter()
+        let parameter = parameters()
             .find(|parameter| name.eq_ignore_ascii_case(parameter.name.as_bytes()))
             .ok_or_else(|| CommandError::Quoted {
                 before: "Unknown option or number of arguments for CONFIG SET - '",

@@ -21,6 +21,7 @@ mod memory;
 pub mod rates;
 mod server;
 mod snapshot;
+mod thresholds;
 mod watch;
 
 use std::sync::LazyLock;

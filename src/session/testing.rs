@@ -13,6 +13,7 @@ use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::protocol::resp::encode::{Protocol, encode};
 use synap_shards::shard::evict::EvictionPolicy;
+use synap_shards::types::Thresholds;
 
 struct Crowd(Vec<Client>);
 
@@ -47,6 +48,8 @@ fn settings() -> Settings {
         eviction_policy: EvictionPolicy::AllKeysLru,
         eviction_sample_size: 5,
         lfu_log_factor: 10,
+        thresholds: Thresholds::default(),
+        notices: 0,
         lfu_decay_minutes: 1,
         expiry_interval_ms: 100,
         allow_flush_commands: false,

@@ -64,12 +64,7 @@ impl Engine {
         }
     }
 
-    fn step_inside(
-        &mut self,
-        now: Now,
-        open: &mut Open,
-        request: Request<'_>,
-    ) -> Reply<'static> {
+    fn step_inside(&mut self, now: Now, open: &mut Open, request: Request<'_>) -> Reply<'static> {
         let spec = request.command.spec();
         match spec.run {
             Run::Read(read) => {
@@ -87,12 +82,7 @@ impl Engine {
         }
     }
 
-    fn write_inside(
-        &mut self,
-        now: Now,
-        open: &mut Open,
-        request: Request<'_>,
-    ) -> Reply<'static> {
+    fn write_inside(&mut self, now: Now, open: &mut Open, request: Request<'_>) -> Reply<'static> {
         if request.command.spec().flags.has(Flags::DENY_OOM) && self.is_over_limit() {
             return Reply::Error(CommandError::OutOfMemory);
         }

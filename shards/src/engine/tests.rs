@@ -11,6 +11,7 @@ use crate::key::{ShardMap, shard_of};
 use crate::shard::Shard;
 use crate::shard::evict::{AccessMode, EvictionPolicy};
 use crate::shard::plan::Now;
+use crate::types::Thresholds;
 
 const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ns: 0 };
 
@@ -42,6 +43,8 @@ impl Pair {
             policy: EvictionPolicy::NoEviction,
             sample_size: 5,
             mode: AccessMode::Recency,
+            notices: 0,
+            thresholds: Thresholds::default(),
         };
         let acknowledge = Acknowledge::OnDisk;
         let settings = EngineSettings { epoch: Epoch(1), acknowledge, memory };

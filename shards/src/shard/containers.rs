@@ -148,6 +148,22 @@ impl<'s> Entry<'s> {
         self.layout.is_large().then(|| self.shard.containers.serial(number()))
     }
 
+    /// Bytes of its key and of what stands in the entry itself.
+    pub fn stored_bytes(&self) -> usize {
+        self.key().len() + self.value_bytes().len()
+    }
+
+    /// What it holds as bytes to compare and to show: a string, or edits that build the container.
+    /// Equal containers of names may list their elements in different order.
+    pub fn image(&self) -> Vec<u8> {
+        if !self.value_type().is_container() {
+            return self.value().to_vec();
+        }
+        let mut edits = Vec::new();
+        self.content().write_edits(self.value_type(), &mut edits);
+        edits
+    }
+
     /// Whether it is a container in a structure of its own.
     pub fn is_large(&self) -> bool {
         self.layout.is_large()
@@ -190,7 +206,8 @@ impl Shard {
             let number = number_in(at.layout.value(entry.bytes));
             let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
             let thresholds = &self.thresholds;
-            self.containers.edit(number, |large| large.apply(change.edits, &mut memory, thresholds));
+            self.containers
+                .edit(number, |large| large.apply(change.edits, &mut memory, thresholds));
             let bytes = self.slab.bytes_mut(at.handle);
             entry::set_stamp(bytes, stamp);
             entry::set_access(bytes, access);

@@ -186,8 +186,7 @@ impl Layout {
     /// stands where: its bytes can be written over field by field.
     #[inline]
     pub(crate) fn has_shape_of(&self, parts: &Parts<'_>) -> bool {
-        self.value_bytes as usize == parts.value.len()
-            && self.kind & !WIDE == parts.kind()
+        self.value_bytes as usize == parts.value.len() && self.kind & !WIDE == parts.kind()
     }
 
     /// Writes parts of the same shape over the entry in `bytes`.

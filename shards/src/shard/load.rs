@@ -78,8 +78,8 @@ mod tests {
     use crate::batch::{Batch, PartSpec, Record, push_record, seal};
     use crate::id::{Epoch, ShardId};
     use crate::seq::Seq;
-    use crate::shard::{Shard, ValueType};
     use crate::shard::evict::AccessMode;
+    use crate::shard::{Shard, ValueType};
     use crate::snapshot::ImageEntry;
 
     fn replay(shard: &mut Shard, records: &[Record<'_>]) {

@@ -165,12 +165,7 @@ impl Large {
 
 impl Pin {
     /// As [`Large::piece`].
-    pub(crate) fn piece(
-        &self,
-        cursor: Cursor,
-        out: &mut Vec<u8>,
-        budget: usize,
-    ) -> Option<Cursor> {
+    pub(crate) fn piece(&self, cursor: Cursor, out: &mut Vec<u8>, budget: usize) -> Option<Cursor> {
         match self {
             Self::List(list) => list.piece(cursor, out, budget),
         }

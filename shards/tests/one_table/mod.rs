@@ -5,13 +5,14 @@ use synap_shards::batch::{Batch, PartSpec, seal};
 use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::Run;
+use synap_shards::command::spec::{Blocked, Run};
 use synap_shards::command::table::lookup;
 use synap_shards::id::{Epoch, ShardId};
 use synap_shards::rng::Rng;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
-use synap_shards::shard::plan::{Now, Plan, Tally, View};
+use synap_shards::shard::plan::{Now, Plan, Rules, Tally, Told, View};
 use synap_shards::shard::{Shard, ShardTable};
+use synap_shards::types::Thresholds;
 
 /// All shards, a clock that stands until it is moved, and the log of what was applied.
 pub(crate) struct OneTable {
@@ -20,6 +21,8 @@ pub(crate) struct OneTable {
     pub(crate) log: Vec<u8>,
     pub(crate) policy: EvictionPolicy,
     pub(crate) mode: AccessMode,
+    /// Changes that commands told of, in order.
+    pub(crate) told: Vec<Told>,
     rng: Rng,
     tally: Tally,
 }
@@ -38,6 +41,7 @@ impl OneTable {
             log: Vec::new(),
             policy: EvictionPolicy::NoEviction,
             mode: AccessMode::Recency,
+            told: Vec::new(),
             rng: Rng::new(11),
             tally: Tally::default(),
         }
@@ -52,14 +56,22 @@ impl OneTable {
         let spec = lookup(words)?.spec();
         let args = Args::parse(spec, words)?;
         let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
-        let (settings, draw) = ((self.policy, self.mode), self.rng.draw());
-        let view = View::over(&self.shards, now, &self.tally, settings, draw);
+        let rules = Rules { policy: self.policy, mode: self.mode, notices: u16::MAX };
+        let draw = self.rng.draw();
+        let view = View::over(&self.shards, now, &self.tally, rules, draw);
         let mut records = Vec::new();
         match spec.run {
             Run::Read(run) => Ok(run(&view, &args)?.into_owned()),
-            Run::Write(run) => {
+            Run::Write(_) | Run::Block(_) => {
                 let mut plan = Plan::new(view, &mut records);
-                let reply = run(&mut plan, &args)?;
+                let reply = match spec.run {
+                    Run::Block(run) => match run(&mut plan, &args)? {
+                        Blocked::Done(reply) | Blocked::Wait(reply) => reply,
+                    },
+                    Run::Write(run) => run(&mut plan, &args)?,
+                    Run::Read(_) | Run::Session | Run::EveryCore(_) => unreachable!("see above"),
+                };
+                self.told.extend(plan.take_told());
                 let (touched, access) = (plan.touched(), plan.take_access());
                 self.apply(&records, touched);
                 if let Some((shard, key, access)) = access {
@@ -69,6 +81,11 @@ impl OneTable {
             }
             Run::Session | Run::EveryCore(_) => panic!("{} is not run by a shard", spec.resp),
         }
+    }
+
+    /// Sets when containers leave their packed form, for every shard.
+    pub(crate) fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.shards.iter_mut().flatten().for_each(|shard| shard.set_thresholds(thresholds));
     }
 
     fn shard(&mut self, id: ShardId) -> &mut Shard {

@@ -367,7 +367,7 @@ mod tests {
             let (mut keys, mut position) = (Vec::new(), Some(0));
             while let Some(at) = position {
                 position = shard.walk(at, |entry| {
-                    keys.push((entry.key().to_vec(), entry.value().to_vec()));
+                    keys.push((entry.key().to_vec(), entry.image()));
                 });
             }
             keys.sort();

@@ -89,6 +89,7 @@ impl Outbound for Collector {
             Run::EveryCore(Fold::First | Fold::AnyNonNil)
             | Run::Read(_)
             | Run::Write(_)
+            | Run::Block(_)
             | Run::Session => Reply::Ok,
         }
     }

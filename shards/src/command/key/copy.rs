@@ -53,7 +53,7 @@ fn copy(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandE
     if !args.flag(REPLACE) && plan.peek(destination).is_some() {
         return Ok(Reply::Integer(0));
     }
-    plan.put(destination, entry.value(), entry.deadline_ms())?;
+    plan.store_copy(destination, &entry, entry.deadline_ms())?;
     Ok(Reply::Integer(1))
 }
 

@@ -58,7 +58,7 @@ fn renamenx(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comm
 fn move_value(plan: &mut Plan<'_>, key: &[u8], destination: &[u8]) -> Result<(), CommandError> {
     let entry = plan.peek(key).ok_or(CommandError::NoSuchKey)?;
     if key != destination {
-        plan.put(destination, entry.value(), entry.deadline_ms())?;
+        plan.store_copy(destination, &entry, entry.deadline_ms())?;
         plan.delete(key);
     }
     Ok(())

@@ -32,7 +32,7 @@ pub(crate) const APPEND: CommandSpec = CommandSpec {
 
 fn append(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let (key, value) = (args.bytes(KEY), args.bytes(VALUE));
-    let Some(old) = plan.peek(key) else {
+    let Some(old) = plan.peek_string(key)? else {
         plan.put(key, value, None)?;
         return Ok(Reply::count(value.len()));
     };

@@ -77,7 +77,7 @@ fn decrby(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
 
 fn add(plan: &mut Plan<'_>, args: &Args<'_>, amount: i64) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let (before, deadline_ms) = match plan.peek(key) {
+    let (before, deadline_ms) = match plan.peek_string(key)? {
         Some(entry) => (args::integer(entry.value())?, entry.deadline_ms()),
         None => (0, None),
     };

@@ -33,7 +33,7 @@ pub(crate) const INCRBYFLOAT: CommandSpec = CommandSpec {
 
 fn incrbyfloat(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let (before, deadline_ms) = match plan.peek(key) {
+    let (before, deadline_ms) = match plan.peek_string(key)? {
         Some(entry) => (Extended::parse(entry.value())?, entry.deadline_ms()),
         None => (Extended::ZERO, None),
     };

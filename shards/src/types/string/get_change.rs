@@ -42,7 +42,7 @@ pub(crate) const GETEX: CommandSpec = CommandSpec {
 fn getex(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
     let due = deadline::from_option(args, EXPIRY, plan.now().unix_ms, "getex")?;
-    let Some(entry) = plan.get(key) else { return Ok(Reply::Nil) };
+    let Some(entry) = plan.string(key)? else { return Ok(Reply::Nil) };
     let persists = matches!(args.choice(EXPIRY), Some((PERSIST, _)));
     match due {
         Some(Due::At(deadline)) => plan.expire(key, Some(deadline)),
@@ -67,7 +67,7 @@ pub(crate) const GETDEL: CommandSpec = CommandSpec {
 
 fn getdel(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let Some(entry) = plan.get(key) else { return Ok(Reply::Nil) };
+    let Some(entry) = plan.string(key)? else { return Ok(Reply::Nil) };
     plan.delete(key);
     Ok(Reply::owned(entry.value().to_vec()))
 }
@@ -86,7 +86,7 @@ pub(crate) const GETSET: CommandSpec = CommandSpec {
 
 fn getset(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let old = plan.get(key);
+    let old = plan.string(key)?;
     plan.put(key, args.bytes(VALUE), None)?;
     Ok(old.map_or(Reply::Nil, |old| Reply::owned(old.value().to_vec())))
 }

@@ -35,8 +35,11 @@ pub(crate) const MGET: CommandSpec = CommandSpec {
 };
 
 fn mget<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    let value =
-        |key: &&[u8]| view.get(key).map_or(Reply::Nil, |entry| Reply::borrowed(entry.value()));
+    let value = |key: &&[u8]| match view.string(key) {
+        Ok(Some(entry)) => Reply::borrowed(entry.value()),
+        // What is no string counts as absent here, as in Redis.
+        Ok(None) | Err(_) => Reply::Nil,
+    };
     Ok(Reply::Array(args.rest(KEYS).iter().map(value).collect()))
 }
 

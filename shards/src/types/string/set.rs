@@ -68,12 +68,14 @@ fn set(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandEr
         put(plan, key, value, due)?;
         return Ok(Reply::Ok);
     }
-    let old = if answer_old { plan.get(key) } else { plan.peek(key) };
+    let old = if answer_old { plan.string(key)? } else { plan.peek(key) };
     let holds = match condition {
         None => true,
         Some((NX, _)) => old.is_none(),
         Some((XX, _)) => old.is_some(),
-        Some((_, Scalar::Bytes(expected))) => old.is_some_and(|old| old.value() == expected),
+        Some((_, Scalar::Bytes(expected))) => {
+            plan.peek_string(key)?.is_some_and(|old| old.value() == expected)
+        }
         Some(_) => unreachable!("the last condition carries bytes"),
     };
     let reply = match old {

@@ -79,7 +79,7 @@ pub(crate) const BITFIELD_RO: CommandSpec = CommandSpec {
 fn bitfield(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let operations = parse(args.rest(OPERATIONS))?;
     let key = args.bytes(KEY);
-    let base = plan.peek(key).map_or(&[][..], |entry| entry.value());
+    let base = plan.peek_string(key)?.map_or(&[][..], |entry| entry.value());
     let mut bits = Bits { base, written: BTreeMap::new() };
     let replies = operations.iter().map(|operation| bits.carry_out(operation)).collect();
     let mut runs = bits.runs().into_iter();
@@ -97,7 +97,7 @@ fn bitfield_ro<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, Comman
     if operations.iter().any(|operation| !matches!(operation.action, Action::Get)) {
         return Err(CommandError::Invalid("BITFIELD_RO only supports the GET subcommand"));
     }
-    let base = view.get(args.bytes(KEY)).map_or(&[][..], |entry| entry.value());
+    let base = view.string(args.bytes(KEY))?.map_or(&[][..], |entry| entry.value());
     let mut bits = Bits { base, written: BTreeMap::new() };
     Ok(Reply::Array(operations.iter().map(|operation| bits.carry_out(operation)).collect()))
 }

@@ -55,7 +55,7 @@ fn setbit(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
         _ => return Err(CommandError::Invalid(VALUE_REFUSAL)),
     };
     let key = args.bytes(KEY);
-    let before = plan.peek(key).and_then(|entry| entry.value().get(at).copied());
+    let before = plan.peek_string(key)?.and_then(|entry| entry.value().get(at).copied());
     let was = before.unwrap_or(0);
     let is = if set { was | mask } else { was & !mask };
     if before != Some(is) {
@@ -80,7 +80,7 @@ pub(crate) const GETBIT: CommandSpec = CommandSpec {
 
 fn getbit<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
     let (at, mask) = place(args)?;
-    let byte = view.get(args.bytes(KEY)).and_then(|entry| entry.value().get(at).copied());
+    let byte = view.string(args.bytes(KEY))?.and_then(|entry| entry.value().get(at).copied());
     Ok(Reply::Integer((byte.unwrap_or(0) & mask != 0).into()))
 }
 
