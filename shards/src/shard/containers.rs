@@ -86,6 +86,28 @@ impl Containers {
     }
 }
 
+/// How many keys and elements of each type there are, by the number of the type. Strings have no
+/// elements.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct TypeCounts {
+    /// Keys.
+    pub keys: [usize; ValueType::ALL.len()],
+    /// Elements of all containers of the type.
+    pub elements: [usize; ValueType::ALL.len()],
+}
+
+impl TypeCounts {
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in self.keys.iter_mut().zip(other.keys) {
+            *sum += more;
+        }
+        for (sum, more) in self.elements.iter_mut().zip(other.elements) {
+            *sum += more;
+        }
+    }
+}
+
 /// What the entry of a container holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Content<'s> {
@@ -183,6 +205,11 @@ impl Shard {
         Memory { slab: &self.slab, hasher: &self.hasher }
     }
 
+    /// How many keys and elements of each type it holds, expired ones that still stand included.
+    pub fn type_counts(&self) -> TypeCounts {
+        self.counts
+    }
+
     /// When a container of this shard goes from its packed form to a structure of its own.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;
@@ -202,18 +229,21 @@ impl Shard {
         let type_found = at.layout.value_type();
         assert_eq!(type_found, change.value_type, "edits suit the container that they change");
         let entry = self.entry_at(at);
+        let (before, deadline_ms) = (entry.element_count(), entry.deadline_ms());
+        let type_index = change.value_type as usize;
         if at.layout.is_large() {
-            let number = number_in(at.layout.value(entry.bytes));
+            let number = number_in(entry.value_bytes());
             let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
-            let thresholds = &self.thresholds;
-            self.containers
-                .edit(number, |large| large.apply(change.edits, &mut memory, thresholds));
+            let limits = &self.thresholds;
+            self.containers.edit(number, |large| large.apply(change.edits, &mut memory, limits));
+            let after = self.containers.get(number).len();
+            self.counts.elements[type_index] = self.counts.elements[type_index] + after - before;
             let bytes = self.slab.bytes_mut(at.handle);
             entry::set_stamp(bytes, stamp);
             entry::set_access(bytes, access);
             return;
         }
-        let deadline_ms = entry.deadline_ms();
+        self.counts.elements[type_index] -= before;
         let mut value = std::mem::take(&mut self.scratch);
         value.clear();
         value.extend_from_slice(self.entry_at(at).value_bytes());
@@ -229,7 +259,7 @@ impl Shard {
         deadline_ms: Option<u64>,
     ) {
         if let Some(at) = found.at {
-            self.bury(at);
+            self.let_go(at);
         }
         let mut value = std::mem::take(&mut self.scratch);
         value.clear();
@@ -248,6 +278,10 @@ impl Shard {
         let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
         let grown =
             types::apply_packed(value_type, &mut value, edits, &mut memory, &self.thresholds);
+        self.counts.elements[value_type as usize] += match &grown {
+            Some(large) => large.len(),
+            None => types::packed_len(value_type, &value),
+        };
         let number = grown.map(|large| self.containers.add(large).to_le_bytes());
         let parts = Parts {
             value_type,
@@ -262,11 +296,19 @@ impl Shard {
         self.scratch = value;
     }
 
-    /// Lets go of what an entry holds beyond its own bytes. The entry is replaced or removed next.
-    pub(super) fn bury(&mut self, at: Located) {
-        if !at.layout.is_large() {
-            return;
+    /// Lets go of the elements of an entry. The entry itself is replaced or removed next.
+    #[inline]
+    pub(super) fn let_go(&mut self, at: Located) {
+        let value_type = at.layout.value_type();
+        if value_type.is_container() {
+            self.counts.elements[value_type as usize] -= self.entry_at(at).element_count();
+            if at.layout.is_large() {
+                self.bury(at);
+            }
         }
+    }
+
+    fn bury(&mut self, at: Located) {
         let number = number_in(self.entry_at(at).value_bytes());
         let len = self.containers.get(number).len();
         self.containers.bury(number);

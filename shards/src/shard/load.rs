@@ -43,7 +43,7 @@ impl Shard {
             self.build(found, &change, (stamp, access), deadline_ms);
         } else {
             if let Some(at) = found.at {
-                self.bury(at);
+                self.let_go(at);
             }
             self.put(found, &Parts::string((key, value), stamp, access, deadline_ms));
         }
@@ -66,8 +66,8 @@ impl Shard {
             {
                 let key = self.entry(handle).key().to_vec();
                 let at = self.find(&key).expect("it was just met");
-                self.bury(at);
-                self.remove(at.slot, at.handle, seq);
+                self.let_go(at);
+                self.remove(at, seq);
             }
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod slab;
 use ahash::RandomState;
 
 pub(crate) use containers::Content;
+pub use containers::TypeCounts;
 pub use entry::ValueType;
 
 use crate::batch::{Batch, Record, Records};
@@ -47,6 +48,7 @@ pub struct Shard {
     index: Index,
     slab: Slab,
     containers: Containers,
+    counts: TypeCounts,
     hasher: RandomState,
     access_mode: AccessMode,
     thresholds: Thresholds,
@@ -169,6 +171,7 @@ impl Shard {
             index: Index::new(),
             slab: Slab::new(),
             containers: Containers::default(),
+            counts: TypeCounts::default(),
             interest: Interest::new(hasher.clone()),
             hasher,
             access_mode,
@@ -418,7 +421,7 @@ impl Shard {
             Record::Put { key, value, deadline_ms, .. } => {
                 let access = self.access_after(at, time_ms);
                 if let Some(at) = at {
-                    self.bury(at);
+                    self.let_go(at);
                 }
                 self.put(found, &Parts::string((key, value), stamp, access, deadline_ms));
             }
@@ -439,8 +442,8 @@ impl Shard {
             }
             Record::Delete { .. } => {
                 let at = at.expect("checked above: this record does not create");
-                self.bury(at);
-                self.remove(at.slot, at.handle, seq);
+                self.let_go(at);
+                self.remove(at, seq);
             }
             Record::Clear => unreachable!("handled above"),
         }
@@ -461,6 +464,7 @@ impl Shard {
         let volatile = parts.deadline_ms.is_some();
         let Found { hash, at } = found;
         let Some(Located { slot, handle: old, layout }) = at else {
+            self.counts.keys[parts.value_type as usize] += 1;
             let handle = self.store(parts);
             let (slab, hasher) = (&self.slab, &self.hasher);
             self.index.insert(hash, handle, volatile, |handle| {
@@ -469,6 +473,10 @@ impl Shard {
             });
             return;
         };
+        if layout.value_type() != parts.value_type {
+            self.counts.keys[layout.value_type() as usize] -= 1;
+            self.counts.keys[parts.value_type as usize] += 1;
+        }
         if layout.has_shape_of(parts) {
             layout.overwrite(self.slab.bytes_mut(old), parts);
             return;
@@ -550,9 +558,10 @@ impl Shard {
         self.put(found, &parts);
     }
 
-    fn remove(&mut self, slot: Slot, handle: Handle, seq: Seq) {
-        self.index.remove(slot);
-        self.slab.release(handle);
+    fn remove(&mut self, at: Located, seq: Seq) {
+        self.counts.keys[at.layout.value_type() as usize] -= 1;
+        self.index.remove(at.slot);
+        self.slab.release(at.handle);
         self.removed = seq;
     }
 
@@ -560,6 +569,7 @@ impl Shard {
         self.index = Index::new();
         self.slab = Slab::new();
         self.containers = self.containers.cleared();
+        self.counts = TypeCounts::default();
         self.sweep_at = 0;
         self.removed = seq;
     }
