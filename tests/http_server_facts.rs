@@ -26,6 +26,8 @@ fn settings() -> Settings {
         expiry_interval_ms: 100,
         allow_flush_commands: false,
         read_only: false,
+        thresholds: synap_shards::types::Thresholds::default(),
+        notices: 0,
         max_value_bytes: 1024,
         slowlog_threshold_us: 10_000,
         slowlog_max_entries: 128,
