@@ -296,7 +296,7 @@ pub(crate) fn prefetch(bytes: &[u8]) {
 }
 
 #[inline]
-fn varint_bytes(number: usize) -> usize {
+pub(crate) fn varint_bytes(number: usize) -> usize {
     match number {
         0..0x80 => 1,
         0x80..0x4000 => 2,
@@ -307,7 +307,7 @@ fn varint_bytes(number: usize) -> usize {
 }
 
 #[inline]
-fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
+pub(crate) fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
     let mut at = 0;
     while number >= 0x80 {
         out[at] = number as u8 | 0x80;
@@ -319,7 +319,7 @@ fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
 }
 
 #[inline]
-fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
+pub(crate) fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
     // Nearly all lengths are short.
     let first = bytes[*at];
     if first & 0x80 == 0 {

@@ -12,6 +12,7 @@ mod load;
 pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
+pub(crate) mod table;
 
 use ahash::RandomState;
 
