@@ -281,6 +281,17 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply<'_>) {
             }
             out.push(b'}');
         }
+        Reply::Pairs(pairs) => {
+            out.push(b'[');
+            for (index, (first, second)) in pairs.iter().enumerate() {
+                out.extend_from_slice(if index > 0 { b",[" } else { b"[" });
+                write_reply(out, first);
+                out.push(b',');
+                write_reply(out, second);
+                out.push(b']');
+            }
+            out.push(b']');
+        }
         Reply::Error(error) => write_str(out, &error.to_string()),
     }
 }

@@ -29,6 +29,9 @@ pub enum Reply<'a> {
     Array(Vec<Self>),
     /// Names and values; flattened where the protocol has no maps.
     Map(Vec<(Self, Self)>),
+    /// Pairs in order (a member and its score): an array of arrays of two, or one flat array where
+    /// the protocol has no maps.
+    Pairs(Vec<(Self, Self)>),
     /// Several replies without order; an array where the protocol has no sets.
     Set(Vec<Self>),
     /// A refusal.
@@ -69,13 +72,16 @@ impl<'a> Reply<'a> {
             Self::Bytes(bytes) => Reply::Bytes(Cow::Owned(bytes.into_owned())),
             Self::Text(text) => Reply::Text(text),
             Self::Array(items) => Reply::Array(items.into_iter().map(Self::into_owned).collect()),
-            Self::Map(pairs) => Reply::Map(
-                pairs.into_iter().map(|(k, v)| (k.into_owned(), v.into_owned())).collect(),
-            ),
+            Self::Map(pairs) => Reply::Map(own_pairs(pairs)),
+            Self::Pairs(pairs) => Reply::Pairs(own_pairs(pairs)),
             Self::Set(items) => Reply::Set(items.into_iter().map(Self::into_owned).collect()),
             Self::Error(error) => Reply::Error(error),
         }
     }
+}
+
+fn own_pairs(pairs: Vec<(Reply<'_>, Reply<'_>)>) -> Vec<(Reply<'static>, Reply<'static>)> {
+    pairs.into_iter().map(|(a, b)| (a.into_owned(), b.into_owned())).collect()
 }
 
 impl From<CommandError> for Reply<'_> {

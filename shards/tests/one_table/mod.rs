@@ -162,6 +162,11 @@ pub(crate) fn show(reply: &Reply<'_>) -> String {
                 pairs.iter().map(|(k, v)| format!("{}: {}", show(k), show(v))).collect();
             format!("{{{}}}", pairs.join(", "))
         }
+        Reply::Pairs(pairs) => {
+            let pairs: Vec<String> =
+                pairs.iter().map(|(a, b)| format!("[{}, {}]", show(a), show(b))).collect();
+            format!("[{}]", pairs.join(", "))
+        }
         Reply::Error(error) => format!("{} {error}", error.code()),
     }
 }

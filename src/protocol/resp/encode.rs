@@ -58,6 +58,16 @@ pub fn encode(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
                 encode(value, protocol, out);
             }
         }
+        Reply::Pairs(pairs) => {
+            head(b'*', if resp3 { pairs.len() } else { pairs.len() * 2 }, out);
+            for (first, second) in pairs {
+                if resp3 {
+                    head(b'*', 2, out);
+                }
+                encode(first, protocol, out);
+                encode(second, protocol, out);
+            }
+        }
         Reply::Error(error) => command_error(error, out),
     }
 }
@@ -244,6 +254,7 @@ mod tests {
             (Reply::Text("hi".into()), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (Reply::Array(vec![one(), Reply::Nil]), "*2\r\n:1\r\n$-1\r\n", "*2\r\n:1\r\n_\r\n"),
             (Reply::Map(vec![(Reply::Ok, one())]), "*2\r\n+OK\r\n:1\r\n", "%1\r\n+OK\r\n:1\r\n"),
+            (Reply::Pairs(vec![(one(), one())]), "*2\r\n:1\r\n:1\r\n", "*1\r\n*2\r\n:1\r\n:1\r\n"),
             (Reply::Set(vec![one()]), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
             (Reply::Error(CommandError::Syntax), "-ERR syntax error\r\n", "-ERR syntax error\r\n"),
         ] {

@@ -32,9 +32,12 @@ pub(crate) fn reply_text(reply: &Reply<'_>) -> String {
             format!("[{}]", items.join(" "))
         }
         Reply::Error(_) => ERROR.to_owned(),
-        Reply::Double(_) | Reply::Boolean(_) | Reply::Text(_) | Reply::Map(_) | Reply::Set(_) => {
-            format!("{reply:?}")
-        }
+        Reply::Double(_)
+        | Reply::Boolean(_)
+        | Reply::Text(_)
+        | Reply::Map(_)
+        | Reply::Pairs(_)
+        | Reply::Set(_) => format!("{reply:?}"),
     }
 }
 
