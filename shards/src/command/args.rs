@@ -18,6 +18,11 @@ pub type Words<'a> = SmallVec<[&'a [u8]; 6]>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arg(pub usize);
 
+/// Name of an integer that counts the keys right behind it.
+pub const NUMKEYS: &str = "numkeys";
+/// What another number of keys is refused with.
+pub const NUMKEYS_REFUSAL: &str = "numkeys should be greater than 0";
+
 /// Most arguments that one spec may declare (its top level); a test holds the table to it.
 pub const ARG_SPECS_MAX: usize = 10;
 
@@ -232,6 +237,12 @@ impl<'a> Parser<'_, 'a> {
         // Words that belong to what follows it.
         let reserved = || least_arguments(&specs[index + 1..]);
         let left = self.args.words.len() - self.position;
+        if let Some(count) = self.counted(specs, index)? {
+            let start = self.position;
+            self.position += count;
+            self.args.values[index] = Value::Words(start as u32, self.position as u32);
+            return Ok(());
+        }
         if spec.repeated || matches!(spec.kind, ArgKind::Block(_)) {
             let start = self.position;
             self.position += left.saturating_sub(reserved());
@@ -255,6 +266,21 @@ impl<'a> Parser<'_, 'a> {
             ArgKind::Flag | ArgKind::Block(_) => return Err(CommandError::Syntax),
         };
         Ok(())
+    }
+
+    /// How many words a repeated key takes that stands behind their number.
+    fn counted(&self, specs: &[ArgSpec], index: usize) -> Result<Option<usize>, CommandError> {
+        let is_key = specs[index].repeated && matches!(specs[index].kind, ArgKind::Key);
+        if !is_key || index == 0 || specs[index - 1].name != NUMKEYS {
+            return Ok(None);
+        }
+        let Value::Integer(number) = self.args.values[index - 1] else { return Ok(None) };
+        let left = self.args.words.len() - self.position;
+        match usize::try_from(number) {
+            Ok(0) | Err(_) => Err(CommandError::Invalid(NUMKEYS_REFUSAL)),
+            Ok(count) if count > left => Err(CommandError::Syntax),
+            Ok(count) => Ok(Some(count)),
+        }
     }
 
     fn required_choice(&mut self, choices: &[ArgSpec]) -> Result<Value, CommandError> {

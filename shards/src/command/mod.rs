@@ -7,6 +7,7 @@ pub mod error;
 pub mod reply;
 pub mod spec;
 pub mod table;
+pub mod timeout;
 pub mod usage;
 
 pub mod cluster;

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::args::{Args, integer};
+use super::args::{Args, NUMKEYS, NUMKEYS_REFUSAL, integer};
 use super::error::CommandError;
 use super::reply::Reply;
 use crate::shard::plan::{Plan, View};
@@ -66,8 +66,33 @@ pub enum Blocked {
     /// Its answer.
     Done(Reply<'static>),
     /// There is nothing for it yet, and nothing was recorded. It is run again when one of its keys
-    /// was changed; this is the answer when the time is over, and where nobody may wait.
-    Wait(Reply<'static>),
+    /// was changed.
+    Wait(Pause),
+}
+
+/// How a command waits.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pause {
+    /// Milliseconds until it is answered without having got anything; zero is never.
+    pub timeout_ms: u64,
+    /// The answer then, and where nobody may wait (transactions and scripts).
+    pub nothing: Reply<'static>,
+    /// The words it is run again with, where they are not those it came with.
+    pub again: Option<Vec<Vec<u8>>>,
+}
+
+impl Pause {
+    /// Waits so many milliseconds, zero for ever, for something better than `nothing`.
+    pub fn new(timeout_ms: u64, nothing: Reply<'static>) -> Self {
+        Self { timeout_ms, nothing, again: None }
+    }
+
+    /// The same, but run again with these words: what depends on the time of asking stands in
+    /// them by its value.
+    #[must_use]
+    pub fn again_as(self, words: Vec<Vec<u8>>) -> Self {
+        Self { again: Some(words), ..self }
+    }
 }
 
 /// How the answers of several cores or shards become one.
@@ -288,6 +313,11 @@ impl ArgSpec {
         Self::new(name, ArgKind::Integer, doc)
     }
 
+    /// How many keys follow, from 1 on; a repeated key right behind it takes exactly so many words.
+    pub const fn numkeys() -> Self {
+        Self::integer(NUMKEYS, "the number of keys").refused_as(NUMKEYS_REFUSAL)
+    }
+
     /// A double.
     pub const fn float(name: &'static str, doc: &'static str) -> Self {
         Self::new(name, ArgKind::Float, doc)
@@ -455,6 +485,8 @@ impl Flags {
     pub const BLOCKING: Self = Self(256);
     /// Looking at a key this way does not count as using it.
     pub const NO_TOUCH: Self = Self(128);
+    /// While it waits, it is run again also when its key is gone or holds another type, to say so.
+    pub const WAKES_WHEN_GONE: Self = Self(512);
 
     /// Both sets together.
     #[must_use]

@@ -292,7 +292,8 @@ impl Engine {
         let result = match spec.run {
             Run::Write(write) => write(&mut plan, request.args),
             Run::Block(attempt) => attempt(&mut plan, request.args).map(|blocked| match blocked {
-                Blocked::Done(reply) | Blocked::Wait(reply) => reply,
+                Blocked::Done(reply) => reply,
+                Blocked::Wait(pause) => pause.nothing,
             }),
             Run::Read(_) | Run::Session | Run::EveryCore(_) => {
                 unreachable!("{} does not write", spec.resp)
