@@ -66,7 +66,8 @@ impl OneTable {
                 let mut plan = Plan::new(view, &mut records);
                 let reply = match spec.run {
                     Run::Block(run) => match run(&mut plan, &args)? {
-                        Blocked::Done(reply) | Blocked::Wait(reply) => reply,
+                        Blocked::Done(reply) => reply,
+                        Blocked::Wait(pause) => pause.nothing,
                     },
                     Run::Write(run) => run(&mut plan, &args)?,
                     Run::Read(_) | Run::Session | Run::EveryCore(_) => unreachable!("see above"),
