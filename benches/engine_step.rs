@@ -36,6 +36,10 @@ impl Outbound for Nowhere {
     fn run_on_core(&mut self, _: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
         unreachable!("no command of these benches concerns every core")
     }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        unreachable!("no command of these benches concerns a connection")
+    }
 }
 
 fn engine() -> Engine {

@@ -36,5 +36,12 @@ pub const EXPIRY_KEYS_PER_TICK: usize = 1_000;
 pub const EXPIRY_LOOKS_PER_TICK: usize = 2_000;
 /// Entries that one command may evict to make room for itself.
 pub const EVICTIONS_PER_COMMAND: usize = 64;
+/// Commands that one transaction may queue, and keys that one client may watch.
+pub const TRANSACTION_COMMANDS_MAX: usize = ARGS_MAX;
+/// Bytes that one transaction may queue, and bytes of keys that one client may watch: the largest
+/// value, and as much again for the rest.
+pub const TRANSACTION_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
+/// Bytes of the replies of one transaction; later ones are dropped.
+pub const TRANSACTION_REPLY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 /// Keys that are looked ahead for in one go.
 pub const PREFETCH_MAX: usize = 16;

@@ -8,6 +8,7 @@ pub mod reply;
 pub mod spec;
 pub mod table;
 pub mod timeout;
+pub mod transaction;
 pub mod usage;
 
 pub mod cluster;

@@ -55,6 +55,9 @@ pub enum Run {
     Block(fn(&mut Plan<'_>, &Args<'_>) -> Result<Blocked, CommandError>),
     /// Concerns the connection or this core; the session carries it out under its id.
     Session,
+    /// Begins, ends or guards a transaction: the connection keeps the queue, and hands it to the
+    /// engine as a whole.
+    Transaction,
     /// Concerns every core (its clients, its statistics); each core answers, the replies are
     /// folded as [`Fold`] says.
     EveryCore(Fold),
@@ -487,6 +490,8 @@ impl Flags {
     pub const NO_TOUCH: Self = Self(128);
     /// While it waits, it is run again also when its key is gone or holds another type, to say so.
     pub const WAKES_WHEN_GONE: Self = Self(512);
+    /// Not between `MULTI` and `EXEC`.
+    pub const NO_MULTI: Self = Self(512);
 
     /// Both sets together.
     #[must_use]

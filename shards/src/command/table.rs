@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
-use super::{cluster, connection, key, server};
+use super::{cluster, connection, key, server, transaction};
 use crate::types::string;
 
 /// Every family, in the order of the reference.
@@ -12,6 +12,7 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     string::COMMANDS,
     string::BITMAP_COMMANDS,
     key::COMMANDS,
+    transaction::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,

@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// What a reply waits for after a batch over `touched` was sealed and applied.
-    fn committed(&mut self, touched: u64, unstable: u64) -> Needs {
+    pub(super) fn committed(&mut self, touched: u64, unstable: u64) -> Needs {
         if self.settings.acknowledge == Acknowledge::OnAppend {
             return Needs::default();
         }
@@ -155,6 +155,7 @@ impl Engine {
     pub(super) fn answer(&mut self, reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
         match reply_to {
             ReplyTo::Client { conn, ticket } => out.reply(conn, ticket, reply),
+            ReplyTo::Nobody => {}
             ReplyTo::Core { core, gather } if core == self.core => {
                 self.gathers.fill(gather, core, reply, &mut self.rng, out);
             }

@@ -1,6 +1,7 @@
 //! The vocabulary of the engine's boundary: what it is told and what it asks of the outside.
 
 use super::parcel::Parcel;
+use super::tx::Transaction;
 use crate::command::args::Args;
 use crate::command::reply::Reply;
 use crate::command::table::CommandId;
@@ -42,6 +43,40 @@ pub enum Event<'a> {
         /// asked about it. It depends on nothing but that word, so it stays true.
         place: Option<Place>,
     },
+    /// The commands that a client queued, to be run as one. The reply is an array with one item
+    /// per command, nil where a watched key has changed, or an error for the whole.
+    Exec {
+        /// The connection.
+        conn: ConnId,
+        /// The position of `EXEC` among its requests.
+        ticket: Ticket,
+        /// Its lookups shall not count as uses of the keys.
+        quiet: bool,
+        /// Commands about every shard shall cover this core's only.
+        here: bool,
+        /// The commands, and what was watched.
+        transaction: Transaction,
+    },
+    /// Notes that a transaction to come depends on these keys. The reply is OK, to be waited for
+    /// before anything else of the client starts.
+    Watch {
+        /// The connection.
+        conn: ConnId,
+        /// The position of `WATCH` among its requests.
+        ticket: Ticket,
+        /// Process-wide number of who watches.
+        watcher: u64,
+        /// The keys.
+        keys: &'a [&'a [u8]],
+    },
+    /// Forgets what somebody watches. There is no reply. Watches that the same core begins later
+    /// under the same number are not concerned.
+    Unwatch {
+        /// Process-wide number of who watches.
+        watcher: u64,
+        /// Shards of the keys that it may watch, a bit each.
+        shards: u64,
+    },
     /// What another core sent.
     Parcel {
         /// The core that sent it.
@@ -78,6 +113,12 @@ pub trait Outbound {
     ///
     /// [`Run::EveryCore`]: crate::command::spec::Run::EveryCore
     fn run_on_core(&mut self, command: CommandId, args: &Args<'_>, caller: u64) -> Reply<'static>;
+
+    /// Carries out a command of a transaction that concerns its connection ([`Run::Session`]), and
+    /// answers whatever may be when the connection is gone.
+    ///
+    /// [`Run::Session`]: crate::command::spec::Run::Session
+    fn run_session(&mut self, conn: ConnId, command: CommandId, args: &Args<'_>) -> Reply<'static>;
 }
 
 /// When a batch counts as acknowledged.
@@ -146,4 +187,8 @@ pub struct EngineStats {
     pub batches: u64,
     /// Requests refused because too many waited for a shard.
     pub busy: u64,
+    /// Transactions that ran.
+    pub transactions: u64,
+    /// Transactions that did nothing because a watched key had changed.
+    pub transactions_aborted: u64,
 }

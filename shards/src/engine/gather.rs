@@ -126,10 +126,11 @@ impl Gathers {
 }
 
 fn to_client(reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
-    let ReplyTo::Client { conn, ticket } = reply_to else {
-        unreachable!("only clients' requests are scattered")
-    };
-    out.reply(conn, ticket, reply);
+    match reply_to {
+        ReplyTo::Client { conn, ticket } => out.reply(conn, ticket, reply),
+        ReplyTo::Nobody => {}
+        ReplyTo::Core { .. } => unreachable!("other cores' requests are not scattered again"),
+    }
 }
 
 fn complete(gather: Gather, rng: &mut Rng) -> (ReplyTo, Reply<'static>) {

@@ -16,6 +16,8 @@ mod open;
 pub mod parcel;
 mod route;
 mod run;
+mod task;
+pub mod tx;
 mod upkeep;
 
 use std::collections::VecDeque;
@@ -52,6 +54,7 @@ pub enum Lane {
 pub(crate) enum ReplyTo {
     Client { conn: ConnId, ticket: Ticket },
     Core { core: CoreId, gather: u32 },
+    Nobody,
 }
 
 /// What is to be sent to one peer at the end of the turn.
@@ -174,6 +177,14 @@ impl Engine {
                 let request = Request { reply_to, caller, quiet, command, args, target: None };
                 self.request(now, request, place, here, out)
             }
+            Event::Exec { conn, ticket, quiet, here, transaction } => {
+                let reply_to = ReplyTo::Client { conn, ticket };
+                self.exec(now, transaction, (reply_to, quiet, here), out)
+            }
+            Event::Watch { conn, ticket, watcher, keys } => {
+                self.watch(now, ReplyTo::Client { conn, ticket }, watcher, keys, out)
+            }
+            Event::Unwatch { watcher, shards } => self.unwatch(now, watcher, shards, out),
             Event::Parcel { from, parcel } => {
                 self.parcel(now, from, parcel, out);
                 Flow::Continue
@@ -324,7 +335,12 @@ impl Engine {
     }
 
     fn owned_mask(&self) -> u64 {
-        self.map.owned_by(self.core).fold(0, |mask, shard| mask | 1 << shard.index())
+        self.mask_of(self.core)
+    }
+
+    /// The shards of a core, a bit each.
+    fn mask_of(&self, core: CoreId) -> u64 {
+        self.map.owned_by(core).fold(0, |mask, shard| mask | 1 << shard.index())
     }
 }
 

@@ -76,7 +76,7 @@ impl Engine {
                 reply
             }
             Run::Write(_) | Run::Block(_) => self.write_inside(now, open, request),
-            Run::Session | Run::EveryCore(_) => {
+            Run::Session | Run::Transaction | Run::EveryCore(_) => {
                 unreachable!("{} is no command of the engine", spec.resp)
             }
         }

@@ -32,6 +32,10 @@ pub(crate) enum Manner {
     AllShards,
     /// By the outside, for the core itself.
     OnCore,
+    /// Notes that the caller watches the keys.
+    Watch,
+    /// Forgets what the caller watches in these shards (a bit each).
+    Unwatch(u64),
 }
 
 /// A message from core to core.
@@ -154,5 +158,9 @@ impl OwnedWords {
 
     pub(crate) fn get(&self) -> Words<'_> {
         unpack_words(&self.0)
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.capacity()
     }
 }

@@ -3,7 +3,8 @@
 
 use super::event::{Flow, Outbound, Place};
 use super::gather::Gather;
-use super::parcel::{Envelope, Manner};
+use super::parcel::{Envelope, Manner, OwnedWords};
+use super::task::{Task, Work};
 use super::{Engine, ReplyTo};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
@@ -179,7 +180,9 @@ impl Engine {
             self.start(now, request, Manner::Single, shards, out);
             return Flow::Continue;
         }
-        self.begin_loan(now, request, shards, out);
+        let Request { reply_to, quiet, command, args, .. } = request;
+        let work = Work::Command { command, words: OwnedWords::new(args.words()) };
+        self.begin_loan(now, Task { reply_to, quiet, work }, shards, out);
         Flow::Barrier
     }
 

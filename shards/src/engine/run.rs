@@ -5,6 +5,8 @@ use super::event::Outbound;
 use super::event::Place;
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
 use super::route::{Request, Target, keys_of, only_key, targeted};
+use super::task::{Ran, Task};
+use super::tx::shards_of_keys;
 use super::{Engine, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
 use crate::command::args::{Args, Words};
@@ -34,6 +36,8 @@ pub(super) enum Job {
         words: OwnedWords,
         manner: Manner,
     },
+    /// A transaction over shards of this core.
+    Task(Task),
     /// Shards that another core's transaction wants.
     Lend { to: CoreId, loan: u64 },
     /// Shards that a transaction of this core wants of it.
@@ -55,7 +59,8 @@ impl Engine {
             self.run(now, request, manner, shards, out);
             return;
         }
-        if self.waiting.len() >= WAITING_MAX {
+        let is_watch = matches!(manner, Manner::Watch | Manner::Unwatch(_));
+        if self.waiting.len() >= WAITING_MAX && !is_watch {
             self.stats.busy += 1;
             self.answer(request.reply_to, Reply::Error(CommandError::Busy), out);
             return;
@@ -114,6 +119,7 @@ impl Engine {
                 let request = Request { reply_to, caller, quiet, command, args, target: None };
                 self.run(now, request, manner, waiting.shards, out);
             }
+            Job::Task(task) => self.run_task_here(now, &task, out),
             Job::Lend { to, loan } => self.lend(to, loan, waiting.shards),
             Job::Take { loan } => self.take_own(now, loan, waiting.shards, out),
         }
@@ -134,6 +140,10 @@ impl Engine {
                 let reply = out.run_on_core(request.command, request.args, request.caller);
                 self.answer(request.reply_to, reply, out);
             }
+            Manner::Watch | Manner::Unwatch(_) => {
+                self.run_watch(now, request, manner);
+                self.answer(request.reply_to, Reply::Ok, out);
+            }
         }
     }
 
@@ -146,7 +156,9 @@ impl Engine {
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
             }
-            Run::Session | Run::EveryCore(_) => unreachable!("{} runs elsewhere", spec.resp),
+            Run::Session | Run::EveryCore(_) | Run::Transaction => {
+                unreachable!("{} runs elsewhere", spec.resp)
+            }
         };
         let focus = self.focus(now, request, shards);
         let draw = self.draw_for(request.command);
@@ -255,15 +267,15 @@ impl Engine {
         (planned.reply, needs)
     }
 
-    /// The same for a transaction over borrowed shards, which keeps the account of what has to
-    /// become stable itself. The second value marks shards in which it saw something unstable.
-    pub(super) fn run_whole(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
+    /// The same for a command over borrowed shards; the caller keeps the account of what has to
+    /// become stable.
+    pub(super) fn run_whole(&mut self, now: Now, request: Request<'_>) -> Ran {
         let planned = self.plan_records(now, request);
         if planned.touched != 0 {
             self.seal_and_apply(now, planned.touched);
         }
         self.set_access(planned.access);
-        (planned.reply, planned.unstable)
+        Ran { reply: planned.reply, touched: planned.touched, unstable: planned.unstable }
     }
 
     /// Lets a writing command decide; its records are in `self.records` afterwards.
@@ -295,7 +307,7 @@ impl Engine {
                 Blocked::Done(reply) => reply,
                 Blocked::Wait(pause) => pause.nothing,
             }),
-            Run::Read(_) | Run::Session | Run::EveryCore(_) => {
+            Run::Read(_) | Run::Session | Run::Transaction | Run::EveryCore(_) => {
                 unreachable!("{} does not write", spec.resp)
             }
         };
@@ -446,6 +458,8 @@ impl Engine {
             }
             Manner::AllShards => self.owned_mask(),
             Manner::OnCore => 0,
+            Manner::Watch => shards_of_keys(request.args.words()[1..].iter().copied()),
+            Manner::Unwatch(shards) => shards,
         };
         (request, shards)
     }

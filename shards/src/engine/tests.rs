@@ -26,6 +26,10 @@ impl Outbound for Replies {
     fn run_on_core(&mut self, _: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
         Reply::Ok
     }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        Reply::Ok
+    }
 }
 
 struct Pair {

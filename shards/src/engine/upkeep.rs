@@ -105,12 +105,23 @@ impl Engine {
 
     pub(super) fn is_over_limit(&self) -> bool {
         let memory = self.settings.memory;
-        (memory.limit_bytes > 0 && self.used_bytes > memory.limit_bytes)
+        (memory.limit_bytes > 0
+            && self.used_bytes > memory.limit_bytes
+            && self.used_bytes - self.guest_bytes() > memory.limit_bytes)
             || (memory.limit_keys > 0 && self.key_count() > memory.limit_keys)
     }
 
+    /// Bytes of shards that a transaction has borrowed; they count where they live.
+    fn guest_bytes(&self) -> usize {
+        let guests =
+            self.shards.iter().flatten().filter(|shard| self.map.owner(shard.id()) != self.core);
+        guests.map(|shard| shard.live_bytes()).sum()
+    }
+
     fn key_count(&self) -> usize {
-        self.shards.iter().flatten().map(|shard| shard.key_count()).sum()
+        let own =
+            self.shards.iter().flatten().filter(|shard| self.map.owner(shard.id()) == self.core);
+        own.map(|shard| shard.key_count()).sum()
     }
 
     /// Evicts until memory is below the limit; false when that is not possible now.

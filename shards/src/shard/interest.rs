@@ -1,5 +1,5 @@
-//! Keys that somebody wants to hear about: transactions that watch them, blocked commands that wait
-//! for them, clients that cache them. The list travels with its shard, so that a change is noted
+//! Keys that somebody wants to hear about: blocked commands that wait for them, clients that cache
+//! them. (What transactions watch stands in [`super::watches`], which tells more.) The list travels with its shard, so that a change is noted
 //! on whatever core it is made; the engine takes the notes when a batch is done, and when a shard
 //! that was lent comes home.
 
@@ -10,15 +10,13 @@ use ahash::RandomState;
 /// Who wants to hear about a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// `WATCH`.
-    Watch = 0,
     /// A blocked command.
-    Wait = 1,
+    Wait = 0,
     /// Client-side caching.
-    Track = 2,
+    Track = 1,
 }
 
-const KINDS: usize = 3;
+const KINDS: usize = 2;
 
 /// The keys of one shard that somebody wants to hear about.
 #[derive(Debug)]
@@ -94,8 +92,8 @@ mod tests {
     fn only_wanted_keys_are_noted() {
         let mut interest = Interest::new(RandomState::with_seeds(1, 2, 3, 4));
         interest.touch(b"a");
-        interest.add(Kind::Watch, b"a");
         interest.add(Kind::Wait, b"a");
+        interest.add(Kind::Track, b"a");
         interest.add(Kind::Track, b"b");
         interest.touch(b"a");
         interest.touch(b"c");
@@ -103,7 +101,7 @@ mod tests {
         assert_eq!(interest.take_fired(), [b"a".to_vec().into_boxed_slice()]);
         interest.touch_all();
         assert_eq!(interest.take_fired().len(), 2);
-        interest.remove(Kind::Watch, b"a");
+        interest.remove(Kind::Track, b"a");
         interest.touch(b"a");
         assert!(interest.has_fired(), "a blocked command still waits");
         interest.remove(Kind::Wait, b"a");

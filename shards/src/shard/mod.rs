@@ -13,6 +13,7 @@ pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
 pub(crate) mod table;
+mod watches;
 
 use ahash::RandomState;
 
@@ -32,6 +33,7 @@ use index::{BUCKETS, Index, Slot};
 use interest::Interest;
 use plan::Focus;
 use slab::{Handle, Slab};
+use watches::{Ended, Watches};
 
 /// The shards that are on this core now, by number: its own that are at home, and those it has
 /// borrowed.
@@ -56,6 +58,7 @@ pub struct Shard {
     pub(crate) interest: Interest,
     /// Bytes of the container that is being changed.
     scratch: Vec<u8>,
+    watches: Watches,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -178,6 +181,7 @@ impl Shard {
             access_mode,
             thresholds: Thresholds::default(),
             scratch: Vec::new(),
+            watches: Watches::default(),
             sweep_at: 0,
         }
     }
@@ -350,6 +354,40 @@ impl Shard {
         self.seq
     }
 
+    /// Whether a transaction to come depends on some key of this shard.
+    pub fn is_watched(&self) -> bool {
+        !self.watches.is_empty()
+    }
+
+    /// Begins a watch of a key.
+    pub(crate) fn watch(&mut self, watcher: u64, key: &[u8], now_ms: u64) {
+        let was_expired = self.get(key).is_some_and(|entry| entry.is_expired(now_ms));
+        self.watches.add(watcher, key, was_expired);
+    }
+
+    /// Ends the watches of a watcher; whether it watched something here and none of its keys has
+    /// changed. A key whose deadline passed meanwhile has changed.
+    pub(crate) fn end_watch(&mut self, watcher: u64, now_ms: u64) -> bool {
+        let Some(Ended { is_dirty, keys }) = self.watches.end(watcher) else { return false };
+        let has_expired = |key: &[u8]| self.get(key).is_some_and(|entry| entry.is_expired(now_ms));
+        !is_dirty && !keys.iter().any(|key| has_expired(key))
+    }
+
+    /// Tells watchers what a record does, before it is applied.
+    fn tell_watchers(&mut self, record: &Record<'_>) {
+        let mut watches = std::mem::take(&mut self.watches);
+        match record {
+            Record::Clear => watches.cleared(|key| self.find(key).is_some()),
+            Record::Delete { key } => watches.removed(key),
+            Record::Put { key, .. }
+            | Record::Patch { key, .. }
+            | Record::Edit { key, .. }
+            | Record::Store { key, .. }
+            | Record::Expire { key, .. } => watches.changed(key),
+        }
+        self.watches = watches;
+    }
+
     fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin, focus: Option<&Focus<'_>>) {
         let part = batch.parts().find(|part| part.shard == self.id);
         let seq = part.expect("a batch is applied to the shards it names").seq;
@@ -392,6 +430,9 @@ impl Shard {
 
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
+        if !self.watches.is_empty() {
+            self.tell_watchers(record);
+        }
         if let Record::Clear = record {
             match origin {
                 Origin::Live => self.clear(seq),

@@ -70,7 +70,7 @@ impl OneTable {
                         Blocked::Wait(pause) => pause.nothing,
                     },
                     Run::Write(run) => run(&mut plan, &args)?,
-                    Run::Read(_) | Run::Session | Run::EveryCore(_) => unreachable!("see above"),
+                    _ => unreachable!("see above"),
                 };
                 self.told.extend(plan.take_told());
                 let (touched, access) = (plan.touched(), plan.take_access());
@@ -80,7 +80,9 @@ impl OneTable {
                 }
                 Ok(reply)
             }
-            Run::Session | Run::EveryCore(_) => panic!("{} is not run by a shard", spec.resp),
+            Run::Session | Run::Transaction | Run::EveryCore(_) => {
+                panic!("{} is not run by a shard", spec.resp)
+            }
         }
     }
 

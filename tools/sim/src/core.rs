@@ -90,8 +90,13 @@ impl Outbound for Collector {
             | Run::Read(_)
             | Run::Write(_)
             | Run::Block(_)
+            | Run::Transaction
             | Run::Session => Reply::Ok,
         }
+    }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        Reply::Ok
     }
 }
 

@@ -106,6 +106,7 @@ pub(super) const REPLY: CommandSpec = CommandSpec {
     id: "client.reply",
     resp: "CLIENT REPLY",
     args: &[ArgSpec::one_of("action", REPLY_MODES, "what to do")],
+    flags: Flags::FAST.and(Flags::NO_SCRIPT).and(Flags::NO_MULTI),
     summary: "Switches the replies of this connection on or off",
     ..BASE
 };

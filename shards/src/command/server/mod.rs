@@ -137,6 +137,7 @@ const SHUTDOWN: CommandSpec = CommandSpec {
         ArgSpec::flag("force", "FORCE", "go down even if the data is not kept on disk"),
         ArgSpec::flag("abort", "ABORT", "call a shutdown off"),
     ],
+    flags: Flags::NO_SCRIPT.and(Flags::NO_MULTI),
     summary: "Ends the server; what was acknowledged is in the log",
     ..BASE
 };

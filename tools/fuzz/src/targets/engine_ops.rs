@@ -41,6 +41,10 @@ impl Outbound for Answers {
     fn run_on_core(&mut self, _: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
         unreachable!("commands of the outside are not sent")
     }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        unreachable!("commands of the outside are not sent")
+    }
 }
 
 fn shards() -> Vec<Box<Shard>> {

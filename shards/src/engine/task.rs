@@ -1,0 +1,127 @@
+//! Work that needs several shards at once and runs over them in one go: a command over many keys,
+//! or the commands of a transaction. Here when the shards are this core's, over borrowed shards
+//! ([`super::loan`]) when they are not; what runs does not see the difference.
+
+use super::event::{Flow, Outbound};
+use super::parcel::OwnedWords;
+use super::route::Request;
+use super::run::Job;
+use super::tx::Transaction;
+use super::{Engine, ReplyTo, Waiting};
+use crate::command::args::Args;
+use crate::command::error::CommandError;
+use crate::command::reply::Reply;
+use crate::command::spec::{Flags, Run};
+use crate::command::table::CommandId;
+use crate::shard::plan::{Now, View};
+
+/// Work for several shards, and who waits for its reply.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) reply_to: ReplyTo,
+    /// Its lookups do not count as uses of the keys.
+    pub(super) quiet: bool,
+    pub(super) work: Work,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    /// One command.
+    Command { command: CommandId, words: OwnedWords },
+    /// The commands of a transaction.
+    Exec(Transaction),
+}
+
+/// What work came to. Its batch, if it wrote one, is sealed and applied; nobody has taken note yet
+/// of what has to become durable.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) reply: Reply<'static>,
+    /// Shards that it changed, a bit each.
+    pub(super) touched: u64,
+    /// Shards in which it saw something that is not stable yet.
+    pub(super) unstable: u64,
+}
+
+impl Task {
+    /// Whether it is refused when memory is short.
+    pub(super) fn denies_oom(&self) -> bool {
+        match &self.work {
+            Work::Command { command, .. } => command.spec().flags.has(Flags::DENY_OOM),
+            Work::Exec(transaction) => transaction.denies_oom(),
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a task over `wanted` shards: now when they are this core's and here, later when they
+    /// are away, over borrowed ones when they are others'.
+    pub(super) fn start_task(
+        &mut self,
+        now: Now,
+        task: Task,
+        wanted: u64,
+        out: &mut dyn Outbound,
+    ) -> Flow {
+        if wanted & !self.owned_mask() != 0 {
+            self.begin_loan(now, task, wanted, out);
+            return Flow::Barrier;
+        }
+        if wanted & self.unavailable() == 0 {
+            self.run_task_here(now, &task, out);
+            return Flow::Continue;
+        }
+        // Not refused when many wait: a connection has one transaction under way at most.
+        self.waiting.push_back(Waiting { shards: wanted, job: Job::Task(task) });
+        Flow::Barrier
+    }
+
+    /// Runs a task over shards of this core, which are here.
+    pub(super) fn run_task_here(&mut self, now: Now, task: &Task, out: &mut dyn Outbound) {
+        let has_room = !task.denies_oom() || self.make_room(now);
+        let Ran { reply, touched, unstable } = self.run_task(now, task, has_room, out);
+        let needs =
+            if touched == 0 { self.needs_of(unstable) } else { self.committed(touched, unstable) };
+        self.answer_when(needs, task.reply_to, reply, out);
+    }
+
+    /// Runs a task over the shards in the table. `has_room`: memory is not short, or nothing in
+    /// the task minds.
+    pub(super) fn run_task(
+        &mut self,
+        now: Now,
+        task: &Task,
+        has_room: bool,
+        out: &mut dyn Outbound,
+    ) -> Ran {
+        let Task { reply_to, quiet, work } = task;
+        match work {
+            Work::Command { .. } if !has_room => {
+                let reply = Reply::Error(CommandError::OutOfMemory);
+                Ran { reply, touched: 0, unstable: 0 }
+            }
+            Work::Command { command, words } => {
+                let words = words.get();
+                let args = Args::parse(command.spec(), &words)
+                    .expect("the words were decoded before the shards were asked for");
+                let (reply_to, quiet, command) = (*reply_to, *quiet, *command);
+                let args = &args;
+                let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
+                self.run_command(now, request)
+            }
+            Work::Exec(transaction) => {
+                self.run_exec(now, transaction, (*reply_to, *quiet), has_room, out)
+            }
+        }
+    }
+
+    fn run_command(&mut self, now: Now, request: Request<'_>) -> Ran {
+        if let Run::Read(read) = request.command.spec().run {
+            let rules = self.settings.memory.rules();
+            let view = View::new(&self.shards, now, &self.tally, rules, 0, None);
+            let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
+            return Ran { reply, touched: 0, unstable: view.unstable() };
+        }
+        self.run_whole(now, request)
+    }
+}
