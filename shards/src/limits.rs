@@ -39,8 +39,8 @@ pub const EVICTIONS_PER_COMMAND: usize = 64;
 /// Commands that one transaction may queue, and keys that one client may watch.
 pub const TRANSACTION_COMMANDS_MAX: usize = ARGS_MAX;
 /// Bytes that one transaction may queue, and bytes of keys that one client may watch: the largest
-/// value, and as much again for the rest.
-pub const TRANSACTION_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
+/// value, and an eighth of that for the rest.
+pub const TRANSACTION_BYTES_MAX: usize = VALUE_BYTES_MAX + VALUE_BYTES_MAX / 8;
 /// Bytes of the replies of one transaction; later ones are dropped.
 pub const TRANSACTION_REPLY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 /// Keys that are looked ahead for in one go.

@@ -10,6 +10,7 @@ mod outlet;
 mod serve;
 mod serve_http;
 mod snapshot;
+mod transaction;
 mod upkeep;
 
 use std::net::TcpListener;
@@ -421,7 +422,11 @@ impl Core {
     }
 
     fn closed(&mut self, conn: ConnId) {
-        let Some(connection) = self.outlet.connections.remove(conn) else { return };
+        let Some(mut connection) = self.outlet.connections.remove(conn) else { return };
+        if let Some((watcher, shards)) = transaction::take_watches(&mut connection.client) {
+            let event = Event::Unwatch { watcher, shards };
+            self.engine.step(self.outlet.now, event, &mut self.outlet);
+        }
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         let gauge = match connection.client.listener {
             Listener::Http => &metrics.http_connections,

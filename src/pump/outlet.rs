@@ -14,7 +14,7 @@ use synap_shards::shard::plan::Now;
 use super::connection::{Connection, Connections, Noted, Style};
 use crate::latency::LatencyLog;
 use crate::session::client::Client;
-use crate::session::{self, Clients, CoreContext, Effects};
+use crate::session::{self, Clients, CoreContext, Effects, SessionContext, Then};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
@@ -145,6 +145,26 @@ impl Outbound for Outlet {
         self.settings_changed |= settings_changed;
         self.stats_reset |= stats_reset;
         reply
+    }
+
+    fn run_session(
+        &mut self,
+        conn: ConnId,
+        command: CommandId,
+        args: &Args<'_>,
+    ) -> Reply<'static> {
+        let Some(connection) = self.connections.get_mut(conn) else { return Reply::Nil };
+        let mut context = SessionContext {
+            client: &mut connection.client,
+            shared: &self.shared,
+            settings: &self.settings,
+            now: self.now,
+            core: self.core,
+            then: Then::Continue,
+        };
+        let outcome = session::run(&mut context, command, args);
+        assert_eq!(outcome.then, Then::Continue, "what ends something is not queued");
+        outcome.reply.unwrap_or(Reply::Nil)
     }
 }
 

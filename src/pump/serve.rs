@@ -19,6 +19,7 @@ use crate::protocol::resp::decode::{Decoded, RespLimits};
 use crate::protocol::resp::encode::protocol_error;
 use crate::session::client::Listener;
 use crate::session::finish::Finish;
+use crate::session::transaction::{Inside, Pending};
 use crate::session::{self, SessionContext, Then};
 use crate::snapshot::{Waiter, Wanted};
 
@@ -185,6 +186,7 @@ impl Host<'_> {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let ticket = connection.next_ticket();
         let heard = connection.client.begin(found.as_ref().ok().copied(), now_ms);
+        let in_multi = connection.client.pending.as_deref().is_some_and(Pending::is_open);
         let protocol = connection.client.protocol;
         let style = match style {
             Some(style) => style,
@@ -193,11 +195,18 @@ impl Host<'_> {
         };
         self.outlet.current = Some(Current { conn: id, ticket, style: Some(style), outcome: None });
         let (command, flow) = match found {
-            Err(error) => (None, self.refuse(id, error)),
+            Err(error) => {
+                self.fail_transaction(id);
+                (None, self.refuse(id, error))
+            }
             Ok(command) => match self.checked(id, command, words) {
                 Err(error) => {
                     self.stat(command, |stat| stat.rejected.add(1));
+                    self.fail_transaction(id);
                     (None, self.refuse(id, error))
+                }
+                Ok(_) if in_multi && Inside::of(command.spec()) != Inside::AtOnce => {
+                    (None, self.queue(id, command, words))
                 }
                 Ok(args) => (Some(command), self.run(id, command, &args, place)),
             },
@@ -225,7 +234,7 @@ impl Host<'_> {
         }
     }
 
-    fn stat(&self, command: CommandId, note: impl FnOnce(&crate::metrics::CommandStat)) {
+    pub(super) fn stat(&self, command: CommandId, note: impl FnOnce(&crate::metrics::CommandStat)) {
         note(&self.outlet.shared.metrics[self.outlet.core.index()].commands[command.index()]);
     }
 
@@ -249,7 +258,7 @@ impl Host<'_> {
         Flow::Continue
     }
 
-    fn reply(&mut self, id: ConnId, reply: Reply<'_>) {
+    pub(super) fn reply(&mut self, id: ConnId, reply: Reply<'_>) {
         use synap_shards::engine::event::Outbound;
         let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
         self.outlet.reply(id, ticket, reply);
@@ -337,8 +346,10 @@ impl Host<'_> {
         place: Option<Place>,
     ) -> Flow {
         let spec = command.spec();
-        if let Run::Session = spec.run {
-            return self.run_session(id, command, args);
+        match spec.run {
+            Run::Session => return self.run_session(id, command, args),
+            Run::Transaction => return self.run_transaction(id, command, args),
+            Run::Read(_) | Run::Write(_) | Run::Block(_) | Run::EveryCore(_) => {}
         }
         let current = self.outlet.current.as_mut().expect("a request is being handled");
         let (conn, ticket) = (current.conn, current.ticket);
@@ -357,6 +368,9 @@ impl Host<'_> {
     }
 
     fn run_session(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {
+        if command.spec().id == "connection.reset" {
+            self.drop_transaction(id);
+        }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let mut context = SessionContext {
             client: &mut connection.client,

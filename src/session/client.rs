@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use synap_shards::command::table::CommandId;
 use synap_shards::id::CoreId;
 
+use super::transaction::Pending;
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -32,7 +33,7 @@ pub enum ReplyMode {
 }
 
 /// A connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Client {
     /// Number, unique in the life of the process.
     pub id: u64,
@@ -64,6 +65,8 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: its lookups do not count as uses.
     pub no_touch: bool,
+    /// The transaction it has begun, and what it watches; nothing of most.
+    pub pending: Option<Box<Pending>>,
     /// Requests so far.
     pub commands: u64,
     /// The last command.
@@ -110,6 +113,7 @@ impl Client {
             skipping: false,
             no_evict: false,
             no_touch: false,
+            pending: None,
             commands: 0,
             last_command: None,
             query_bytes: 0,
@@ -162,9 +166,14 @@ impl Client {
         add(format_args!("id={} addr={} laddr={} fd=-1", self.id, self.peer, self.local));
         add(format_args!(" name={} age={}", self.name, seconds(self.created_ms)));
         add(format_args!(" idle={} flags={} db=0", seconds(self.active_ms), self.flags()));
-        add(format_args!(" sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={}", self.query_bytes));
+        let pending = self.pending.as_deref();
+        let queued = pending.and_then(Pending::queued).map_or(-1, |count| count as i64);
+        let watched = pending.map_or(0, Pending::watched);
+        add(format_args!(" sub=0 psub=0 ssub=0 multi={queued} watch={watched}"));
+        add(format_args!(" qbuf={}", self.query_bytes));
         add(format_args!(" qbuf-free={}", self.query_capacity.saturating_sub(self.query_bytes)));
-        add(format_args!(" argv-mem=0 multi-mem=0 rbs={}", self.output_capacity));
+        let multi_mem = pending.map_or(0, Pending::queued_bytes);
+        add(format_args!(" argv-mem=0 multi-mem={multi_mem} rbs={}", self.output_capacity));
         add(format_args!(" rbp=0 obl={} oll=0 omem=0", self.output_bytes));
         add(format_args!(" tot-mem={} events=r", self.query_capacity + self.output_capacity));
         add(format_args!(" cmd={} user=default redir=-1", self.last_command_name()));
@@ -174,13 +183,12 @@ impl Client {
         line
     }
 
-    fn flags(&self) -> &'static str {
-        match (self.no_evict, self.no_touch) {
-            (false, false) => "N",
-            (true, false) => "e",
-            (false, true) => "T",
-            (true, true) => "eT",
-        }
+    fn flags(&self) -> String {
+        let in_multi = self.pending.as_deref().is_some_and(Pending::is_open);
+        let letters = [(in_multi, 'x'), (self.no_evict, 'e'), (self.no_touch, 'T')];
+        let flags: String =
+            letters.into_iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
+        if flags.is_empty() { "N".into() } else { flags }
     }
 
     fn last_command_name(&self) -> String {

@@ -21,6 +21,7 @@ mod memory;
 pub mod rates;
 mod server;
 mod snapshot;
+pub mod transaction;
 mod thresholds;
 mod watch;
 
