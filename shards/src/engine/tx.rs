@@ -304,7 +304,9 @@ fn weight(reply: &Reply<'_>) -> usize {
         Reply::Bytes(bytes) => bytes.len(),
         Reply::Text(text) => text.len(),
         Reply::Array(items) | Reply::Set(items) => items.iter().map(weight).sum(),
-        Reply::Map(pairs) => pairs.iter().map(|(name, value)| weight(name) + weight(value)).sum(),
+        Reply::Map(pairs) | Reply::Pairs(pairs) => {
+            pairs.iter().map(|(first, second)| weight(first) + weight(second)).sum()
+        }
         Reply::Nil
         | Reply::NilArray
         | Reply::Ok
