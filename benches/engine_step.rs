@@ -40,6 +40,8 @@ impl Outbound for Nowhere {
     fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
         unreachable!("no command of these benches concerns a connection")
     }
+
+    fn hear(&mut self, _: &[&[u8]]) {}
 }
 
 fn engine() -> Engine {

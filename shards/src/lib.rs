@@ -21,6 +21,8 @@ pub mod command;
 pub mod rdb;
 pub mod types;
 
+pub mod pubsub;
+
 pub mod engine;
 mod history;
 pub mod recovery;

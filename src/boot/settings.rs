@@ -3,6 +3,7 @@
 use synap_shards::shard::evict::EvictionPolicy;
 
 use crate::config::{self, Config};
+use crate::session::pubsub::parse_notices;
 use crate::settings::Settings;
 
 const MIB: usize = 1024 * 1024;
@@ -26,7 +27,8 @@ impl Settings {
             allow_flush_commands: kv.allow_flush_commands,
             read_only: config.server.read_only,
             thresholds: kv.thresholds,
-            notices: 0,
+            notices: parse_notices(config.server.notify_keyspace_events.as_bytes())
+                .expect("the configuration was checked"),
             max_value_bytes: kv.max_value_size_bytes,
             slowlog_threshold_us: i64::try_from(threshold_us).unwrap_or(i64::MAX),
             slowlog_max_entries: config.monitoring.slowlog_max_entries,

@@ -80,6 +80,8 @@ pub struct Server {
     pub request_timeout_secs: u64,
     /// Refuse commands that write. Default false.
     pub read_only: bool,
+    /// Changes of keys that are published, as letters. Default none. Reloadable.
+    pub notify_keyspace_events: String,
     /// Browser origins.
     pub cors: Cors,
 }

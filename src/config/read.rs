@@ -112,6 +112,7 @@ impl<'a> Reader<'a> {
             max_request_size_mb: self.int("server.max_request_size_mb"),
             request_timeout_secs: self.int("server.request_timeout_secs"),
             read_only: self.flag("server.read_only"),
+            notify_keyspace_events: self.text("server.notify_keyspace_events"),
             cors: Cors { allowed_origins: origins.iter().map(Value::to_string).collect() },
         }
     }

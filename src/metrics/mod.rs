@@ -163,6 +163,8 @@ pub struct CoreMetrics {
     pub slow_turns: Cell,
     /// Requests sent to other cores.
     pub forwarded: Cell,
+    /// Messages written to subscribers.
+    pub pubsub_delivered: Cell,
     /// Shards lent to other cores.
     pub loans: Cell,
     /// Batches appended to the log.
@@ -222,6 +224,7 @@ impl Default for CoreMetrics {
             turns: Cell::default(),
             slow_turns: Cell::default(),
             forwarded: Cell::default(),
+            pubsub_delivered: Cell::default(),
             loans: Cell::default(),
             wal_appends: Cell::default(),
             wal_bytes: Cell::default(),

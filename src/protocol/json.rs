@@ -268,7 +268,9 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply<'_>) {
         Reply::Boolean(truth) => write_bool(out, *truth),
         Reply::Bytes(bytes) => write_bytes(out, bytes),
         Reply::Text(text) => write_str(out, text),
-        Reply::Array(items) | Reply::Set(items) => write_replies(out, items),
+        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
+            write_replies(out, items)
+        }
         Reply::Map(pairs) => {
             out.push(b'{');
             for (index, (name, value)) in pairs.iter().enumerate() {

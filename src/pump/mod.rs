@@ -7,6 +7,7 @@
 
 mod connection;
 mod outlet;
+mod pubsub;
 mod serve;
 mod serve_http;
 mod snapshot;
@@ -35,6 +36,7 @@ use crate::latency::LatencyLog;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::resp::decode;
 use crate::session::client::{Client, Listener, client_id};
+use crate::session::pubsub::Pubsub;
 use crate::session::rates::RateSampler;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -146,12 +148,14 @@ impl Core {
         }
         let now = read_clocks();
         let slowlog = SlowLog::new(id, shared.shard_map.cores());
+        let cores = shared.shard_map.cores();
         let outlet = Outlet {
             core: id,
             shared,
             settings,
             now,
             connections: Connections::default(),
+            pubsub: Pubsub::new(cores),
             dirty: Vec::new(),
             resumed: Vec::new(),
             current: None,
@@ -223,6 +227,7 @@ impl Core {
         self.receive_parcels();
         self.go_on_with_resumed();
         self.upkeep()?;
+        self.outlet.deliver(&mut self.engine);
         self.log_and_send()?;
         self.flush();
         self.go_on_with_snapshot(started_ns < self.busy_until_ns)?;
@@ -427,6 +432,7 @@ impl Core {
             let event = Event::Unwatch { watcher, shards };
             self.engine.step(self.outlet.now, event, &mut self.outlet);
         }
+        self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         let gauge = match connection.client.listener {
             Listener::Http => &metrics.http_connections,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use synap_io::clock;
 use synap_shards::command::args::Args;
 use synap_shards::command::reply::Reply;
+use synap_shards::command::spec::Family;
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::event::Outbound;
 use synap_shards::id::{ConnId, CoreId, Ticket};
@@ -14,6 +15,7 @@ use synap_shards::shard::plan::Now;
 use super::connection::{Connection, Connections, Noted, Style};
 use crate::latency::LatencyLog;
 use crate::session::client::Client;
+use crate::session::pubsub::Pubsub;
 use crate::session::{self, Clients, CoreContext, Effects, SessionContext, Then};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -46,6 +48,8 @@ pub(super) struct Outlet {
     pub(super) settings: Settings,
     pub(super) now: Now,
     pub(super) connections: Connections,
+    /// Who listens to what, and messages on their way.
+    pub(super) pubsub: Pubsub,
     /// Connections with output to be sent.
     pub(super) dirty: Vec<ConnId>,
     /// Connections whose barrier has opened, or that may go on for another reason.
@@ -132,6 +136,7 @@ impl Outbound for Outlet {
         let mut context = CoreContext {
             clients: &mut clients,
             settings: &mut self.settings,
+            pubsub: &mut self.pubsub,
             shared: &self.shared,
             slowlog: &mut self.slowlog,
             latency: &mut self.latency,
@@ -144,20 +149,19 @@ impl Outbound for Outlet {
         let Effects { settings_changed, stats_reset } = context.effects;
         self.settings_changed |= settings_changed;
         self.stats_reset |= stats_reset;
+        if command.spec().family == Family::Pubsub {
+            self.refresh_subscriptions(caller);
+        }
         reply
     }
 
-    fn run_session(
-        &mut self,
-        conn: ConnId,
-        command: CommandId,
-        args: &Args<'_>,
-    ) -> Reply<'static> {
+    fn run_session(&mut self, conn: ConnId, command: CommandId, args: &Args<'_>) -> Reply<'static> {
         let Some(connection) = self.connections.get_mut(conn) else { return Reply::Nil };
         let mut context = SessionContext {
             client: &mut connection.client,
             shared: &self.shared,
             settings: &self.settings,
+            pubsub: &mut self.pubsub,
             now: self.now,
             core: self.core,
             then: Then::Continue,
@@ -165,6 +169,10 @@ impl Outbound for Outlet {
         let outcome = session::run(&mut context, command, args);
         assert_eq!(outcome.then, Then::Continue, "what ends something is not queued");
         outcome.reply.unwrap_or(Reply::Nil)
+    }
+
+    fn hear(&mut self, words: &[&[u8]]) {
+        self.heard(words);
     }
 }
 

@@ -5,7 +5,7 @@ use synap_io::clock;
 use synap_shards::command::args::{Args, Words};
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::{Access, Flags, Keys, Run};
+use synap_shards::command::spec::{Access, CommandSpec, Family, Flags, Keys, Run};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::event::{Event, Flow, Place};
 use synap_shards::engine::{Engine, Places};
@@ -16,8 +16,8 @@ use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
 use super::connection::{Decoder, Style};
 use super::outlet::{Answered, Current, Outlet};
 use crate::protocol::resp::decode::{Decoded, RespLimits};
-use crate::protocol::resp::encode::protocol_error;
-use crate::session::client::Listener;
+use crate::protocol::resp::encode::{Protocol, protocol_error};
+use crate::session::client::{Client, Listener};
 use crate::session::finish::Finish;
 use crate::session::transaction::{Inside, Pending};
 use crate::session::{self, SessionContext, Then};
@@ -273,6 +273,9 @@ impl Host<'_> {
     ) -> Result<Args<'w>, CommandError> {
         let spec = command.spec();
         let args = Args::parse(spec, words)?;
+        if let Some(connection) = self.outlet.connections.get_mut(id) {
+            check_subscribed(&connection.client, spec)?;
+        }
         let settings = &self.outlet.settings;
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
@@ -359,6 +362,9 @@ impl Host<'_> {
         {
             current.style = Some(Style::Finished(finish, Box::new(style)));
         }
+        if spec.family == Family::Pubsub {
+            self.outlet.note_subscriber(id);
+        }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let (caller, quiet) = (connection.client.id, connection.client.no_touch);
         let here = connection.client.listener == Listener::RespShard;
@@ -370,12 +376,14 @@ impl Host<'_> {
     fn run_session(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {
         if command.spec().id == "connection.reset" {
             self.drop_transaction(id);
+            self.drop_subscriptions(id);
         }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let mut context = SessionContext {
             client: &mut connection.client,
             shared: &self.outlet.shared,
             settings: &self.outlet.settings,
+            pubsub: &mut self.outlet.pubsub,
             now: self.outlet.now,
             core: self.outlet.core,
             then: Then::Continue,
@@ -415,4 +423,21 @@ impl Host<'_> {
         }
         Flow::Barrier
     }
+}
+
+/// In the second version of the protocol a client that listens may send little else: it could not
+/// tell replies from messages.
+fn check_subscribed(client: &Client, spec: &CommandSpec) -> Result<(), CommandError> {
+    const ALLOWED: [&str; 3] = ["PING", "QUIT", "RESET"];
+    let subscribes = spec.family == Family::Pubsub && matches!(spec.run, Run::EveryCore(_));
+    let allowed = subscribes || ALLOWED.contains(&spec.resp);
+    if allowed || client.protocol == Protocol::Resp3 || !client.is_subscribed() {
+        return Ok(());
+    }
+    Err(CommandError::Quoted {
+        before: "Can't execute '",
+        found: spec.resp.to_ascii_lowercase().replace(' ', "|"),
+        after: "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                this context",
+    })
 }

@@ -65,6 +65,8 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: its lookups do not count as uses.
     pub no_touch: bool,
+    /// Channels, patterns and sharded channels that it listens to.
+    pub subscriptions: [usize; 3],
     /// The transaction it has begun, and what it watches; nothing of most.
     pub pending: Option<Box<Pending>>,
     /// Requests so far.
@@ -113,6 +115,7 @@ impl Client {
             skipping: false,
             no_evict: false,
             no_touch: false,
+            subscriptions: [0; 3],
             pending: None,
             commands: 0,
             last_command: None,
@@ -146,6 +149,11 @@ impl Client {
         }
     }
 
+    /// Whether it listens to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions != [0; 3]
+    }
+
     /// Back to the state of a new connection (`RESET`).
     pub(super) fn reset(&mut self) {
         self.name.clear();
@@ -169,7 +177,9 @@ impl Client {
         let pending = self.pending.as_deref();
         let queued = pending.and_then(Pending::queued).map_or(-1, |count| count as i64);
         let watched = pending.map_or(0, Pending::watched);
-        add(format_args!(" sub=0 psub=0 ssub=0 multi={queued} watch={watched}"));
+        let [channels, patterns, shards] = self.subscriptions;
+        add(format_args!(" sub={channels} psub={patterns} ssub={shards}"));
+        add(format_args!(" multi={queued} watch={watched}"));
         add(format_args!(" qbuf={}", self.query_bytes));
         add(format_args!(" qbuf-free={}", self.query_capacity.saturating_sub(self.query_bytes)));
         let multi_mem = pending.map_or(0, Pending::queued_bytes);
@@ -185,7 +195,12 @@ impl Client {
 
     fn flags(&self) -> String {
         let in_multi = self.pending.as_deref().is_some_and(Pending::is_open);
-        let letters = [(in_multi, 'x'), (self.no_evict, 'e'), (self.no_touch, 'T')];
+        let letters = [
+            (self.is_subscribed(), 'P'),
+            (in_multi, 'x'),
+            (self.no_evict, 'e'),
+            (self.no_touch, 'T'),
+        ];
         let flags: String =
             letters.into_iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
         if flags.is_empty() { "N".into() } else { flags }

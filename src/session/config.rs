@@ -9,6 +9,7 @@ use synap_shards::command::error::{CommandError, quote};
 use synap_shards::command::reply::Reply;
 use synap_shards::glob;
 
+use super::pubsub::{parse_notices, show_notices};
 use super::thresholds::THRESHOLDS;
 use synap_shards::limits::VALUE_BYTES_MAX;
 use synap_shards::shard::evict::EvictionPolicy;
@@ -120,7 +121,14 @@ const OWN: &[Parameter] = &[
             store(&mut settings.eviction_sample_size, number(value, 1, 64).map(|n| n as usize))
         },
     ),
-    fixed("notify-keyspace-events", |_, _| String::new()),
+    changeable(
+        "notify-keyspace-events",
+        |settings, _| show_notices(settings.notices),
+        |settings, value| {
+            let refusal = "') - Invalid event class character. Use 'Ag$lshzxetnKE'.";
+            store(&mut settings.notices, parse_notices(value).ok_or(refusal))
+        },
+    ),
     fixed("port", |_, shared| shared.resp_address.map_or(0, |a| a.port()).to_string()),
     changeable(
         "proto-max-bulk-len",

@@ -28,12 +28,19 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("config.help", help),
     ("latency.help", help),
     ("memory.help", help),
+    ("pubsub.help", help),
     ("slowlog.help", help),
 ];
 
 type Answer = Result<Reply<'static>, CommandError>;
 
-fn ping(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+fn ping(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    if cx.client.is_subscribed() && cx.client.protocol == Protocol::Resp2 {
+        // The form of a message, for that is what such a client expects.
+        let message = args.opt_bytes(Arg(0)).unwrap_or_default();
+        let words = [Reply::borrowed(b"pong"), Reply::owned(message.to_vec())];
+        return Ok(Reply::Array(words.into()));
+    }
     Ok(match args.opt_bytes(Arg(0)) {
         None => Reply::Status("PONG"),
         Some(message) => Reply::owned(message.to_vec()),

@@ -36,6 +36,7 @@ struct Server {
     slowlog: SlowLog,
     latency: LatencyLog,
     then: Then,
+    pubsub: Pubsub,
     effects: Effects,
 }
 
@@ -110,6 +111,7 @@ impl Server {
             slowlog: SlowLog::new(core, cores),
             latency: LatencyLog::default(),
             then: Then::Continue,
+            pubsub: Pubsub::new(cores),
             effects: Effects::default(),
         }
     }
@@ -130,6 +132,7 @@ impl Server {
                     client: &mut self.client,
                     shared: &self.shared,
                     settings: &self.settings,
+                    pubsub: &mut self.pubsub,
                     now: NOW,
                     core: CoreId::new(0),
                     then: Then::Continue,
@@ -143,6 +146,7 @@ impl Server {
         let mut cx = CoreContext {
             clients: &mut self.crowd,
             settings: &mut self.settings,
+            pubsub: &mut self.pubsub,
             shared: &self.shared,
             slowlog: &mut self.slowlog,
             latency: &mut self.latency,

@@ -14,4 +14,5 @@ pub mod usage;
 pub mod cluster;
 pub mod connection;
 pub mod key;
+pub mod pubsub;
 pub mod server;

@@ -34,6 +34,11 @@ pub enum Reply<'a> {
     Pairs(Vec<(Self, Self)>),
     /// Several replies without order; an array where the protocol has no sets.
     Set(Vec<Self>),
+    /// A message that answers nothing: what a subscriber hears, and how a subscription is
+    /// confirmed; an array where the protocol has no pushes.
+    Push(Vec<Self>),
+    /// Several answers one after the other, as the confirmations of one `SUBSCRIBE`.
+    Several(Vec<Self>),
     /// A refusal.
     Error(CommandError),
 }
@@ -74,6 +79,10 @@ impl<'a> Reply<'a> {
             Self::Array(items) => Reply::Array(items.into_iter().map(Self::into_owned).collect()),
             Self::Map(pairs) => Reply::Map(own_pairs(pairs)),
             Self::Pairs(pairs) => Reply::Pairs(own_pairs(pairs)),
+            Self::Push(items) => Reply::Push(items.into_iter().map(Self::into_owned).collect()),
+            Self::Several(items) => {
+                Reply::Several(items.into_iter().map(Self::into_owned).collect())
+            }
             Self::Set(items) => Reply::Set(items.into_iter().map(Self::into_owned).collect()),
             Self::Error(error) => Reply::Error(error),
         }

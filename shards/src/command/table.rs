@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
-use super::{cluster, connection, key, server, transaction};
+use super::{cluster, connection, key, pubsub, server, transaction};
 use crate::types::string;
 
 /// Every family, in the order of the reference.
@@ -13,6 +13,7 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     string::BITMAP_COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,
+    pubsub::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,

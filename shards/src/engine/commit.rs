@@ -13,7 +13,7 @@ use crate::batch::{Batch, PartSpec, seal, seal_single};
 use crate::command::reply::Reply;
 use crate::id::ShardId;
 use crate::seq::Seq;
-use crate::shard::plan::{Focus, Now};
+use crate::shard::plan::{Focus, Notice, Now, Told};
 use smallvec::SmallVec;
 
 /// What a reply waits for. The default is nothing.
@@ -203,7 +203,18 @@ impl Engine {
     }
 
     /// Records the deletion of `keys`, which stand in `shard`, as one batch.
-    pub(super) fn delete_keys(&mut self, now: Now, shard: ShardId, keys: &[Vec<u8>]) {
+    /// `class` and `event` tell whoever asked for it why.
+    pub(super) fn delete_keys(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        keys: &[Vec<u8>],
+        (class, event): (Notice, &'static str),
+    ) {
+        if self.settings.memory.notices & class.bit() != 0 {
+            let told = keys.iter().map(|key| Told { class, event, key: key.as_slice().into() });
+            self.told.extend(told);
+        }
         self.records.clear();
         for key in keys {
             let record = crate::batch::Record::Delete { key };

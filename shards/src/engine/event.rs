@@ -119,6 +119,9 @@ pub trait Outbound {
     ///
     /// [`Run::Session`]: crate::command::spec::Run::Session
     fn run_session(&mut self, conn: ConnId, command: CommandId, args: &Args<'_>) -> Reply<'static>;
+
+    /// Words that another core's outside sent by [`super::Engine::tell`].
+    fn hear(&mut self, words: &[&[u8]]);
 }
 
 /// When a batch counts as acknowledged.

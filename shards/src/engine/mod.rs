@@ -33,7 +33,7 @@ use commit::Held;
 use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place};
 use gather::Gathers;
 use loan::Loans;
-use parcel::Parcel;
+use parcel::{Envelope, Parcel};
 use route::Request;
 use run::Job;
 
@@ -230,6 +230,16 @@ impl Engine {
     /// Whether a parcel waits to be taken.
     pub fn has_parcels(&self) -> bool {
         self.peers.iter().any(|peer| !peer.requests.is_empty() || !peer.completions.is_empty())
+    }
+
+    /// Has words handed to the outside of another core ([`Outbound::hear`]), in the order of the
+    /// calls.
+    pub fn tell(&mut self, to: CoreId, words: &[&[u8]]) {
+        assert_ne!(to, self.core, "a core does not send to itself");
+        let peer = &mut self.peers[to.index()];
+        let words = peer.requests.pack_words(words.iter().copied());
+        peer.requests.envelopes.push(Envelope::Tell { words });
+        peer.outstanding += 1;
     }
 
     /// Changes of which somebody wants to be told, made since the last call, in order.

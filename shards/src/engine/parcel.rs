@@ -50,6 +50,10 @@ pub(crate) enum Envelope {
         quiet: bool,
         manner: Manner,
     },
+    /// Words for the outside of the core, answered with `Heard`.
+    Tell { words: Span },
+    /// The words of a `Tell` were handed over.
+    Heard,
     /// The answer to `Execute`, stable under the rule in force.
     Done { gather: u32, reply: Packed },
     /// Lend these shards (a bit each) to the sender's transaction.

@@ -417,6 +417,11 @@ impl Engine {
                 let (request, shards) = self.shards_of(request, manner, place);
                 self.start(now, request, manner, shards, out);
             }
+            Envelope::Tell { words } => {
+                out.hear(&parcel.words(words));
+                self.peers[from.index()].completions.envelopes.push(Envelope::Heard);
+            }
+            Envelope::Heard => self.peers[from.index()].outstanding -= 1,
             Envelope::Done { gather, reply } => {
                 self.peers[from.index()].outstanding -= 1;
                 let reply = parcel.unpack_reply(reply);

@@ -303,7 +303,9 @@ fn weight(reply: &Reply<'_>) -> usize {
     own + match reply {
         Reply::Bytes(bytes) => bytes.len(),
         Reply::Text(text) => text.len(),
-        Reply::Array(items) | Reply::Set(items) => items.iter().map(weight).sum(),
+        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
+            items.iter().map(weight).sum()
+        }
         Reply::Map(pairs) | Reply::Pairs(pairs) => {
             pairs.iter().map(|(first, second)| weight(first) + weight(second)).sum()
         }

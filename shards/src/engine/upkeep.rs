@@ -7,7 +7,7 @@ use crate::id::ShardId;
 use crate::limits::{EVICTIONS_PER_COMMAND, EXPIRY_KEYS_PER_TICK, EXPIRY_LOOKS_PER_TICK, SHARDS};
 use crate::shard::Shard;
 use crate::shard::evict::EvictionPolicy;
-use crate::shard::plan::Now;
+use crate::shard::plan::{Notice, Now};
 
 /// Buckets looked at in one go; the share of expired entries among them decides whether to go on.
 const SWEEP_BUCKETS: usize = 16;
@@ -97,7 +97,7 @@ impl Engine {
         let mut keys: Vec<Vec<u8>> = Vec::new();
         let seen = shard.sweep(SWEEP_BUCKETS, now.unix_ms, |key| keys.push(key.to_vec()));
         if !keys.is_empty() {
-            self.delete_keys(now, id, &keys);
+            self.delete_keys(now, id, &keys, (Notice::Expired, "expired"));
             self.stats.expired += keys.len() as u64;
         }
         (seen, keys.len())
@@ -131,7 +131,7 @@ impl Engine {
                 return true;
             }
             let Some((shard, key)) = self.victim(now) else { return false };
-            self.delete_keys(now, shard, &[key]);
+            self.delete_keys(now, shard, &[key], (Notice::Evicted, "evicted"));
             self.stats.evicted += 1;
         }
         !self.is_over_limit()

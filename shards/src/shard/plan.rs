@@ -60,8 +60,6 @@ pub enum Notice {
     Evicted,
     /// A key was made.
     New,
-    /// A key was asked for that is not there.
-    Miss,
 }
 
 impl Notice {
@@ -344,12 +342,15 @@ impl<'s> Plan<'s> {
     /// Whether a record about `key` creates it. An expired entry that still stands is deleted by a
     /// record of its own first.
     fn creates(&mut self, key: &[u8]) -> bool {
-        let Some(entry) = self.view.raw(key) else { return true };
-        if !entry.is_expired(self.view.now.unix_ms) {
-            return false;
+        if let Some(entry) = self.view.raw(key) {
+            if !entry.is_expired(self.view.now.unix_ms) {
+                return false;
+            }
+            let shard = self.view.shard_id(key);
+            self.push(shard, &Record::Delete { key });
+            self.notify(Notice::Expired, "expired", key);
         }
-        let shard = self.view.shard_id(key);
-        self.push(shard, &Record::Delete { key });
+        self.notify(Notice::New, "new", key);
         true
     }
 

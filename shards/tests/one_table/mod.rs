@@ -165,6 +165,10 @@ pub(crate) fn show(reply: &Reply<'_>) -> String {
                 pairs.iter().map(|(k, v)| format!("{}: {}", show(k), show(v))).collect();
             format!("{{{}}}", pairs.join(", "))
         }
+        Reply::Push(items) | Reply::Several(items) => {
+            let items: Vec<String> = items.iter().map(show).collect();
+            format!("push [{}]", items.join(", "))
+        }
         Reply::Pairs(pairs) => {
             let pairs: Vec<String> =
                 pairs.iter().map(|(a, b)| format!("[{}, {}]", show(a), show(b))).collect();

@@ -63,10 +63,11 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "server.notify_keyspace_events",
         Kind::Text { min: 0, max: 32 },
-        "Keyspace event classes to publish, in Redis's letters.",
+        "Changes of keys to publish, in Redis's letters: K on the key's channel, E on the event's; \
+         g $ l s h z t x e n classes, A all but n. Empty is none.",
     )
     .or("")
-    .dormant(),
+    .reloadable(),
     Key::new("network.idle_timeout_secs", SECS, "Close a silent connection after; 0 is never.")
         .or("300"),
     Key::new(

@@ -58,6 +58,10 @@ pub fn encode(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
                 encode(value, protocol, out);
             }
         }
+        Reply::Push(items) => sequence(if resp3 { b'>' } else { b'*' }, items, protocol, out),
+        Reply::Several(replies) => {
+            replies.iter().for_each(|reply| encode(reply, protocol, out));
+        }
         Reply::Pairs(pairs) => {
             head(b'*', if resp3 { pairs.len() } else { pairs.len() * 2 }, out);
             for (first, second) in pairs {

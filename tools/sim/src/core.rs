@@ -98,6 +98,8 @@ impl Outbound for Collector {
     fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
         Reply::Ok
     }
+
+    fn hear(&mut self, _: &[&[u8]]) {}
 }
 
 /// A core.

@@ -9,7 +9,7 @@ use crate::command::spec::{
 };
 use crate::limits::VALUE_BYTES_MAX;
 use crate::rdb::{RdbError, dump_string, restore_string};
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const TTL: Arg = Arg(1);
@@ -87,6 +87,7 @@ fn restore(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
         Some(Due::At(deadline)) => plan.put(key, &value, Some(deadline))?,
         None => plan.put(key, &value, None)?,
     }
+    plan.notify(Notice::Generic, "restore", key);
     if let Some(access) = access {
         plan.set_access(key, access);
     }

@@ -36,6 +36,10 @@ impl Outbound for Replies {
     fn run_session(&mut self, _: ConnId, command: CommandId, _: &Args<'_>) -> Reply<'static> {
         Reply::Status(command.spec().resp)
     }
+
+    fn hear(&mut self, words: &[&[u8]]) {
+        unreachable!("nobody tells this core anything: {words:?}")
+    }
 }
 
 /// Cores, what is under way between them, and their logs.

@@ -8,7 +8,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const AMOUNT: Arg = Arg(1);
@@ -83,6 +83,7 @@ fn add(plan: &mut Plan<'_>, args: &Args<'_>, amount: i64) -> Result<Reply<'stati
     };
     let sum = before.checked_add(amount).ok_or(CommandError::Overflow)?;
     plan.put(key, Decimal::new(sum).as_bytes(), deadline_ms)?;
+    plan.notify(Notice::String, "incrby", key);
     Ok(Reply::Integer(sum))
 }
 

@@ -7,7 +7,7 @@ use crate::command::reply::Reply;
 use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 /// Position of the amount among the words: the decimal itself, which a double would round.
@@ -40,6 +40,7 @@ fn incrbyfloat(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, C
     let amount = Extended::parse(args.words()[AMOUNT_WORD])?;
     let sum = before.add(amount)?.text().into_bytes();
     plan.put(key, &sum, deadline_ms)?;
+    plan.notify(Notice::String, "incrbyfloat", key);
     Ok(Reply::owned(sum))
 }
 

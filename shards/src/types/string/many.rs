@@ -11,7 +11,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, PerKey,
     ReplySpec, Run,
 };
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEYS: Arg = Arg(0);
 const PAIRS: Arg = Arg(0);
@@ -101,6 +101,7 @@ fn put_all(plan: &mut Plan<'_>, pairs: &[[&[u8]; 2]]) -> Result<(), CommandError
     for (index, [key, value]) in pairs.iter().enumerate() {
         if last.get(key) == Some(&index) {
             plan.put(key, value, None)?;
+            plan.notify(Notice::String, "set", key);
         }
     }
     Ok(())

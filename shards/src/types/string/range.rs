@@ -8,7 +8,7 @@ use crate::command::spec::{
     Run,
 };
 use crate::limits::VALUE_BYTES_MAX;
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const START: Arg = Arg(1);
@@ -102,6 +102,7 @@ fn setrange(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comm
         return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
     }
     plan.patch(key, offset, value)?;
+    plan.notify(Notice::String, "setrange", key);
     Ok(Reply::count(length.max(offset + value.len())))
 }
 

@@ -45,6 +45,8 @@ impl Outbound for Answers {
     fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
         unreachable!("commands of the outside are not sent")
     }
+
+    fn hear(&mut self, _: &[&[u8]]) {}
 }
 
 fn shards() -> Vec<Box<Shard>> {

@@ -13,7 +13,7 @@ use crate::command::reply::Reply;
 use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run,
 };
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const OPERATIONS: Arg = Arg(1);
@@ -85,6 +85,7 @@ fn bitfield(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comm
     let mut runs = bits.runs().into_iter();
     if let Some((start, bytes)) = runs.next() {
         plan.patch(key, start, &bytes)?;
+        plan.notify(Notice::String, "setbit", key);
     }
     for (start, bytes) in runs {
         plan.patch_more(key, start, &bytes)?;

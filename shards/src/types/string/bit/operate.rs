@@ -7,7 +7,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const OPERATION: Arg = Arg(0);
 const DESTINATION: Arg = Arg(1);
@@ -68,9 +68,12 @@ fn bitop(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Command
         combine(operation, &mut result, value);
     }
     if result.is_empty() {
-        plan.delete(destination);
+        if plan.delete(destination) {
+            plan.notify(Notice::Generic, "del", destination);
+        }
     } else {
         plan.put(destination, &result, None)?;
+        plan.notify(Notice::String, "set", destination);
     }
     Ok(Reply::count(length))
 }

@@ -8,7 +8,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const OFFSET: Arg = Arg(1);
@@ -60,6 +60,7 @@ fn setbit(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
     let is = if set { was | mask } else { was & !mask };
     if before != Some(is) {
         plan.patch(key, at, &[is])?;
+        plan.notify(Notice::String, "setbit", key);
     }
     Ok(Reply::Integer((was & mask != 0).into()))
 }
