@@ -44,8 +44,8 @@ pub(crate) const LSET: CommandSpec = CommandSpec {
 fn lset(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
     let list = list_for(plan, key)?.ok_or(CommandError::NoSuchKey)?;
-    let number = number_of(list.len(), args.integer(INDEX))
-        .ok_or(CommandError::Invalid(OUT_OF_RANGE))?;
+    let number =
+        number_of(list.len(), args.integer(INDEX)).ok_or(CommandError::Invalid(OUT_OF_RANGE))?;
     let mut edits = Vec::new();
     record::set(&mut edits, number, args.bytes(VALUE));
     plan.edit(key, ValueType::List, &edits)?;

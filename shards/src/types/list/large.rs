@@ -99,12 +99,7 @@ impl Large {
     }
 
     /// Applies edits.
-    pub(crate) fn apply(
-        &mut self,
-        edits: &[u8],
-        _: &mut MemoryMut<'_>,
-        thresholds: &Thresholds,
-    ) {
+    pub(crate) fn apply(&mut self, edits: &[u8], _: &mut MemoryMut<'_>, thresholds: &Thresholds) {
         let limit = Limit::of(thresholds);
         Edits(edits).for_each(|edit| self.edit(edit, limit));
     }

@@ -1,7 +1,7 @@
 //! `LPUSH`, `RPUSH`, `LPUSHX`, `RPUSHX`.
 
-use super::record::{self, End};
 use super::list_for;
+use super::record::{self, End};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;

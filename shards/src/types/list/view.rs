@@ -23,7 +23,9 @@ impl<'s> ListView<'s> {
     /// The list in an entry, which holds one.
     pub(crate) fn of(entry: &Entry<'s>) -> Self {
         match entry.content() {
-            Content::Packed(value) => Self::Packed(packed::elements(value), packed::packed_len(value)),
+            Content::Packed(value) => {
+                Self::Packed(packed::elements(value), packed::packed_len(value))
+            }
             Content::Large(types::Large::List(list), _) => Self::Large(list),
             Content::Large(other, _) => unreachable!("the entry holds a list, not {other:?}"),
         }
