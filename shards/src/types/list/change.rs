@@ -73,7 +73,7 @@ pub(crate) const LINSERT: CommandSpec = CommandSpec {
     ],
     reply: ReplySpec::Integer,
     http: &[HttpRoute::post("/list/{key}/insert", JsonReply::Shape("list_length"))],
-    summary: "Adds an element beside the first with a value; the new length, -1 without, 0 if no list",
+    summary: "Adds an element beside the first with a value; the new length, -1 without it",
     complexity: "O(N) for N elements up to the pivot",
     run: Run::Write(linsert),
     ..LSET

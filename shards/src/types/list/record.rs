@@ -3,7 +3,7 @@
 //! ```text
 //! edits     any number of:
 //!   1 push right   count varint, elements          are the last now, in this order
-//!   2 push left    count varint, elements          are the first now, each before the one before it
+//!   2 push left    count varint, elements          are the first now, the last of them first
 //!   3 pop left     count varint                    so many are gone at the start
 //!   4 pop right    count varint                    so many are gone at the end
 //!   5 set          index varint, element           the element of this index is this now

@@ -31,7 +31,7 @@ pub(crate) const BLPOP: CommandSpec = CommandSpec {
     http: &[],
     flags: Flags::BLOCKING,
     since: "0.1.0",
-    summary: "Takes the first element of the first list that has one, waiting for it; nil if none came",
+    summary: "Takes the first element of the first list that has one, waiting for it",
     complexity: "O(N) for N keys",
     run: Run::Block(|plan, args| pop_one(plan, args, End::Left)),
 };
@@ -40,7 +40,7 @@ pub(crate) const BLPOP: CommandSpec = CommandSpec {
 pub(crate) const BRPOP: CommandSpec = CommandSpec {
     id: "list.brpop",
     resp: "BRPOP",
-    summary: "Takes the last element of the first list that has one, waiting for it; nil if none came",
+    summary: "Takes the last element of the first list that has one, waiting for it",
     run: Run::Block(|plan, args| pop_one(plan, args, End::Right)),
     ..BLPOP
 };
@@ -93,7 +93,7 @@ pub(crate) const BRPOPLPUSH: CommandSpec = CommandSpec {
         ArgSpec::key("destination", "the list of which it is the first then; may be the same"),
         TIMEOUT_ARG,
     ],
-    summary: "Moves the last element of a list to the start of another, waiting for it; nil if none came",
+    summary: "Moves the last element of a list to the start of another, waiting for it",
     run: Run::Block(|plan, args| move_one(plan, args, (End::Right, End::Left), SHORT_TIMEOUT)),
     ..BLMOVE
 };
