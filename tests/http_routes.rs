@@ -1,5 +1,8 @@
 //! Requests to words and replies to answers, for every route.
 
+#[path = "http_routes/list.rs"]
+mod list;
+
 use std::collections::BTreeSet;
 
 use synap::protocol::http::decode::{Decoded, HttpDecoder};
@@ -464,9 +467,15 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+fn all_rows() -> Vec<Row> {
+    let mut all = rows();
+    all.extend(list::rows());
+    all
+}
+
 #[test]
 fn every_route_makes_its_words_and_its_body() {
-    for Row(head, body, words, reply, status, expected) in rows() {
+    for Row(head, body, words, reply, status, expected) in all_rows() {
         let routed = send(head, body);
         assert_eq!(words_of(&routed).join(" "), words, "{head} {body}");
         let (found_status, found_head, found) = answer(&routed, &reply);
@@ -481,7 +490,7 @@ fn every_route_makes_its_words_and_its_body() {
 #[test]
 fn the_rows_above_and_the_builtins_leave_no_route_out() {
     let mut seen = BTreeSet::new();
-    for Row(head, body, ..) in rows() {
+    for Row(head, body, ..) in all_rows() {
         if let Routed::Command { context, .. } = send(head, body) {
             seen.insert(context.route.index());
         }

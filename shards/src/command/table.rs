@@ -5,12 +5,17 @@ use std::sync::LazyLock;
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
 use super::{cluster, connection, key, pubsub, server, transaction};
-use crate::types::string;
+use crate::types::{hash, list, set, string, xstream, zset};
 
 /// Every family, in the order of the reference.
 pub const FAMILIES: &[&[&CommandSpec]] = &[
     string::COMMANDS,
     string::BITMAP_COMMANDS,
+    list::COMMANDS,
+    set::COMMANDS,
+    zset::COMMANDS,
+    hash::COMMANDS,
+    xstream::COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,
     pubsub::COMMANDS,

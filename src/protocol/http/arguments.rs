@@ -23,6 +23,11 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("kv.decrby", "amount", "1"),
     ("key.keys", "pattern", "*"),
     ("key.scan", "cursor", "0"),
+    ("list.lrange", "start", "0"),
+    ("list.lrange", "stop", "-1"),
+    ("list.ltrim", "start", "0"),
+    ("list.ltrim", "stop", "-1"),
+    ("list.lrem", "count", "0"),
 ];
 
 /// A request that names this input means another command: command, input, the other.
@@ -233,7 +238,7 @@ impl Writer<'_, '_> {
         if arg.name == "expiry" && self.expiry(choices)? {
             return Ok(());
         }
-        if self.named_choice(arg, choices)? || self.bit_unit(arg) {
+        if self.named_choice(arg, choices)? || self.bit_unit(arg) || self.not_before(arg)? {
             return Ok(());
         }
         let mut chosen: Option<&'static ArgSpec> = None;
@@ -291,6 +296,17 @@ impl Writer<'_, '_> {
             self.words.push(b"BIT");
         }
         applies
+    }
+
+    /// `"before": false` is behind the pivot.
+    fn not_before(&mut self, arg: &ArgSpec) -> Result<bool, HttpError> {
+        let applies = arg.name == "where"
+            && self.inputs.get("before").is_some()
+            && !self.inputs.flag("before")?;
+        if applies {
+            self.words.push(b"AFTER");
+        }
+        Ok(applies)
     }
 
     /// `keepttl` before `expiry` before `ttl`. Whether one of them was given.

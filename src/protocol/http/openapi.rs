@@ -218,6 +218,11 @@ fn responses(shape: Shape) -> Value {
         Shape::Slowlog => &[("entries", "array"), ("total", "integer")],
         Shape::SlowlogReset => &[("success", "boolean")],
         Shape::Clients => &[("clients", "array"), ("count", "integer")],
+        Shape::ListValues => &[("key", "string"), ("values", "array")],
+        Shape::ListIndex => &[("key", "string"), ("value", "string"), ("index", "integer")],
+        Shape::ListSet => &[("key", "string"), ("success", "boolean"), ("index", "integer")],
+        Shape::ListMoved => &[("value", "string"), ("source", "string"), ("destination", "string")],
+        Shape::KeyedSuccess => &[("key", "string"), ("success", "boolean")],
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),

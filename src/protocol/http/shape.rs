@@ -17,7 +17,7 @@ pub(super) fn absence(shape: Shape, context: &HttpContext, reply: &Reply<'_>) ->
     match (shape, reply) {
         (Shape::KvGet, Reply::Nil) if !context.full => Some(HttpError::new(404, "Key not found")),
         (Shape::Ttl, Reply::Integer(MISSING)) => Some(key_not_found(context)),
-        (Shape::MemoryUsage, Reply::Nil) => Some(key_not_found(context)),
+        (Shape::MemoryUsage | Shape::ListMoved, Reply::Nil) => Some(key_not_found(context)),
         (Shape::RenameNx, Reply::Integer(0)) => {
             let key = String::from_utf8_lossy(context.destination());
             Some(HttpError::with(409, format!("Key already exists: {key}")))
@@ -93,6 +93,27 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::SlowlogReset => object_flag(out, "success", true),
         Shape::Clients => clients(reply, out),
         Shape::Snapshot => snapshot(reply, out),
+        Shape::ListValues => list_values(context, reply, out),
+        Shape::ListIndex => {
+            key_and(context, "value", out);
+            value(context, reply, out);
+            indexed(context, out);
+        }
+        Shape::ListSet => {
+            key_and(context, "success", out);
+            json::write_bool(out, true);
+            indexed(context, out);
+        }
+        Shape::ListMoved => {
+            member(out, b'{', "value");
+            json::write_reply(out, reply);
+            source_and_destination(context, out);
+        }
+        Shape::KeyedSuccess => {
+            key_and(context, "success", out);
+            json::write_bool(out, true);
+            out.push(b'}');
+        }
     }
 }
 
@@ -225,9 +246,31 @@ fn mset(context: &HttpContext, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// The elements of an array, or the one element, or none.
+fn list_values(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+    key_and(context, "values", out);
+    match reply {
+        Reply::Array(items) => json::write_replies(out, items),
+        Reply::Bytes(_) => json::write_replies(out, std::slice::from_ref(reply)),
+        _ => out.extend_from_slice(b"[]"),
+    }
+    out.push(b'}');
+}
+
+/// Appends the index that the request names, and the end of the object.
+fn indexed(context: &HttpContext, out: &mut Vec<u8>) {
+    member(out, b',', "index");
+    out.extend_from_slice(context.destination());
+    out.push(b'}');
+}
+
 fn moved(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     member(out, b'{', "success");
     json::write_bool(out, truth(reply));
+    source_and_destination(context, out);
+}
+
+fn source_and_destination(context: &HttpContext, out: &mut Vec<u8>) {
     member(out, b',', "source");
     json::write_bytes(out, context.key());
     member(out, b',', "destination");

@@ -92,6 +92,12 @@ pub(super) enum Shape {
     SlowlogReset,
     Clients,
     Snapshot,
+    ListValues,
+    ListIndex,
+    ListSet,
+    ListMoved,
+    /// It was done; the key.
+    KeyedSuccess,
     /// The route's own code writes the body.
     Own,
 }
@@ -100,14 +106,23 @@ impl Shape {
     /// How many leading arguments the answer repeats.
     pub(super) fn echoes(self) -> usize {
         match self {
-            Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
+            Self::Rename
+            | Self::RenameNx
+            | Self::Copy
+            | Self::BitGet
+            | Self::BitOperation
+            | Self::ListIndex
+            | Self::ListSet
+            | Self::ListMoved => 2,
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
             | Self::KeyExists
             | Self::MemoryUsage
             | Self::Ttl
-            | Self::BitPosition => 1,
+            | Self::BitPosition
+            | Self::ListValues
+            | Self::KeyedSuccess => 1,
             Self::Bare
             | Self::Field(_)
             | Self::Flag(_)
@@ -144,6 +159,13 @@ impl Shape {
                 "bitmap_getbit" => Self::BitGet,
                 "bitmap_pos" => Self::BitPosition,
                 "bitmap_op" => Self::BitOperation,
+                "list_length" => Self::Keyed("length"),
+                "list_removed" => Self::Keyed("removed"),
+                "list_values" => Self::ListValues,
+                "list_index" => Self::ListIndex,
+                "list_set" => Self::ListSet,
+                "list_moved" => Self::ListMoved,
+                "list_trim" => Self::KeyedSuccess,
                 "key_exists" => Self::KeyExists,
                 "memory_usage" => Self::MemoryUsage,
                 "keys" => Self::Keys,
