@@ -11,6 +11,7 @@ use crate::types::string;
 pub const FAMILIES: &[&[&CommandSpec]] = &[
     string::COMMANDS,
     string::BITMAP_COMMANDS,
+    hash::COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,
     connection::COMMANDS,

@@ -77,8 +77,12 @@ impl<'s, 'a> Changing<'s, 'a> {
     ///
     /// # Errors
     /// Name or value is too long.
-    pub(super) fn set(&mut self, field: &Field<'a>) -> Result<bool, CommandError> {
-        let Field { name, value, deadline_ms } = *field;
+    pub(super) fn set(
+        &mut self,
+        name: &'a [u8],
+        value: &[u8],
+        deadline_ms: Option<u64>,
+    ) -> Result<bool, CommandError> {
         if name.len().max(value.len()) > VALUE_BYTES_MAX {
             return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
         }

@@ -1,7 +1,6 @@
 //! Counting in fields: `HINCRBY`, `HINCRBYFLOAT`. A field keeps its deadline.
 
 use super::change::Changing;
-use super::packed::Field;
 use crate::command::args::{self, Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -52,7 +51,7 @@ fn hincrby(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
     let sum = before.checked_add(args.integer(INCREMENT)).ok_or(CommandError::Overflow)?;
     let text = Decimal::new(sum);
     let deadline_ms = found.and_then(|field| field.deadline_ms);
-    change.set(&Field { name, value: text.as_bytes(), deadline_ms })?;
+    change.set(name, text.as_bytes(), deadline_ms)?;
     change.commit(plan, &["hincrby"])?;
     Ok(Reply::Integer(sum))
 }
@@ -88,7 +87,7 @@ fn hincrbyfloat(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, 
     };
     let sum = before.add(increment)?.text().into_bytes();
     let deadline_ms = found.and_then(|field| field.deadline_ms);
-    change.set(&Field { name, value: &sum, deadline_ms })?;
+    change.set(name, &sum, deadline_ms)?;
     change.commit(plan, &["hincrbyfloat"])?;
     Ok(Reply::owned(sum))
 }

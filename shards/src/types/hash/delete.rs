@@ -54,13 +54,10 @@ pub(crate) const HGETDEL: CommandSpec = CommandSpec {
 fn hgetdel(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let mut change = Changing::open(plan, args.bytes(KEY))?;
     let names = fields::parse(args.rest(FIELDS), 1, NOT_POSITIVE)?;
-    let mut removed = |name: &&'_ [u8]| match change.remove(name) {
-        Some(field) => Reply::owned(field.value.to_vec()),
-        None => Reply::Nil,
-    };
     let mut values = Vec::with_capacity(names.len());
     for name in names {
-        values.push(removed(name));
+        let removed = change.remove(name);
+        values.push(removed.map_or(Reply::Nil, |field| Reply::owned(field.value.to_vec())));
     }
     change.commit(plan, &["hdel"])?;
     Ok(Reply::Array(values))

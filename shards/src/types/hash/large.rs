@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 
 use super::packed::{Field, Packed};
 use super::record::{Edit, Edits, push};
-use crate::shard::Handle;
 use crate::shard::memory::{Memory, MemoryMut};
+use crate::shard::slab::Handle;
 use crate::shard::table::Table;
 use crate::types::{Cursor, Thresholds};
 
@@ -77,12 +77,7 @@ impl Large {
         }
     }
 
-    fn set_deadline(
-        &mut self,
-        memory: &mut MemoryMut<'_>,
-        name: &[u8],
-        deadline_ms: Option<u64>,
-    ) {
+    fn set_deadline(&mut self, memory: &mut MemoryMut<'_>, name: &[u8], deadline_ms: Option<u64>) {
         let Some(payload) = self.table.get(memory.read(), name) else { return };
         let value = field_of(name, payload).value.to_vec();
         self.set(memory, &Field { name, value: &value, deadline_ms });

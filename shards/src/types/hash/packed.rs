@@ -125,7 +125,8 @@ impl<'s> Fields<'s> {
 }
 
 fn read_deadline(bytes: &[u8]) -> Option<u64> {
-    let deadline = u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], 0, 0]);
+    let deadline =
+        u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], 0, 0]);
     (deadline != 0).then_some(deadline)
 }
 
@@ -340,7 +341,8 @@ mod tests {
                     }
                 }
                 let packed = Packed::over(&bytes);
-                let seen = packed.fields().map(|f| (f.name.to_vec(), f.value.to_vec(), f.deadline_ms));
+                let seen =
+                    packed.fields().map(|f| (f.name.to_vec(), f.value.to_vec(), f.deadline_ms));
                 assert!(seen.eq(model.iter().cloned()));
                 assert_eq!(packed.len(), model.len());
                 assert_eq!(packed.least_deadline(), model.iter().filter_map(|f| f.2).min());

@@ -1,7 +1,6 @@
 //! Setting fields: `HSET`, `HMSET`, `HSETNX`. A field that is set does not expire any more.
 
 use super::change::Changing;
-use super::packed::Field;
 use crate::command::args::{Arg, Args, wrong_arity};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -60,7 +59,7 @@ fn set_all(
     let mut change = Changing::open(plan, args.bytes(KEY))?;
     let mut created = 0;
     for [name, value] in pairs {
-        created += usize::from(change.set(&Field { name, value, deadline_ms: None })?);
+        created += usize::from(change.set(name, value, None)?);
     }
     change.commit(plan, &["hset"])?;
     Ok(created)
@@ -108,7 +107,7 @@ fn hsetnx(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
     if change.view().get(name).is_some() {
         return Ok(Reply::Integer(0));
     }
-    change.set(&Field { name, value, deadline_ms: None })?;
+    change.set(name, value, None)?;
     change.commit(plan, &["hset"])?;
     Ok(Reply::Integer(1))
 }
@@ -149,10 +148,7 @@ mod tests {
             ("HSETNX h a 2", "0"),
             ("HGET h a", "\"1\""),
             ("SET s v", "OK"),
-            (
-                "HSETNX s a 1",
-                "WRONGTYPE Operation against a key holding the wrong kind of value",
-            ),
+            ("HSETNX s a 1", "WRONGTYPE Operation against a key holding the wrong kind of value"),
             ("HSET s a 1", "WRONGTYPE Operation against a key holding the wrong kind of value"),
             ("HMSET s a 1", "WRONGTYPE Operation against a key holding the wrong kind of value"),
         ]);

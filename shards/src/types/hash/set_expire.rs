@@ -3,7 +3,6 @@
 use super::change::Changing;
 use super::expire::of_option;
 use super::fields::{self, NOT_POSITIVE};
-use super::packed::Field;
 use crate::command::args::{Arg, Args};
 use crate::command::deadline::{Due, EX, EXAT, PX, PXAT};
 use crate::command::error::CommandError;
@@ -85,7 +84,7 @@ fn hsetex(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
             None if keeps => change.view().get(name).and_then(|field| field.deadline_ms),
             None => None,
         };
-        change.set(&Field { name, value, deadline_ms })?;
+        change.set(name, value, deadline_ms)?;
     }
     let events: &[&'static str] = match time {
         Some(Due::Past) => &["hdel"],
