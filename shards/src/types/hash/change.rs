@@ -152,9 +152,15 @@ impl<'s, 'a> Changing<'s, 'a> {
     }
 }
 
-/// Removes fields of a hash that are due, `most` of them at most; how many those are. For upkeep.
+/// Removes fields that are due of a hash that has such, `most` of them at most; how many those
+/// are. For upkeep.
 pub(crate) fn expire_due(plan: &mut Plan<'_>, key: &[u8], most: usize) -> usize {
-    let Ok(Some(entry)) = plan.peek_typed(key, ValueType::Hash) else { return 0 };
+    let found = plan.peek_typed(key, ValueType::Hash).expect("upkeep has seen that it is a hash");
+    let Some(entry) = found else {
+        // All of it has expired.
+        plan.delete(key);
+        return 1;
+    };
     let view = HashView::of(Some(&entry), plan.now().unix_ms);
     let mut edits = Vec::new();
     let mut removed = 0;

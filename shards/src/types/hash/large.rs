@@ -175,7 +175,7 @@ impl Large {
     }
 
     /// The nearest deadline of a field.
-    pub(super) fn least_deadline(&self) -> Option<u64> {
+    pub(crate) fn least_deadline(&self) -> Option<u64> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
