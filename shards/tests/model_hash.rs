@@ -26,13 +26,15 @@ type Fields = Vec<(Vec<u8>, Vec<u8>, Option<u64>)>;
 struct Oracle {
     hashes: BTreeMap<Vec<u8>, Fields>,
     now_ms: u64,
-    /// Fields that commands choose from.
-    names: usize,
+    /// Keys and fields that commands choose from.
+    names: (usize, usize),
+    /// The clock moves by less than so many milliseconds at a time.
+    pace: usize,
 }
 
 impl Oracle {
-    fn new(db: &OneTable, names: usize) -> Self {
-        Self { hashes: BTreeMap::new(), now_ms: db.now_ms, names }
+    fn new(db: &OneTable, names: (usize, usize), pace: usize) -> Self {
+        Self { hashes: BTreeMap::new(), now_ms: db.now_ms, names, pace }
     }
 
     fn forget_expired(&mut self) {
@@ -130,11 +132,11 @@ struct Draw {
 }
 
 impl Draw {
-    fn new(rng: &mut Rng, names: usize) -> Self {
-        let field = |rng: &mut Rng| format!("f{}", rng.below(names)).into_bytes();
+    fn new(rng: &mut Rng, (keys, fields): (usize, usize)) -> Self {
+        let field = |rng: &mut Rng| format!("f{}", rng.below(fields)).into_bytes();
         let bound = 1 << rng.below(9);
         Self {
-            key: format!("h{}", rng.below(KEYS)).into_bytes(),
+            key: format!("h{}", rng.below(keys)).into_bytes(),
             field: field(rng),
             other: field(rng),
             value: match rng.below(2) {
@@ -192,11 +194,11 @@ fn write_step(kind: usize, draw: &Draw, oracle: &mut Oracle) -> Step {
             };
             sent(&[b"HPERSIST", key, b"FIELDS", b"1", field], answer)
         }
-        10 if number.is_multiple_of(20) => {
+        10 if number.is_multiple_of(100) => {
             let was = oracle.hashes.remove(key).is_some();
             sent(&[b"DEL", key], i64::from(was).to_string())
         }
-        11 if number.is_multiple_of(20) => {
+        11 if number.is_multiple_of(100) => {
             let to = format!("h{}", number % KEYS as u64).into_bytes();
             let answer = match oracle.hashes.get(key).cloned() {
                 _ if to == *key => "ERR source and destination objects are the same",
@@ -308,7 +310,7 @@ fn step(rng: &mut Rng, oracle: &mut Oracle) -> Step {
 
 fn advance(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) {
     if rng.below(4) == 0 {
-        db.now_ms += rng.below(30) as u64;
+        db.now_ms += rng.below(oracle.pace) as u64;
         oracle.now_ms = db.now_ms;
         oracle.forget_expired();
     }
@@ -335,7 +337,7 @@ fn random_commands_do_what_the_oracle_does() {
     for (seed, fields) in [(1, 128), (2, 4), (3, 0), (4, 20)] {
         let mut rng = Rng::new(seed);
         let mut db = with_entries_max(fields);
-        let mut oracle = Oracle::new(&db, FIELDS);
+        let mut oracle = Oracle::new(&db, (KEYS, FIELDS), 30);
         for count in 1..=COMMANDS {
             carry_out(&mut rng, &mut db, &mut oracle);
             if count % CHECK_EVERY == 0 {
@@ -346,8 +348,8 @@ fn random_commands_do_what_the_oracle_does() {
 }
 
 /// Images of the shards, taken one after the other, and for each the Seq at which it begins. Large
-/// hashes are written in pieces, and commands are carried out between them.
-fn images(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) -> Vec<(Seq, Vec<u8>)> {
+/// hashes are written in pieces, and commands are carried out between them; how often.
+fn images(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) -> (Vec<(Seq, Vec<u8>)>, usize) {
     let (mut images, mut interrupted) = (Vec::new(), 0);
     for number in 0..db.shards.len() {
         let mut out = Vec::new();
@@ -368,8 +370,7 @@ fn images(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) -> Vec<(Seq, Ve
         }
         images.push((begins, out));
     }
-    assert!(interrupted > 2, "{interrupted} pieces were not the last");
-    images
+    (images, interrupted)
 }
 
 fn shard(db: &OneTable, number: usize) -> &Shard {
@@ -400,19 +401,33 @@ fn recovered(db: &OneTable, images: &[(Seq, Vec<u8>)]) -> ShardTable {
     shards
 }
 
+/// Sets fields that are more than one piece of an image holds.
+fn fill(db: &mut OneTable, oracle: &mut Oracle, key: &[u8]) {
+    for number in 0..1500 {
+        let field = format!("f{number}").into_bytes();
+        let value = vec![b'v'; 100];
+        db.run(&[b"HSET", key, &field, &value]);
+        oracle.set(key, &field, value, None);
+    }
+}
+
 #[test]
 fn an_image_taken_while_hashes_change_is_made_whole_by_the_log() {
     for seed in 1..=4 {
         let mut rng = Rng::new(seed);
         let mut db = with_entries_max(16);
-        let mut oracle = Oracle::new(&db, 3000);
+        let mut oracle = Oracle::new(&db, (2, 3000), 2);
+        let mut interrupted = 0;
         for _ in 0..4 {
-            (0..4000).for_each(|_| carry_out(&mut rng, &mut db, &mut oracle));
-            let images = images(&mut rng, &mut db, &mut oracle);
+            fill(&mut db, &mut oracle, b"h0");
+            (0..1000).for_each(|_| carry_out(&mut rng, &mut db, &mut oracle));
+            let (images, interruptions) = images(&mut rng, &mut db, &mut oracle);
+            interrupted += interruptions;
             (0..200).for_each(|_| carry_out(&mut rng, &mut db, &mut oracle));
             let recovered = recovered(&db, &images);
             assert_eq!(books(&recovered), books(&db.shards));
             expect_oracle(&mut table_of(recovered, &db), &oracle);
         }
+        assert!(interrupted > 2, "{interrupted} pieces were not the last");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
 use super::{cluster, connection, key, server, transaction};
-use crate::types::string;
+use crate::types::{hash, string};
 
 /// Every family, in the order of the reference.
 pub const FAMILIES: &[&[&CommandSpec]] = &[
