@@ -246,10 +246,11 @@ impl<'a> Parser<'_, 'a> {
         if spec.repeated || matches!(spec.kind, ArgKind::Block(_)) {
             let start = self.position;
             self.position += left.saturating_sub(reserved());
+            if !spec.optional && self.position - start < least_arguments(&[*spec]) {
+                return Err(CommandError::Syntax);
+            }
             if self.position > start {
                 self.args.values[index] = Value::Words(start as u32, self.position as u32);
-            } else if !spec.optional {
-                return Err(CommandError::Syntax);
             }
             return Ok(());
         }

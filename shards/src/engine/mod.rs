@@ -10,6 +10,7 @@
 
 mod commit;
 pub mod event;
+mod expire_fields;
 mod gather;
 mod loan;
 mod open;

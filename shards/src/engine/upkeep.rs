@@ -40,6 +40,7 @@ impl Engine {
         self.upkeep.more = false;
         self.free_some();
         self.expire_some(now);
+        self.upkeep.more |= self.expire_fields(now);
         if self.is_over_limit() && !self.make_room(now) {
             // Nothing more can be evicted now; writes are refused until that changes.
             return;

@@ -4,12 +4,13 @@
 //! becomes a grave: it is gone for everyone, its memory is given back in slices by
 //! [`Shard::free_some`], so that removing ten million members stalls nobody.
 
+use super::agenda::Agenda;
 use super::entry::{self, Parts};
 use super::memory::{Memory, MemoryMut};
 use super::{Entry, Found, Located, Shard};
 use crate::seq::Seq;
 use crate::shard::ValueType;
-use crate::types::{self, Large, Thresholds};
+use crate::types::{self, Large, Thresholds, hash};
 
 /// Graves of at most this size are freed on the spot.
 const SMALL_GRAVE_LEN: usize = 64;
@@ -22,6 +23,8 @@ pub(super) struct Containers {
     /// Bytes that containers have taken from the allocator themselves; cells are the slab's.
     held_bytes: usize,
     graves: Vec<Large>,
+    /// Hashes with fields that expire.
+    agenda: Agenda,
     /// Number of the next container; never used again, so that a walk can tell a container from
     /// one that came to the same place later.
     next_serial: u64,
@@ -40,7 +43,7 @@ impl Containers {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.held_bytes + self.agenda.held_bytes()
     }
 
     fn add(&mut self, large: Large) -> u32 {
@@ -128,6 +131,18 @@ impl<'s> Content<'s> {
                     cursor = large.piece(*memory, at, out, usize::MAX);
                 }
             }
+        }
+    }
+
+    /// The nearest deadline of an element; only fields of hashes have deadlines.
+    #[inline]
+    fn least_deadline(&self, value_type: ValueType) -> Option<u64> {
+        match self {
+            Self::Packed(value) if value_type == ValueType::Hash => {
+                hash::packed_least_deadline(value)
+            }
+            Self::Large(Large::Hash(large), _) => large.least_deadline(),
+            Self::Packed(_) | Self::Large(..) => None,
         }
     }
 
@@ -231,12 +246,16 @@ impl Shard {
         let entry = self.entry_at(at);
         let (before, deadline_ms) = (entry.element_count(), entry.deadline_ms());
         let type_index = change.value_type as usize;
+        let due_before = entry.content().least_deadline(change.value_type);
         if at.layout.is_large() {
             let number = number_in(entry.value_bytes());
             let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
             let limits = &self.thresholds;
             self.containers.edit(number, |large| large.apply(change.edits, &mut memory, limits));
             let after = self.containers.get(number).len();
+            let large = Content::Large(self.containers.get(number), self.memory());
+            let due_after = large.least_deadline(change.value_type);
+            self.containers.agenda.move_key(change.key, due_before, due_after);
             self.counts.elements[type_index] = self.counts.elements[type_index] + after - before;
             let bytes = self.slab.bytes_mut(at.handle);
             entry::set_stamp(bytes, stamp);
@@ -247,6 +266,7 @@ impl Shard {
         let mut value = std::mem::take(&mut self.scratch);
         value.clear();
         value.extend_from_slice(self.entry_at(at).value_bytes());
+        self.containers.agenda.move_key(change.key, due_before, None);
         self.put_edited(found, change, value, (stamp, access, deadline_ms));
     }
 
@@ -282,6 +302,12 @@ impl Shard {
             Some(large) => large.len(),
             None => types::packed_len(value_type, &value),
         };
+        let due = match &grown {
+            Some(Large::Hash(large)) => large.least_deadline(),
+            Some(_) => None,
+            None => Content::Packed(&value).least_deadline(value_type),
+        };
+        self.containers.agenda.move_key(key, None, due);
         let number = grown.map(|large| self.containers.add(large).to_le_bytes());
         let parts = Parts {
             value_type,
@@ -301,7 +327,13 @@ impl Shard {
     pub(super) fn let_go(&mut self, at: Located) {
         let value_type = at.layout.value_type();
         if value_type.is_container() {
-            self.counts.elements[value_type as usize] -= self.entry_at(at).element_count();
+            let entry = self.entry_at(at);
+            let (count, due) = (entry.element_count(), entry.content().least_deadline(value_type));
+            if due.is_some() {
+                let key = entry.key().to_vec();
+                self.containers.agenda.move_key(&key, due, None);
+            }
+            self.counts.elements[value_type as usize] -= count;
             if at.layout.is_large() {
                 self.bury(at);
             }
@@ -330,6 +362,16 @@ impl Shard {
             self.containers.graves.pop();
         }
         !self.containers.graves.is_empty()
+    }
+
+    /// The hash that has had a field that is due for longest at this Unix millisecond.
+    pub(crate) fn due_hash(&self, now_ms: u64) -> Option<&[u8]> {
+        self.containers.agenda.first_due(now_ms)
+    }
+
+    /// Number of hashes with fields that expire.
+    pub fn due_hash_count(&self) -> usize {
+        self.containers.agenda.len()
     }
 
     /// Whether memory of containers that are gone has not been given back.

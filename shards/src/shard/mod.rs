@@ -3,6 +3,7 @@
 //! A shard is changed by [`Shard::apply`] and nothing else: live commands, recovery and, on a
 //! follower, replication all bring it the same batches. Reading goes through [`plan::View`].
 
+mod agenda;
 mod containers;
 pub(crate) mod entry;
 pub mod evict;
