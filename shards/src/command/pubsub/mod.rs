@@ -89,7 +89,6 @@ const SUNSUBSCRIBE: CommandSpec = CommandSpec {
 const PUBLISH: CommandSpec = CommandSpec {
     id: "pubsub.publish",
     resp: "PUBLISH",
-    access: Access::Write,
     args: &[ArgSpec::bytes("channel", "the channel"), ArgSpec::bytes("message", "the message")],
     reply: ReplySpec::Integer,
     flags: Flags::FAST,
