@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
 use super::{cluster, connection, key, server, transaction};
-use crate::types::string;
+use crate::types::{string, zset};
 
 /// Every family, in the order of the reference.
 pub const FAMILIES: &[&[&CommandSpec]] = &[
     string::COMMANDS,
     string::BITMAP_COMMANDS,
+    zset::COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,
     connection::COMMANDS,
