@@ -147,12 +147,7 @@ impl Outbound for Outlet {
         reply
     }
 
-    fn run_session(
-        &mut self,
-        conn: ConnId,
-        command: CommandId,
-        args: &Args<'_>,
-    ) -> Reply<'static> {
+    fn run_session(&mut self, conn: ConnId, command: CommandId, args: &Args<'_>) -> Reply<'static> {
         let Some(connection) = self.connections.get_mut(conn) else { return Reply::Nil };
         let mut context = SessionContext {
             client: &mut connection.client,

@@ -98,9 +98,9 @@ impl Host<'_> {
             return Flow::Continue;
         }
         let watched = pending.take_watched();
-        let commands = pending.take_commands().and_then(|commands| {
-            self.check_writes(&commands).map(|()| commands)
-        });
+        let commands = pending
+            .take_commands()
+            .and_then(|commands| self.check_writes(&commands).map(|()| commands));
         match commands {
             Ok(commands) => self.hand_over(id, commands, (watcher, watched), quiet, here),
             Err(error) => {
@@ -131,8 +131,7 @@ impl Host<'_> {
 
     /// What may have changed since the commands were queued: whether writes are served at all.
     pub(super) fn check_writes(&self, commands: &[Queued]) -> Result<(), CommandError> {
-        let writes =
-            commands.iter().any(|queued| queued.command().spec().access == Access::Write);
+        let writes = commands.iter().any(|queued| queued.command().spec().access == Access::Write);
         if writes && self.outlet.disk_full {
             let metrics = &self.outlet.shared.metrics[self.outlet.core.index()];
             metrics.wal_refused.add(1);

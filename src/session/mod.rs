@@ -21,8 +21,8 @@ mod memory;
 pub mod rates;
 mod server;
 mod snapshot;
-pub mod transaction;
 mod thresholds;
+pub mod transaction;
 mod watch;
 
 use std::sync::LazyLock;

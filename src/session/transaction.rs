@@ -22,8 +22,7 @@ pub const ABORTED: CommandError = CommandError::Coded {
 };
 const NESTED: CommandError = CommandError::Invalid("MULTI calls can not be nested");
 const WATCH_INSIDE: CommandError = CommandError::Invalid("WATCH inside MULTI is not allowed");
-const NOT_INSIDE: CommandError =
-    CommandError::Invalid("Command not allowed inside a transaction");
+const NOT_INSIDE: CommandError = CommandError::Invalid("Command not allowed inside a transaction");
 const QUEUE_FULL: CommandError = CommandError::Invalid(
     "the transaction is too large: its commands or their bytes exceed what may be queued",
 );

@@ -218,6 +218,7 @@ fn responses(shape: Shape) -> Value {
         Shape::Slowlog => &[("entries", "array"), ("total", "integer")],
         Shape::SlowlogReset => &[("success", "boolean")],
         Shape::Clients => &[("clients", "array"), ("count", "integer")],
+        Shape::Sorted(body) => body.fields(),
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),
@@ -238,7 +239,8 @@ fn responses(shape: Shape) -> Value {
         if *kind == "array" {
             schema["items"] = json!({});
         }
-        schema["nullable"] = Value::from(matches!(shape, Shape::Ttl | Shape::BitPosition));
+        schema["nullable"] =
+            Value::from(matches!(shape, Shape::Ttl | Shape::BitPosition | Shape::Sorted(_)));
         properties.insert((*name).to_owned(), schema);
     }
     ok(json!({ "type": "object", "properties": properties }))

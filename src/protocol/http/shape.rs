@@ -93,6 +93,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::SlowlogReset => object_flag(out, "success", true),
         Shape::Clients => clients(reply, out),
         Shape::Snapshot => snapshot(reply, out),
+        Shape::Sorted(body) => body.write(context, reply, out),
     }
 }
 
@@ -110,7 +111,7 @@ fn snapshot(reply: &Reply<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends `{"name":` or `,"name":`; names are ours and need no escapes.
-fn member(out: &mut Vec<u8>, before: u8, name: &str) {
+pub(super) fn member(out: &mut Vec<u8>, before: u8, name: &str) {
     out.push(before);
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
@@ -118,7 +119,7 @@ fn member(out: &mut Vec<u8>, before: u8, name: &str) {
 }
 
 /// Appends `{"key":k,"name":`.
-fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
+pub(super) fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
     member(out, b'{', "key");
     json::write_bytes(out, context.key());
     member(out, b',', name);

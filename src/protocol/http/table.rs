@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use super::sorted;
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -92,6 +93,8 @@ pub(super) enum Shape {
     SlowlogReset,
     Clients,
     Snapshot,
+    /// Of sorted sets.
+    Sorted(sorted::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -101,6 +104,7 @@ impl Shape {
     pub(super) fn echoes(self) -> usize {
         match self {
             Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
+            Self::Sorted(body) => body.echoes(),
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
@@ -152,7 +156,11 @@ impl Shape {
                 "slowlog_reset" => Self::SlowlogReset,
                 "clients" => Self::Clients,
                 "snapshot" => Self::Snapshot,
-                _ => return None,
+                "zset_removed" => Self::Keyed("removed"),
+                "zset_count" => Self::Keyed("count"),
+                "zset_scores" => Self::Keyed("scores"),
+                "zincrby" => Self::Keyed("score"),
+                name => return sorted::Body::of(name).map(Self::Sorted),
             },
         })
     }
