@@ -10,6 +10,7 @@ pub mod id;
 pub mod limits;
 pub mod seq;
 
+pub mod double;
 pub mod glob;
 pub mod key;
 pub mod rng;

@@ -278,7 +278,10 @@ impl<'a> Parser<'_, 'a> {
         let Value::Integer(number) = self.args.values[index - 1] else { return Ok(None) };
         let left = self.args.words.len() - self.position;
         match usize::try_from(number) {
-            Ok(0) | Err(_) => Err(CommandError::Invalid(NUMKEYS_REFUSAL)),
+            Ok(0) | Err(_) => Err(CommandError::Invalid(match specs[index].refusal {
+                "" => NUMKEYS_REFUSAL,
+                text => text,
+            })),
             Ok(count) if count > left => Err(CommandError::Syntax),
             Ok(count) => Ok(Some(count)),
         }

@@ -317,6 +317,7 @@ impl ArgSpec {
     }
 
     /// How many keys follow, from 1 on; a repeated key right behind it takes exactly so many words.
+    /// Where other numbers are refused with another text, the keys are declared with it.
     pub const fn numkeys() -> Self {
         Self::integer(NUMKEYS, "the number of keys").refused_as(NUMKEYS_REFUSAL)
     }

@@ -13,6 +13,7 @@ use super::context::{Condition, HttpContext, ValueForm};
 use super::decode::HttpRequest;
 use super::error::HttpError;
 use super::input::{Given, Inputs, members, missing, unexpected};
+use super::sorted;
 use super::table::{Route, Shape};
 use super::words::OwnedWords;
 use crate::protocol::json::{self, Kind, Members};
@@ -28,6 +29,18 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("list.ltrim", "start", "0"),
     ("list.ltrim", "stop", "-1"),
     ("list.lrem", "count", "0"),
+    ("sortedset.zrange", "start", "0"),
+    ("sortedset.zrange", "stop", "-1"),
+    ("sortedset.zrevrange", "start", "0"),
+    ("sortedset.zrevrange", "stop", "-1"),
+    ("sortedset.zcount", "min", "-inf"),
+    ("sortedset.zcount", "max", "+inf"),
+    ("sortedset.zrangebyscore", "min", "-inf"),
+    ("sortedset.zrangebyscore", "max", "+inf"),
+    ("sortedset.zrangebyscore", "offset", "0"),
+    ("sortedset.zrangebyscore", "count", "-1"),
+    ("sortedset.zpopmin", "count", "1"),
+    ("sortedset.zpopmax", "count", "1"),
 ];
 
 /// A request that names this input means another command: command, input, the other.
@@ -114,6 +127,7 @@ fn choose_form(
                 (false, false) => Condition::None,
             };
         }
+        Shape::Sorted(_) => context.with_changed = inputs.flag("ch")?,
         Shape::Keys => {
             if let Some(given) = inputs.get("limit") {
                 context.limit = integer("limit", &given)?.parse().map_err(|_| {
@@ -141,14 +155,18 @@ fn wants_full(inputs: &Inputs<'_>, request: &HttpRequest<'_>) -> Result<bool, Ht
     Ok(accepted || inputs.flag("wrapped")?)
 }
 
-struct Writer<'i, 'a> {
-    spec: &'static CommandSpec,
-    inputs: &'i Inputs<'a>,
-    words: OwnedWords,
+/// Writes the words of a command.
+pub(super) struct Writer<'i, 'a> {
+    pub(super) spec: &'static CommandSpec,
+    pub(super) inputs: &'i Inputs<'a>,
+    pub(super) words: OwnedWords,
 }
 
 impl Writer<'_, '_> {
     fn argument(&mut self, arg: &'static ArgSpec) -> Result<(), HttpError> {
+        if sorted::argument(self, arg)? {
+            return Ok(());
+        }
         if let ArgKind::OneOf(choices) = arg.kind {
             return self.one_of(arg, choices);
         }
@@ -283,6 +301,7 @@ impl Writer<'_, '_> {
             let words: Vec<&str> = choices.iter().map(|choice| choice.token).collect();
             return Err(unexpected(arg.name, &words.join(" or "), "something else"));
         };
+        self.token(arg);
         self.words.push(choice.token.as_bytes());
         Ok(true)
     }
@@ -450,7 +469,12 @@ impl Writer<'_, '_> {
     }
 
     /// One value as one word.
-    fn value(&mut self, arg: &ArgSpec, name: &str, given: &Given<'_>) -> Result<(), HttpError> {
+    pub(super) fn value(
+        &mut self,
+        arg: &ArgSpec,
+        name: &str,
+        given: &Given<'_>,
+    ) -> Result<(), HttpError> {
         if self.words.len() >= ARGS_MAX {
             return Err(HttpError::bad("Invalid request: too many elements"));
         }

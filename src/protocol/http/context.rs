@@ -46,6 +46,8 @@ pub struct HttpContext {
     pub(super) gzip: bool,
     pub(super) full: bool,
     pub(super) with_old_value: bool,
+    /// Changed elements are counted.
+    pub(super) with_changed: bool,
     pub(super) form: ValueForm,
     pub(super) condition: Condition,
     /// Most elements to answer; zero is no limit.
@@ -82,6 +84,7 @@ impl HttpContext {
             gzip: false,
             full: false,
             with_old_value: false,
+            with_changed: false,
             form: ValueForm::Text,
             condition: Condition::None,
             limit: 0,

@@ -14,7 +14,7 @@ use crate::protocol::json::{self, Kind, Members};
 /// Further names of an argument, after its own.
 const ALIASES: &[(&str, &[&str])] = &[
     ("amount", &["increment", "delta"]),
-    ("increment", &["amount", "delta"]),
+    ("increment", &["amount", "delta", "score"]),
     ("keys", &["key"]),
     ("seconds", &["ttl"]),
     ("milliseconds", &["ttl_ms"]),

@@ -223,6 +223,7 @@ fn responses(shape: Shape) -> Value {
         Shape::ListSet => &[("key", "string"), ("success", "boolean"), ("index", "integer")],
         Shape::ListMoved => &[("value", "string"), ("source", "string"), ("destination", "string")],
         Shape::KeyedSuccess => &[("key", "string"), ("success", "boolean")],
+        Shape::Sorted(body) => body.fields(),
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),
@@ -243,7 +244,8 @@ fn responses(shape: Shape) -> Value {
         if *kind == "array" {
             schema["items"] = json!({});
         }
-        schema["nullable"] = Value::from(matches!(shape, Shape::Ttl | Shape::BitPosition));
+        schema["nullable"] =
+            Value::from(matches!(shape, Shape::Ttl | Shape::BitPosition | Shape::Sorted(_)));
         properties.insert((*name).to_owned(), schema);
     }
     ok(json!({ "type": "object", "properties": properties }))

@@ -114,6 +114,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
             json::write_bool(out, true);
             out.push(b'}');
         }
+        Shape::Sorted(body) => body.write(context, reply, out),
     }
 }
 
@@ -131,7 +132,7 @@ fn snapshot(reply: &Reply<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends `{"name":` or `,"name":`; names are ours and need no escapes.
-fn member(out: &mut Vec<u8>, before: u8, name: &str) {
+pub(super) fn member(out: &mut Vec<u8>, before: u8, name: &str) {
     out.push(before);
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
@@ -139,7 +140,7 @@ fn member(out: &mut Vec<u8>, before: u8, name: &str) {
 }
 
 /// Appends `{"key":k,"name":`.
-fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
+pub(super) fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
     member(out, b'{', "key");
     json::write_bytes(out, context.key());
     member(out, b',', name);

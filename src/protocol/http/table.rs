@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use super::sorted;
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -98,6 +99,8 @@ pub(super) enum Shape {
     ListMoved,
     /// It was done; the key.
     KeyedSuccess,
+    /// Of sorted sets.
+    Sorted(sorted::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -114,6 +117,7 @@ impl Shape {
             | Self::ListIndex
             | Self::ListSet
             | Self::ListMoved => 2,
+            Self::Sorted(body) => body.echoes(),
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
@@ -174,7 +178,11 @@ impl Shape {
                 "slowlog_reset" => Self::SlowlogReset,
                 "clients" => Self::Clients,
                 "snapshot" => Self::Snapshot,
-                _ => return None,
+                "zset_removed" => Self::Keyed("removed"),
+                "zset_count" => Self::Keyed("count"),
+                "zset_scores" => Self::Keyed("scores"),
+                "zincrby" => Self::Keyed("score"),
+                name => return sorted::Body::of(name).map(Self::Sorted),
             },
         })
     }

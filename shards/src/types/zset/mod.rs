@@ -1,62 +1,66 @@
-//! Skeleton.
+//! Sorted sets: members with scores, in the order of (score, member bytes).
+//!
+//! A small one is packed ([`packed`]); a large one finds members by name in a table and by order in
+//! a counted B+tree ([`large`], [`tree`]).
+
+mod add;
+mod answer;
+mod bounds;
+mod change;
+mod combine;
+mod large;
+mod look;
+mod packed;
+mod pop;
+mod random;
+mod range;
+mod record;
+mod remove;
+mod scan;
+mod source;
+mod tree;
+mod view;
 
 use crate::command::spec::CommandSpec;
-use crate::shard::memory::{Memory, MemoryMut};
-use crate::types::{Cursor, Thresholds};
 
-/// Commands.
-pub const COMMANDS: &[&CommandSpec] = &[];
+pub(crate) use large::{Large, apply_packed, packed_edits, packed_len};
+pub(crate) use record::check;
 
-/// Large form.
-#[derive(Debug)]
-pub(crate) struct Large;
-
-impl Large {
-    pub(crate) fn apply(
-        &mut self,
-        _edits: &[u8],
-        _memory: &mut MemoryMut<'_>,
-        _limits: &Thresholds,
-    ) {
-    }
-    pub(crate) fn held_bytes(&self) -> usize {
-        0
-    }
-    pub(crate) fn cell_bytes(&self) -> usize {
-        0
-    }
-    pub(crate) fn len(&self) -> usize {
-        0
-    }
-    pub(crate) fn encoding(&self) -> &'static str {
-        ""
-    }
-    pub(crate) fn release_some(&mut self, _memory: &mut MemoryMut<'_>, _budget: usize) -> bool {
-        true
-    }
-    pub(crate) fn piece(
-        &self,
-        _memory: Memory<'_>,
-        _cursor: Cursor,
-        _out: &mut Vec<u8>,
-        _budget: usize,
-    ) -> Option<Cursor> {
-        None
-    }
-}
-
-pub(crate) fn check(_edits: &[u8]) -> bool {
-    false
-}
-pub(crate) fn apply_packed(
-    _value: &mut Vec<u8>,
-    _edits: &[u8],
-    _memory: &mut MemoryMut<'_>,
-    _limits: &Thresholds,
-) -> Option<Large> {
-    None
-}
-pub(crate) fn packed_edits(_value: &[u8], _out: &mut Vec<u8>) {}
-pub(crate) fn packed_len(_value: &[u8]) -> usize {
-    0
-}
+/// Commands on sorted sets.
+pub const COMMANDS: &[&CommandSpec] = &[
+    &add::ZADD,
+    &add::ZINCRBY,
+    &remove::ZREM,
+    &remove::ZREMRANGEBYRANK,
+    &remove::ZREMRANGEBYSCORE,
+    &remove::ZREMRANGEBYLEX,
+    &look::ZSCORE,
+    &look::ZMSCORE,
+    &look::ZCARD,
+    &look::ZCOUNT,
+    &look::ZLEXCOUNT,
+    &look::ZRANK,
+    &look::ZREVRANK,
+    &range::ZRANGE,
+    &range::ZRANGESTORE,
+    &range::ZREVRANGE,
+    &range::ZRANGEBYSCORE,
+    &range::ZREVRANGEBYSCORE,
+    &range::ZRANGEBYLEX,
+    &range::ZREVRANGEBYLEX,
+    &pop::ZPOPMIN,
+    &pop::ZPOPMAX,
+    &pop::ZMPOP,
+    &pop::BZPOPMIN,
+    &pop::BZPOPMAX,
+    &pop::BZMPOP,
+    &combine::ZUNION,
+    &combine::ZUNIONSTORE,
+    &combine::ZINTER,
+    &combine::ZINTERSTORE,
+    &combine::ZINTERCARD,
+    &combine::ZDIFF,
+    &combine::ZDIFFSTORE,
+    &random::ZRANDMEMBER,
+    &scan::ZSCAN,
+];
