@@ -279,7 +279,10 @@ impl<'a> Parser<'_, 'a> {
         let left = self.args.words.len() - self.position;
         match usize::try_from(number) {
             Ok(0) | Err(_) => Err(CommandError::Invalid(NUMKEYS_REFUSAL)),
-            Ok(count) if count > left => Err(CommandError::Syntax),
+            Ok(count) if count > left => Err(match specs[index].refusal {
+                "" => CommandError::Syntax,
+                text => CommandError::Invalid(text),
+            }),
             Ok(count) => Ok(Some(count)),
         }
     }

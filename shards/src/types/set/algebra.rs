@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::BASE;
 use super::record::push_add;
 use super::view::{Member, SetView};
-use crate::command::args::{Arg, Args};
+use crate::command::args::{Arg, Args, NUMKEYS, NUMKEYS_REFUSAL};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
 use crate::command::spec::{
@@ -211,8 +211,8 @@ pub(super) const SINTERCARD: CommandSpec = CommandSpec {
     resp: "SINTERCARD",
     keys: Keys::Counted { count_at: 1, also: 0 },
     args: &[
-        ArgSpec::integer("numkeys", "number of sets").refused_as(NO_KEYS),
-        ArgSpec::key("keys", "the sets").repeated(),
+        ArgSpec::integer(NUMKEYS, "number of sets").refused_as(NUMKEYS_REFUSAL),
+        ArgSpec::key("keys", "the sets").repeated().refused_as(TOO_MANY_KEYS),
         ArgSpec::integer("limit", "count no further than this; 0 is no limit")
             .with_token("LIMIT")
             .optional()
@@ -225,7 +225,7 @@ pub(super) const SINTERCARD: CommandSpec = CommandSpec {
     ..SINTER
 };
 
-const NO_KEYS: &str = "numkeys should be greater than 0";
+const TOO_MANY_KEYS: &str = "Number of keys can't be greater than number of args";
 const NEGATIVE_LIMIT: &str = "LIMIT can't be negative";
 
 fn sintercard<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
@@ -247,8 +247,7 @@ mod tests {
     use crate::command::reply::Reply;
     use crate::one_table::{OneTable, show};
 
-    const WRONG_TYPE: &str =
-        "WRONGTYPE Operation against a key holding the wrong kind of value";
+    const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
     /// The answer of a line, its members sorted.
     fn sorted(db: &mut OneTable, line: &str) -> String {
@@ -341,6 +340,7 @@ mod tests {
             ("SINTERCARD 2 a b LIMIT x", "ERR LIMIT can't be negative"),
             ("SINTERCARD 0 a", "ERR numkeys should be greater than 0"),
             ("SINTERCARD x a", "ERR numkeys should be greater than 0"),
+            ("SINTERCARD 3 a b", "ERR Number of keys can't be greater than number of args"),
             ("SINTERCARD 2 a b NOPE", "ERR syntax error"),
             ("SINTERCARD 1 t", WRONG_TYPE),
             ("SINTERCARD 1", "ERR wrong number of arguments for 'sintercard' command"),

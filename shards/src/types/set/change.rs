@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::BASE;
 use super::record::Edits;
 use super::view::SetView;
-use super::BASE;
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;

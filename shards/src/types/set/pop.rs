@@ -110,8 +110,7 @@ mod tests {
         let mut first = [0; 10];
         for _ in 0..2_000 {
             db.ask("SADD s 0 1 2 3 4 5 6 7 8 9");
-            let drawn: usize =
-                db.ask("SPOP s").trim_matches('"').parse().expect("it is a number");
+            let drawn: usize = db.ask("SPOP s").trim_matches('"').parse().expect("it is a number");
             first[drawn] += 1;
         }
         assert!(first.iter().all(|times| (130..270).contains(times)), "{first:?}");

@@ -5,9 +5,7 @@ use super::view::{Member, SetView};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::{
-    ArgSpec, CommandSpec, Flags, HttpRoute, JsonReply, ReplySpec, Run,
-};
+use crate::command::spec::{ArgSpec, CommandSpec, Flags, HttpRoute, JsonReply, ReplySpec, Run};
 use crate::shard::plan::View;
 
 const KEY: Arg = Arg(0);
@@ -93,8 +91,7 @@ mod tests {
     use crate::command::reply::Reply;
     use crate::one_table::OneTable;
 
-    const WRONG_TYPE: &str =
-        "WRONGTYPE Operation against a key holding the wrong kind of value";
+    const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
     #[test]
     fn what_is_there_is_told() {

@@ -10,8 +10,8 @@ use crate::command::reply::Reply;
 use crate::rng::Rng;
 use crate::shard::memory::Memory;
 use crate::shard::plan::View;
-use crate::shard::table::Table;
 use crate::shard::slab::Handle;
+use crate::shard::table::Table;
 use crate::shard::{Content, Entry, ValueType};
 use crate::types;
 
