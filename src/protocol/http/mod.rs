@@ -18,6 +18,7 @@ pub mod respond;
 mod response;
 pub mod route;
 mod shape;
+pub mod stats;
 pub mod table;
 pub mod words;
 

@@ -44,7 +44,7 @@ pub(super) const COUNT_OR_NIL: CommandSpec = CommandSpec {
     resp: "SYNAP.PFCOUNT",
     args: &[
         ArgSpec::key("key", "the counter"),
-        ArgSpec::key("keys", "further ones").optional().repeated(),
+        ArgSpec::key("more_keys", "further ones").optional().repeated(),
     ],
     reply: ReplySpec::IntegerOrNil,
     http: &[HttpRoute::get("/hyperloglog/{key}/pfcount", JsonReply::Shape("hll_count"))],

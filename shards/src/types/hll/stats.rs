@@ -5,7 +5,7 @@ use super::counter::Counter;
 use crate::command::args::Args;
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::{Access, CommandSpec, Fold, Keys, ReplySpec, Run};
+use crate::command::spec::{Access, CommandSpec, Fold, HttpRoute, JsonReply, Keys, ReplySpec, Run};
 use crate::shard::ValueType;
 use crate::shard::plan::View;
 
@@ -16,6 +16,7 @@ pub(super) const STATS: CommandSpec = CommandSpec {
     access: Access::Read,
     keys: Keys::AllShards(Fold::Concat),
     args: &[],
+    http: &[HttpRoute::get("/hyperloglog/stats", JsonReply::Shape("hll_stats"))],
     reply: ReplySpec::Array,
     summary: "Answers the number of counters and the sum of their cardinalities, by shard group",
     complexity: "O(N) for N keys of all",
