@@ -9,6 +9,7 @@ use synap_shards::command::table;
 use crate::metrics::{Cell, CoreMetrics, prometheus};
 use crate::process;
 use crate::protocol::http::route::{Builtin, Component, Section};
+use crate::protocol::http::stats::{TYPE_STATS, TypeStats};
 use crate::protocol::http::{HttpContext, human_bytes, respond};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -58,6 +59,7 @@ pub fn answer(
         Builtin::HealthOf(component) => health_of(*component, facts),
         Builtin::Info(section) => (200, info(*section, facts)),
         Builtin::KvStats => (200, kv_stats(facts)),
+        Builtin::TypeStats(index) => (200, type_stats(&TYPE_STATS[*index], facts)),
     };
     respond::write_json(context, status, body.to_string().as_bytes(), out);
     status
@@ -172,6 +174,20 @@ fn kv_stats(facts: &Facts<'_>) -> Value {
             "misses": misses,
         },
         "hit_rate": rate,
+    })
+}
+
+fn type_stats(stats: &TypeStats, facts: &Facts<'_>) -> Value {
+    let number = stats.value_type as usize;
+    let operations: Map<String, Value> = stats
+        .operations
+        .iter()
+        .map(|name| (format!("{name}_count"), Value::from(calls(facts, name))))
+        .collect();
+    json!({
+        stats.keys: facts.sum(|core| &core.types[number].keys),
+        stats.elements: facts.sum(|core| &core.types[number].elements),
+        "operations": operations,
     })
 }
 

@@ -93,6 +93,11 @@ fn rows() -> Vec<Row> {
     let page = || Reply::Array(vec![bytes("7"), two()]);
     let absent = r#"{"error":"Key not found","code":404}"#;
     let absent_k = r#"{"error":"Key not found: k","code":404}"#;
+    let set = || Reply::Set(vec![bytes("a"), bytes("1")]);
+    let members_of_k = r#"{"key":"k","members":["a","1"]}"#;
+    let keys_kl = r#"{"keys":["k","l"]}"#;
+    let to_t = r#"{"destination":"t","keys":["k","l"]}"#;
+    let stored_t = r#"{"destination":"t","count":2,"cardinality":2}"#;
     vec![
         Row(
             "POST /kv/set",
@@ -444,6 +449,107 @@ fn rows() -> Vec<Row> {
                 r#""command":"SET","args":["k","v"]}],"total":1}"#,
             ),
         ),
+        Row(
+            "POST /set/k/add",
+            r#"{"members":["a",1,{"b": 2}]}"#,
+            r#"SADD k a 1 {"b":2}"#,
+            int(3),
+            200,
+            r#"{"key":"k","added":3}"#,
+        ),
+        Row(
+            "POST /set/k/rem",
+            r#"{"members":["a"]}"#,
+            "SREM k a",
+            int(1),
+            200,
+            r#"{"key":"k","removed":1}"#,
+        ),
+        Row("GET /set/k/members", "", "SMEMBERS k", set(), 200, members_of_k),
+        Row(
+            "POST /set/k/ismember",
+            r#"{"member":"a"}"#,
+            "SISMEMBER k a",
+            int(1),
+            200,
+            r#"{"key":"k","is_member":true}"#,
+        ),
+        Row(
+            "GET /set/k/card",
+            "",
+            "SCARD k",
+            int(2),
+            200,
+            r#"{"key":"k","count":2,"cardinality":2}"#,
+        ),
+        Row("POST /set/k/pop", "", "SPOP k 1", set(), 200, members_of_k),
+        Row("POST /set/k/pop?count=3", "", "SPOP k 3", set(), 200, members_of_k),
+        Row("POST /set/k/pop", r#"{"count":3}"#, "SPOP k 3", set(), 200, members_of_k),
+        Row("GET /set/k/randmember", "", "SRANDMEMBER k 1", set(), 200, members_of_k),
+        Row("GET /set/k/randmember?count=-3", "", "SRANDMEMBER k -3", set(), 200, members_of_k),
+        Row(
+            "POST /set/k/move/l",
+            r#"{"member":"a"}"#,
+            "SMOVE k l a",
+            int(1),
+            200,
+            r#"{"moved":true,"source":"k","destination":"l"}"#,
+        ),
+        Row("POST /set/inter", keys_kl, "SINTER k l", set(), 200, r#"{"members":["a","1"]}"#),
+        Row("POST /set/union", keys_kl, "SUNION k l", set(), 200, r#"{"members":["a","1"]}"#),
+        Row("POST /set/diff", keys_kl, "SDIFF k l", set(), 200, r#"{"members":["a","1"]}"#),
+        Row("POST /set/interstore", to_t, "SINTERSTORE t k l", int(2), 200, stored_t),
+        Row("POST /set/unionstore", to_t, "SUNIONSTORE t k l", int(2), 200, stored_t),
+        Row("POST /set/diffstore", to_t, "SDIFFSTORE t k l", int(2), 200, stored_t),
+        Row(
+            "POST /hyperloglog/k/pfadd",
+            r#"{"elements":["a",1]}"#,
+            "SYNAP.PFADD k a 1",
+            int(2),
+            200,
+            r#"{"key":"k","added":2}"#,
+        ),
+        Row(
+            "POST /hyperloglog/k/pfadd",
+            r#"{"elements":["a"],"ttl_secs":60}"#,
+            "SYNAP.PFADDEX k 60 a",
+            int(1),
+            200,
+            r#"{"key":"k","added":1}"#,
+        ),
+        Row(
+            "GET /hyperloglog/k/pfcount",
+            "",
+            "SYNAP.PFCOUNT k",
+            int(2),
+            200,
+            r#"{"key":"k","count":2}"#,
+        ),
+        Row("GET /hyperloglog/k/pfcount", "", "SYNAP.PFCOUNT k", Reply::Nil, 404, absent_k),
+        Row(
+            "GET /hyperloglog/k/pfcount?keys=a,b",
+            "",
+            "SYNAP.PFCOUNT k a b",
+            int(2),
+            200,
+            r#"{"key":"k","count":2}"#,
+        ),
+        Row(
+            "POST /hyperloglog/t/pfmerge",
+            r#"{"sources":["k","l"]}"#,
+            "SYNAP.PFMERGE t k l",
+            int(2),
+            200,
+            r#"{"destination":"t","count":2}"#,
+        ),
+        Row(
+            "GET /hyperloglog/stats",
+            "",
+            "SYNAP.PFSTATS",
+            Reply::Array([1, 5, 2, 7].map(int).into()),
+            200,
+            r#"{"total_hlls":3,"total_cardinality":12}"#,
+        ),
         Row("DELETE /slowlog", "", "SLOWLOG RESET", Reply::Ok, 200, r#"{"success":true}"#),
         Row(
             "GET /clients",
@@ -495,7 +601,7 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
             seen.insert(context.route.index());
         }
     }
-    let own = ["/health", "/metrics", "/info", "/openapi", "/kv/stats"];
+    let own = ["/health", "/metrics", "/info", "/openapi", "/kv/stats", "/set/stats"];
     for id in table::ids().skip(1) {
         let (method, path) = id.label();
         let covered = seen.contains(&id.index()) || own.iter().any(|own| path.starts_with(own));

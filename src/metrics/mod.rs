@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use synap_io::wal::SYNC_BUCKETS_US;
 use synap_shards::command::table;
+use synap_shards::shard::ValueType;
 
 use crate::protocol::http::table as routes;
 
@@ -107,6 +108,15 @@ fn latency_bucket(nanoseconds: u64) -> usize {
     bucket.unwrap_or(LATENCY_BOUNDS_NS.len())
 }
 
+/// How much there is of one type on one core.
+#[derive(Debug, Default)]
+pub struct TypeStat {
+    /// Keys.
+    pub keys: Cell,
+    /// Elements of all of them; none for strings.
+    pub elements: Cell,
+}
+
 /// What one core counts. Gauges are refreshed about ten times a second.
 #[derive(Debug)]
 pub struct CoreMetrics {
@@ -146,6 +156,8 @@ pub struct CoreMetrics {
     pub evicted_keys: Cell,
     /// Keys now.
     pub keys: Cell,
+    /// Keys and elements now, by type of value.
+    pub types: [TypeStat; ValueType::ALL.len()],
     /// Keys with a deadline now.
     pub volatile_keys: Cell,
     /// Sum of the remaining lifetimes of sampled keys with a deadline, in milliseconds, and their
@@ -216,6 +228,7 @@ impl Default for CoreMetrics {
             expired_keys: Cell::default(),
             evicted_keys: Cell::default(),
             keys: Cell::default(),
+            types: Default::default(),
             volatile_keys: Cell::default(),
             sampled_ttl_ms: Cell::default(),
             sampled_ttl_keys: Cell::default(),

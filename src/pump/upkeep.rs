@@ -8,6 +8,7 @@ use synap_shards::command::reply::Reply;
 use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
+use synap_shards::shard::TypeCounts;
 
 use super::Core;
 use crate::fatal::Fatal;
@@ -130,11 +131,18 @@ impl Core {
         metrics.forwarded.set(stats.forwarded);
         metrics.loans.set(stats.lent);
         let (mut keys, mut volatile, mut live, mut held) = (0, 0, 0, 0);
+        let mut counts = TypeCounts::default();
         for shard in self.engine.shards() {
             keys += shard.key_count();
             volatile += shard.volatile_count();
             live += shard.live_bytes();
             held += shard.held_bytes();
+            counts.add(&shard.type_counts());
+        }
+        let counts = counts.keys.into_iter().zip(counts.elements);
+        for (cells, (keys, elements)) in metrics.types.iter().zip(counts) {
+            cells.keys.set(keys as u64);
+            cells.elements.set(elements as u64);
         }
         metrics.keys.set(keys as u64);
         metrics.volatile_keys.set(volatile as u64);

@@ -20,7 +20,7 @@ mod info;
 mod memory;
 pub mod pubsub;
 pub mod rates;
-mod server;
+pub(crate) mod server;
 mod snapshot;
 mod thresholds;
 pub mod transaction;

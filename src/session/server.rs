@@ -72,7 +72,7 @@ pub(super) fn sum(shared: &Shared, cell: impl Fn(&CoreMetrics) -> &Cell) -> u64 
 }
 
 /// Calls of the named commands on all cores.
-fn calls(shared: &Shared, names: &[&str]) -> u64 {
+pub(crate) fn calls(shared: &Shared, names: &[&str]) -> u64 {
     let ids = names.iter().filter_map(|name| table::by_name(name.as_bytes()));
     ids.map(|id| sum(shared, |core| &core.commands[id.index()].calls)).sum()
 }

@@ -269,7 +269,8 @@ impl<'a> Parser<'_, 'a> {
         Ok(())
     }
 
-    /// How many words a repeated key takes that stands behind their number.
+    /// How many words a repeated key takes that stands behind their number. Its refusal is for
+    /// none, or for more than there are where the number has a refusal of its own.
     fn counted(&self, specs: &[ArgSpec], index: usize) -> Result<Option<usize>, CommandError> {
         let is_key = specs[index].repeated && matches!(specs[index].kind, ArgKind::Key);
         if !is_key || index == 0 || specs[index - 1].name != NUMKEYS {
@@ -277,12 +278,14 @@ impl<'a> Parser<'_, 'a> {
         }
         let Value::Integer(number) = self.args.values[index - 1] else { return Ok(None) };
         let left = self.args.words.len() - self.position;
+        let (none, too_many) = match (specs[index - 1].refusal, specs[index].refusal) {
+            (_, "") => (NUMKEYS_REFUSAL, CommandError::Syntax),
+            ("", text) => (text, CommandError::Syntax),
+            (none, text) => (none, CommandError::Invalid(text)),
+        };
         match usize::try_from(number) {
-            Ok(0) | Err(_) => Err(CommandError::Invalid(match specs[index].refusal {
-                "" => NUMKEYS_REFUSAL,
-                text => text,
-            })),
-            Ok(count) if count > left => Err(CommandError::Syntax),
+            Ok(0) | Err(_) => Err(CommandError::Invalid(none)),
+            Ok(count) if count > left => Err(too_many),
             Ok(count) => Ok(Some(count)),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
 use super::{cluster, connection, key, pubsub, server, transaction};
-use crate::types::{hash, list, set, string, xstream, zset};
+use crate::types::{hash, hll, list, set, string, xstream, zset};
 
 /// Every family, in the order of the reference.
 pub const FAMILIES: &[&[&CommandSpec]] = &[
@@ -16,6 +16,7 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     zset::COMMANDS,
     hash::COMMANDS,
     xstream::COMMANDS,
+    hll::COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,
     pubsub::COMMANDS,

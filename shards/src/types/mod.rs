@@ -17,6 +17,7 @@
 //! becomes empty is deleted by the record of whoever emptied it, never by applying.
 
 pub mod hash;
+pub mod hll;
 pub mod list;
 pub mod set;
 pub mod string;

@@ -41,11 +41,16 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("sortedset.zrangebyscore", "count", "-1"),
     ("sortedset.zpopmin", "count", "1"),
     ("sortedset.zpopmax", "count", "1"),
+    ("set.spop", "count", "1"),
+    ("set.srandmember", "count", "1"),
 ];
 
 /// A request that names this input means another command: command, input, the other.
-const SWITCHES: &[(&str, &str, &str)] =
-    &[("key.expire", "ttl_ms", "PEXPIRE"), ("key.expire", "milliseconds", "PEXPIRE")];
+const SWITCHES: &[(&str, &str, &str)] = &[
+    ("key.expire", "ttl_ms", "PEXPIRE"),
+    ("key.expire", "milliseconds", "PEXPIRE"),
+    ("hll.pfadd_each", "ttl_secs", "SYNAP.PFADDEX"),
+];
 
 /// Words of `expiry.type`, and the option each stands for.
 const EXPIRY_TYPES: &[(&str, &str)] = &[

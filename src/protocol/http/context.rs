@@ -4,7 +4,8 @@ use smallvec::SmallVec;
 
 use super::decode::HttpRequest;
 use super::head::Verb;
-use super::table::RouteId;
+use super::stats::HLL_OPERATIONS;
+use super::table::{RouteId, Shape};
 
 /// How a stored value is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -52,6 +53,8 @@ pub struct HttpContext {
     pub(super) condition: Condition,
     /// Most elements to answer; zero is no limit.
     pub(super) limit: usize,
+    /// Calls of the commands in [`HttpContext::counted`], where the answer tells them.
+    pub calls: SmallVec<[u64; 3]>,
     /// Pairs that were sent to be set.
     pub(super) pairs: usize,
     /// Keys that the answer repeats: the first ends at `echo_split`, the second is the rest.
@@ -88,11 +91,19 @@ impl HttpContext {
             form: ValueForm::Text,
             condition: Condition::None,
             limit: 0,
+            calls: SmallVec::new(),
             pairs: 0,
             echo: SmallVec::new(),
             echo_split: 0,
             origin: None,
         }
+    }
+
+    /// Groups of commands whose calls the answer tells; the caller adds them up into `calls`
+    /// before it answers.
+    pub fn counted(&self) -> impl Iterator<Item = &'static [&'static str]> + use<> {
+        let told = self.route.route().is_some_and(|route| route.shape == Shape::HllStats);
+        HLL_OPERATIONS.iter().map(|(_, commands)| *commands).filter(move |_| told)
     }
 
     /// Remembers a key that the answer repeats; two at most.

@@ -16,6 +16,7 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("amount", &["increment", "delta"]),
     ("increment", &["amount", "delta", "score"]),
     ("keys", &["key"]),
+    ("more_keys", &["keys"]),
     ("seconds", &["ttl"]),
     ("milliseconds", &["ttl_ms"]),
     ("ex", &["ttl"]),

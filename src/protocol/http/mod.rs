@@ -19,6 +19,7 @@ mod response;
 pub mod route;
 mod shape;
 mod sorted;
+pub mod stats;
 pub mod table;
 pub mod words;
 

@@ -115,6 +115,7 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
         Own::Metrics => ("Counters and gauges for Prometheus", "text/plain"),
         Own::Info => ("Facts about the server by section", "application/json"),
         Own::KvStats => ("Totals of the key-value store", "application/json"),
+        Own::TypeStats(_) => ("Totals of all keys of this type", "application/json"),
         Own::OpenapiJson => ("This document as JSON", "application/json"),
         Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
     };
@@ -211,7 +212,27 @@ fn responses(shape: Shape) -> Value {
         Shape::BitGet => &[("key", "string"), ("offset", "integer"), ("value", "integer")],
         Shape::BitPosition => &[("key", "string"), ("position", "integer")],
         Shape::BitOperation => &[("destination", "string"), ("length", "integer")],
-        Shape::KeyExists => &[("key", "string"), ("exists", "boolean")],
+        Shape::KeyedFlag(name) => {
+            return ok(json!({
+                "type": "object",
+                "properties": { "key": { "type": "string" }, name: { "type": "boolean" } },
+                "required": ["key", name],
+            }));
+        }
+        Shape::SetCount => &[("key", "string"), ("count", "integer"), ("cardinality", "integer")],
+        Shape::SetMoved => &[("moved", "boolean"), ("source", "string"), ("destination", "string")],
+        Shape::SetStored => {
+            &[("destination", "string"), ("count", "integer"), ("cardinality", "integer")]
+        }
+        Shape::HllCount => &[("key", "string"), ("count", "integer")],
+        Shape::HllMerged => &[("destination", "string"), ("count", "integer")],
+        Shape::HllStats => &[
+            ("total_hlls", "integer"),
+            ("pfadd_count", "integer"),
+            ("pfcount_count", "integer"),
+            ("pfmerge_count", "integer"),
+            ("total_cardinality", "integer"),
+        ],
         Shape::MemoryUsage => &[("key", "string"), ("bytes", "integer"), ("human", "string")],
         Shape::Keys => &[("keys", "array"), ("count", "integer")],
         Shape::Scan => &[("keys", "array"), ("cursor", "string"), ("count", "integer")],

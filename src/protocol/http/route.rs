@@ -73,6 +73,8 @@ pub enum Builtin {
     Info(Section),
     /// Totals of the key-value store.
     KvStats,
+    /// Totals of one type: its position in [`super::stats::TYPE_STATS`].
+    TypeStats(usize),
 }
 
 /// Parts whose health can be asked for.
@@ -171,6 +173,7 @@ fn own_route(own: Own, inputs: &Inputs<'_>) -> Result<Work, HttpError> {
         Own::Metrics => Builtin::Metrics,
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
+        Own::TypeStats(index) => Builtin::TypeStats(index),
         Own::OpenapiJson => return Ok(Work::Document("application/json", openapi::json())),
         Own::OpenapiYaml => return Ok(Work::Document("application/yaml", openapi::yaml())),
     }))

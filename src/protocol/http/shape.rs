@@ -6,6 +6,7 @@ use synap_shards::command::reply::Reply;
 
 use super::context::{Condition, HttpContext, ValueForm};
 use super::error::HttpError;
+use super::stats::HLL_OPERATIONS;
 use super::table::Shape;
 use crate::protocol::json;
 
@@ -17,7 +18,9 @@ pub(super) fn absence(shape: Shape, context: &HttpContext, reply: &Reply<'_>) ->
     match (shape, reply) {
         (Shape::KvGet, Reply::Nil) if !context.full => Some(HttpError::new(404, "Key not found")),
         (Shape::Ttl, Reply::Integer(MISSING)) => Some(key_not_found(context)),
-        (Shape::MemoryUsage | Shape::ListMoved, Reply::Nil) => Some(key_not_found(context)),
+        (Shape::MemoryUsage | Shape::ListMoved | Shape::HllCount, Reply::Nil) => {
+            Some(key_not_found(context))
+        }
         (Shape::RenameNx, Reply::Integer(0)) => {
             let key = String::from_utf8_lossy(context.destination());
             Some(HttpError::with(409, format!("Key already exists: {key}")))
@@ -48,11 +51,31 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::KvSet => kv_set(context, reply, out),
         Shape::Mset => mset(context, out),
         Shape::Deleted => keyed_flag(context, "deleted", truth(reply), out),
-        Shape::KeyExists => {
-            key_and(context, "exists", out);
+        Shape::KeyedFlag(name) => {
+            key_and(context, name, out);
             json::write_bool(out, truth(reply));
             out.push(b'}');
         }
+        Shape::SetCount => {
+            key_and(context, "count", out);
+            with_cardinality(reply, out);
+        }
+        Shape::SetStored => {
+            destination_and(context.key(), "count", out);
+            with_cardinality(reply, out);
+        }
+        Shape::SetMoved => set_moved(context, reply, out),
+        Shape::HllCount => {
+            key_and(context, "count", out);
+            json::write_reply(out, reply);
+            out.push(b'}');
+        }
+        Shape::HllMerged => {
+            destination_and(context.key(), "count", out);
+            json::write_reply(out, reply);
+            out.push(b'}');
+        }
+        Shape::HllStats => hll_stats(context, reply, out),
         Shape::Keyed(name) => {
             key_and(context, name, out);
             json::write_reply(out, reply);
@@ -144,6 +167,51 @@ pub(super) fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
     member(out, b'{', "key");
     json::write_bytes(out, context.key());
     member(out, b',', name);
+}
+
+/// Appends `{"destination":d,"name":`.
+fn destination_and(destination: &[u8], name: &str, out: &mut Vec<u8>) {
+    member(out, b'{', "destination");
+    json::write_bytes(out, destination);
+    member(out, b',', name);
+}
+
+/// Ends an object with a number of members, and again under its other name.
+fn with_cardinality(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    json::write_reply(out, reply);
+    member(out, b',', "cardinality");
+    json::write_reply(out, reply);
+    out.push(b'}');
+}
+
+fn set_moved(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+    member(out, b'{', "moved");
+    json::write_bool(out, truth(reply));
+    member(out, b',', "source");
+    json::write_bytes(out, context.key());
+    member(out, b',', "destination");
+    json::write_bytes(out, context.destination());
+    out.push(b'}');
+}
+
+/// Pairs of the number of counters and the sum of what they count, one from each core.
+fn hll_stats(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+    let sum = |skip: usize| -> u64 {
+        let numbers = items(reply).iter().skip(skip).step_by(2).map(|item| match item {
+            Reply::Integer(number) => u64::try_from(*number).unwrap_or(0),
+            _ => 0,
+        });
+        numbers.fold(0, u64::saturating_add)
+    };
+    member(out, b'{', "total_hlls");
+    json::write_u64(out, sum(0));
+    for (names, calls) in HLL_OPERATIONS.iter().zip(&context.calls) {
+        member(out, b',', names.0);
+        json::write_u64(out, *calls);
+    }
+    member(out, b',', "total_cardinality");
+    json::write_u64(out, sum(1));
+    out.push(b'}');
 }
 
 fn object_flag(out: &mut Vec<u8>, name: &str, flag: bool) {

@@ -7,6 +7,8 @@ use super::sorted;
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
+use super::stats::TYPE_STATS;
+
 /// Number of a route, for counters: below [`count`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RouteId(u16);
@@ -62,6 +64,8 @@ pub(super) enum Own {
     Metrics,
     Info,
     KvStats,
+    /// Position in [`TYPE_STATS`].
+    TypeStats(usize),
     OpenapiJson,
     OpenapiYaml,
 }
@@ -82,13 +86,20 @@ pub(super) enum Shape {
     Ttl,
     /// The key, and the reply under this name.
     Keyed(&'static str),
-    KeyExists,
+    /// The key, and the reply, read as true or false, under this name.
+    KeyedFlag(&'static str),
     MemoryUsage,
     Keys,
     Scan,
     BitGet,
     BitPosition,
     BitOperation,
+    SetCount,
+    SetMoved,
+    SetStored,
+    HllCount,
+    HllMerged,
+    HllStats,
     Slowlog,
     SlowlogReset,
     Clients,
@@ -116,12 +127,17 @@ impl Shape {
             | Self::BitOperation
             | Self::ListIndex
             | Self::ListSet
-            | Self::ListMoved => 2,
+            | Self::ListMoved
+            | Self::SetMoved => 2,
             Self::Sorted(body) => body.echoes(),
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
-            | Self::KeyExists
+            | Self::KeyedFlag(_)
+            | Self::SetCount
+            | Self::SetStored
+            | Self::HllCount
+            | Self::HllMerged
             | Self::MemoryUsage
             | Self::Ttl
             | Self::BitPosition
@@ -134,6 +150,7 @@ impl Shape {
             | Self::Mset
             | Self::Keys
             | Self::Scan
+            | Self::HllStats
             | Self::Slowlog
             | Self::SlowlogReset
             | Self::Clients
@@ -170,7 +187,17 @@ impl Shape {
                 "list_set" => Self::ListSet,
                 "list_moved" => Self::ListMoved,
                 "list_trim" => Self::KeyedSuccess,
-                "key_exists" => Self::KeyExists,
+                "key_exists" => Self::KeyedFlag("exists"),
+                "set_added" | "hll_added" => Self::Keyed("added"),
+                "set_removed" => Self::Keyed("removed"),
+                "set_members" => Self::Keyed("members"),
+                "set_is_member" => Self::KeyedFlag("is_member"),
+                "set_count" => Self::SetCount,
+                "set_moved" => Self::SetMoved,
+                "set_stored" => Self::SetStored,
+                "hll_count" => Self::HllCount,
+                "hll_merged" => Self::HllMerged,
+                "hll_stats" => Self::HllStats,
                 "memory_usage" => Self::MemoryUsage,
                 "keys" => Self::Keys,
                 "scan" => Self::Scan,
@@ -237,6 +264,12 @@ fn build() -> Vec<Route> {
         target: Target::Own(*own),
         shape: Shape::Own,
     }));
+    routes.extend(TYPE_STATS.iter().enumerate().map(|(index, stats)| Route {
+        method: Method::Get,
+        path: stats.path,
+        target: Target::Own(Own::TypeStats(index)),
+        shape: Shape::Own,
+    }));
     routes
 }
 
@@ -255,7 +288,7 @@ mod tests {
         for (name, _) in MORE {
             assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
         }
-        assert_eq!(ROUTES.len(), all.len() + OWN.len());
+        assert_eq!(ROUTES.len(), all.len() + OWN.len() + TYPE_STATS.len());
         let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");
     }

@@ -1,65 +1,70 @@
-//! Skeleton.
+//! Sets: members without order, each at most once.
+//!
+//! A small set is packed in its entry: integers sorted, other members one behind the other. A large
+//! one is a table of members in the memory of its shard. Which of them is nobody's business but
+//! `OBJECT ENCODING`'s.
 
-use crate::command::spec::CommandSpec;
-use crate::shard::memory::{Memory, MemoryMut};
-use crate::types::{Cursor, Thresholds};
+mod algebra;
+mod change;
+mod ints;
+mod pack;
+mod pop;
+mod read;
+mod record;
+mod sample;
+mod scan;
+mod store;
+mod view;
 
-/// Commands.
-pub const COMMANDS: &[&CommandSpec] = &[];
+use crate::command::spec::{
+    Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run,
+};
 
-/// Large form.
-#[derive(Debug)]
-pub(crate) struct Large;
+pub(crate) use store::{Large, apply_packed, packed_edits, packed_encoding, packed_len};
+pub(crate) use view::SetView;
 
-impl Large {
-    pub(crate) fn apply(
-        &mut self,
-        _edits: &[u8],
-        _memory: &mut MemoryMut<'_>,
-        _limits: &Thresholds,
-    ) {
-    }
-    pub(crate) fn held_bytes(&self) -> usize {
-        0
-    }
-    pub(crate) fn cell_bytes(&self) -> usize {
-        0
-    }
-    pub(crate) fn len(&self) -> usize {
-        0
-    }
-    pub(crate) fn encoding(&self) -> &'static str {
-        ""
-    }
-    pub(crate) fn release_some(&mut self, _memory: &mut MemoryMut<'_>, _budget: usize) -> bool {
-        true
-    }
-    pub(crate) fn piece(
-        &self,
-        _memory: Memory<'_>,
-        _cursor: Cursor,
-        _out: &mut Vec<u8>,
-        _budget: usize,
-    ) -> Option<Cursor> {
-        None
-    }
+/// Whether bytes are edits of a set.
+pub(crate) fn check(edits: &[u8]) -> bool {
+    record::check(edits)
 }
 
-pub(crate) fn check(_edits: &[u8]) -> bool {
-    false
-}
-pub(crate) fn apply_packed(
-    _value: &mut Vec<u8>,
-    _edits: &[u8],
-    _memory: &mut MemoryMut<'_>,
-    _limits: &Thresholds,
-) -> Option<Large> {
-    None
-}
-pub(crate) fn packed_edits(_value: &[u8], _out: &mut Vec<u8>) {}
-pub(crate) fn packed_len(_value: &[u8]) -> usize {
-    0
-}
-pub(crate) fn packed_encoding(_value: &[u8]) -> &'static str {
-    "listpack"
-}
+/// Commands on sets.
+pub const COMMANDS: &[&CommandSpec] = &[
+    &change::SADD,
+    &change::SREM,
+    &read::SMEMBERS,
+    &read::SISMEMBER,
+    &read::SMISMEMBER,
+    &read::SCARD,
+    &pop::SPOP,
+    &sample::SRANDMEMBER,
+    &change::SMOVE,
+    &algebra::SINTER,
+    &algebra::SINTERSTORE,
+    &algebra::SINTERCARD,
+    &algebra::SUNION,
+    &algebra::SUNIONSTORE,
+    &algebra::SDIFF,
+    &algebra::SDIFFSTORE,
+    &scan::SSCAN,
+];
+
+/// What the commands have in common.
+const BASE: CommandSpec = CommandSpec {
+    id: "",
+    resp: "",
+    family: Family::Set,
+    access: Access::Read,
+    keys: Keys::ONE,
+    atomicity: Atomicity::Single,
+    args: KEY_ONLY,
+    reply: ReplySpec::Integer,
+    http: &[],
+    flags: Flags::NONE,
+    since: "0.2.0",
+    summary: "",
+    complexity: "O(1)",
+    run: Run::Session,
+};
+
+const KEY_ONLY: &[ArgSpec] = &[ArgSpec::key("key", "the set")];

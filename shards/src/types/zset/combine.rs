@@ -100,7 +100,7 @@ pub(crate) const ZINTERCARD: CommandSpec = CommandSpec {
     resp: "ZINTERCARD",
     args: &[
         ArgSpec::numkeys(),
-        keys(""),
+        keys("Number of keys can't be greater than number of args"),
         ArgSpec::integer("limit", "count no further than this, 0 is no limit")
             .with_token("LIMIT")
             .optional()
