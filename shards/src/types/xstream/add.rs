@@ -70,9 +70,9 @@ impl Wanted {
             return Ok(Self::At(ms));
         }
         match Id::strict(word, 0)? {
-            Id::ZERO => Err(CommandError::Invalid(
-                "The ID specified in XADD must be greater than 0-0",
-            )),
+            Id::ZERO => {
+                Err(CommandError::Invalid("The ID specified in XADD must be greater than 0-0"))
+            }
             id => Ok(Self::Exactly(id)),
         }
     }
@@ -175,7 +175,10 @@ mod tests {
             ("XADD s 1700000000005-* f v", "\"1700000000005-0\""),
             ("XADD s * f v", "\"1700000000005-1\""),
             ("XADD s nomkstream 1700000000006 f v", "\"1700000000006-0\""),
-            ("XADD s 1700000000006-18446744073709551615 f v", "\"1700000000006-18446744073709551615\""),
+            (
+                "XADD s 1700000000006-18446744073709551615 f v",
+                "\"1700000000006-18446744073709551615\"",
+            ),
             ("XADD s * f v", "\"1700000000007-0\""),
             ("XLEN s", "8"),
             ("XADD z 0-* f v", "\"0-1\""),
@@ -186,7 +189,8 @@ mod tests {
 
     #[test]
     fn bad_ids_and_fields_are_refused() {
-        let small = "ERR The ID specified in XADD is equal or smaller than the target stream top item";
+        let small =
+            "ERR The ID specified in XADD is equal or smaller than the target stream top item";
         let invalid = "ERR Invalid stream ID specified as stream command argument";
         let arity = "ERR wrong number of arguments for 'xadd' command";
         OneTable::new().expect(&[
@@ -203,12 +207,24 @@ mod tests {
             ("XADD s - f v", invalid),
             ("XADD s 1-x f v", invalid),
             ("XADD s *-* f v", invalid),
-            ("XADD s MAXLEN 5 LIMIT 5 6 f v", "ERR syntax error, LIMIT cannot be used without the special ~ option"),
-            ("XADD s LIMIT 5 6 f v", "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"),
+            (
+                "XADD s MAXLEN 5 LIMIT 5 6 f v",
+                "ERR syntax error, LIMIT cannot be used without the special ~ option",
+            ),
+            (
+                "XADD s LIMIT 5 6 f v",
+                "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+            ),
             ("SET k v", "OK"),
             ("XADD k * f v", "WRONGTYPE Operation against a key holding the wrong kind of value"),
-            ("XADD s 18446744073709551615-18446744073709551615 f v", "\"18446744073709551615-18446744073709551615\""),
-            ("XADD s * f v", "ERR The stream has exhausted the last possible ID, unable to add more items"),
+            (
+                "XADD s 18446744073709551615-18446744073709551615 f v",
+                "\"18446744073709551615-18446744073709551615\"",
+            ),
+            (
+                "XADD s * f v",
+                "ERR The stream has exhausted the last possible ID, unable to add more items",
+            ),
             ("XADD t 5-18446744073709551615 f v", "\"5-18446744073709551615\""),
             ("XADD t 5-* f v", small),
         ]);

@@ -19,9 +19,9 @@ const OWN: &str = "a block holds what it was given";
 
 /// Names and values of an entry that is to be added, in their encoded form: name, value, name...
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NewFields<'a> {
-    pub(super) count: usize,
-    pub(super) pairs: &'a [u8],
+pub(crate) struct NewFields<'a> {
+    pub(crate) count: usize,
+    pub(crate) pairs: &'a [u8],
 }
 
 impl<'a> NewFields<'a> {
@@ -262,7 +262,10 @@ mod tests {
         let bytes = block.bytes();
         assert!(block.insert(base, Id::new(13, 0), ab));
         assert_eq!(block.bytes() - bytes, 8, "length, ms, seq, count, two short values");
-        assert_eq!(show(&block, base), ["10-5 a=1 b=2", "10-9 c=3", "12-1 a=1 b=2", "13-0 a=1 b=2"]);
+        assert_eq!(
+            show(&block, base),
+            ["10-5 a=1 b=2", "10-9 c=3", "12-1 a=1 b=2", "13-0 a=1 b=2"]
+        );
         assert_eq!((block.count(), block.last()), (4, Id::new(13, 0)));
         assert!(block.remove(base, Id::new(13, 0)));
         assert!(!block.remove(base, Id::new(13, 0)));

@@ -140,10 +140,7 @@ struct State {
 }
 
 impl<'s, 'a> Claimer<'s, 'a> {
-    fn new(
-        plan: &Plan<'s>,
-        args: &Args<'a>,
-    ) -> Result<Self, CommandError> {
+    fn new(plan: &Plan<'s>, args: &Args<'a>) -> Result<Self, CommandError> {
         let (key, name, consumer) = (args.bytes(KEY), args.bytes(GROUP), args.bytes(CONSUMER));
         let (stream, group) =
             find::group(find::peek(plan, key)?, (key, name), GroupLookup::Pending)?;
@@ -396,10 +393,7 @@ mod tests {
             ("XAUTOCLAIM s g b 0 1 COUNT 0", "ERR COUNT must be > 0"),
             ("XAUTOCLAIM s g b 0 1 COUNT x", "ERR COUNT must be > 0"),
             ("XAUTOCLAIM s g b 0 1 NOPE", "ERR syntax error"),
-            (
-                "XAUTOCLAIM s g b 0 x",
-                "ERR Invalid stream ID specified as stream command argument",
-            ),
+            ("XAUTOCLAIM s g b 0 x", "ERR Invalid stream ID specified as stream command argument"),
         ]);
     }
 }

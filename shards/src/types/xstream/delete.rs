@@ -25,10 +25,7 @@ pub(crate) const XDEL: CommandSpec = CommandSpec {
     access: Access::Write,
     keys: Keys::ONE,
     atomicity: Atomicity::Single,
-    args: &[
-        ArgSpec::key("key", "the key"),
-        ArgSpec::bytes("id", "an entry").repeated(),
-    ],
+    args: &[ArgSpec::key("key", "the key"), ArgSpec::bytes("id", "an entry").repeated()],
     reply: ReplySpec::Integer,
     http: &[],
     flags: Flags::FAST,
@@ -131,7 +128,10 @@ mod tests {
             ("XDEL s 1 3", "2"),
             ("XLEN s", "0"),
             ("EXISTS s", "1"),
-            ("XADD s 3 f v", "ERR The ID specified in XADD is equal or smaller than the target stream top item"),
+            (
+                "XADD s 3 f v",
+                "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+            ),
             ("SET k v", "OK"),
             ("XDEL k 1", "WRONGTYPE Operation against a key holding the wrong kind of value"),
             ("XDEL s", "ERR wrong number of arguments for 'xdel' command"),

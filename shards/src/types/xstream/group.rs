@@ -135,8 +135,6 @@ impl Group {
     /// Bytes of everything in it.
     pub(super) fn total_bytes(&self, name_bytes: usize) -> usize {
         let consumers = self.consumers.keys().map(|name| CONSUMER_BYTES + name.len());
-        Self::held_bytes(name_bytes)
-            + consumers.sum::<usize>()
-            + self.pending.len() * PENDING_BYTES
+        Self::held_bytes(name_bytes) + consumers.sum::<usize>() + self.pending.len() * PENDING_BYTES
     }
 }

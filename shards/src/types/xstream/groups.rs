@@ -55,12 +55,7 @@ pub(crate) const CREATE: CommandSpec = CommandSpec {
 pub(crate) const SETID: CommandSpec = CommandSpec {
     id: "xstream.group.setid",
     resp: "XGROUP SETID",
-    args: &[
-        KEY_SPEC,
-        GROUP_SPEC,
-        ID_SPEC,
-        ArgSpec::block("options", &[READ], "how").optional(),
-    ],
+    args: &[KEY_SPEC, GROUP_SPEC, ID_SPEC, ArgSpec::block("options", &[READ], "how").optional()],
     flags: Flags::NONE,
     summary: "Sets what counts as read by a consumer group",
     run: Run::Write(set_id),

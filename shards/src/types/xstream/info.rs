@@ -153,7 +153,8 @@ fn stream_info<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, Comman
         Some(count) => {
             let entries = stream.range(Id::ZERO, Id::MAX).take(count).map(find::entry_reply);
             pairs.push(pair("entries", Reply::Array(entries.collect())));
-            let groups = stream.groups().map(|(name, group)| full_group(stream, name, group, count));
+            let groups =
+                stream.groups().map(|(name, group)| full_group(stream, name, group, count));
             pairs.push(pair("groups", Reply::Array(groups.collect())));
         }
     }

@@ -24,8 +24,7 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
-pub(crate) use id::Id;
-pub(crate) use record::{Writer, check};
+pub(crate) use record::check;
 pub(crate) use stream::Stream as Large;
 
 /// Commands on streams.

@@ -244,7 +244,10 @@ mod tests {
             ("XREAD STREAMS a -", "ERR Invalid stream ID specified as stream command argument"),
             ("XREAD NOPE STREAMS a 0", "ERR syntax error"),
             ("SET k v", "OK"),
-            ("XREAD STREAMS k 0", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+            (
+                "XREAD STREAMS k 0",
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+            ),
         ]);
     }
 }

@@ -263,8 +263,14 @@ mod tests {
                 "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' \
                  must be specified.",
             ),
-            ("XREADGROUP GROUP g STREAMS s", "ERR wrong number of arguments for 'xreadgroup' command"),
-            ("XREADGROUP GROUP g c STREAMS s x", "ERR Invalid stream ID specified as stream command argument"),
+            (
+                "XREADGROUP GROUP g STREAMS s",
+                "ERR wrong number of arguments for 'xreadgroup' command",
+            ),
+            (
+                "XREADGROUP GROUP g c STREAMS s x",
+                "ERR Invalid stream ID specified as stream command argument",
+            ),
         ]);
         for id in ["$", "+"] {
             let answer = db.ask(&format!("XREADGROUP GROUP g c STREAMS s {id}"));

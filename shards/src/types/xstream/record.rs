@@ -335,7 +335,10 @@ mod tests {
     fn edits_do_what_they_say_again_and_again() {
         let mut stream = applied(&sample());
         for _ in 0..2 {
-            assert_eq!((stream.len(), stream.last_id(), stream.entries_added()), (1, Id::new(6, 0), 9));
+            assert_eq!(
+                (stream.len(), stream.last_id(), stream.entries_added()),
+                (1, Id::new(6, 0), 9)
+            );
             let group = stream.group(b"g").expect("it was made");
             assert_eq!((group.last_id, group.entries_read), (Id::new(5, 1), Some(4)));
             assert_eq!(group.pending.len(), 1);

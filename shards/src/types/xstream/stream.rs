@@ -199,7 +199,13 @@ impl Stream {
     }
 
     /// Gives an entry to a consumer, which is made if need be, of a group that is there.
-    pub(super) fn give(&mut self, group: &[u8], consumer: &[u8], id: Id, (time_ms, count): (u64, u64)) {
+    pub(super) fn give(
+        &mut self,
+        group: &[u8],
+        consumer: &[u8],
+        id: Id,
+        (time_ms, count): (u64, u64),
+    ) {
         self.set_consumer(group, consumer, None);
         if let Some(group) = self.groups.get_mut(group) {
             self.held_bytes += group.give(id, consumer, time_ms, count);

@@ -23,8 +23,7 @@ const OPERATORS: &[ArgSpec] = &[
 const OPERATOR: ArgSpec = ArgSpec::one_of("operator", OPERATORS, "how exactly").optional();
 const LIMIT: ArgSpec =
     ArgSpec::integer("limit", "remove so many at most; with ~").with_token("LIMIT").optional();
-const MAXLEN: &[ArgSpec] =
-    &[OPERATOR, ArgSpec::integer("maxlen", "entries that stay"), LIMIT];
+const MAXLEN: &[ArgSpec] = &[OPERATOR, ArgSpec::integer("maxlen", "entries that stay"), LIMIT];
 const MINID: &[ArgSpec] = &[OPERATOR, ArgSpec::bytes("minid", "first id that stays"), LIMIT];
 const STRATEGIES: &[ArgSpec] = &[
     ArgSpec::block("maxlen", MAXLEN, "by number of entries").with_token("MAXLEN"),
@@ -141,10 +140,7 @@ struct Span<'s> {
     last: Id,
 }
 
-fn spans<'s>(
-    stream: Option<&'s Stream>,
-    added: Option<Added>,
-) -> impl Iterator<Item = Span<'s>> {
+fn spans<'s>(stream: Option<&'s Stream>, added: Option<Added>) -> impl Iterator<Item = Span<'s>> {
     let blocks = stream.map(|stream| stream.blocks()).into_iter().flatten();
     let alone = added.filter(|added| added.opens_block);
     let joins = added.filter(|added| !added.opens_block);
@@ -205,10 +201,7 @@ pub(crate) const XTRIM: CommandSpec = CommandSpec {
     access: Access::Write,
     keys: Keys::ONE,
     atomicity: Atomicity::Single,
-    args: &[
-        ArgSpec::key("key", "the key"),
-        ArgSpec::block("what", &[STRATEGY], "what is removed"),
-    ],
+    args: &[ArgSpec::key("key", "the key"), ArgSpec::block("what", &[STRATEGY], "what is removed")],
     reply: ReplySpec::Integer,
     http: &[],
     flags: Flags::NONE,
@@ -313,10 +306,7 @@ mod tests {
                 "XTRIM s LIMIT 0",
                 "ERR syntax error, XTRIM must be called with at least one trimming strategy",
             ),
-            (
-                "XTRIM s MINID x",
-                "ERR Invalid stream ID specified as stream command argument",
-            ),
+            ("XTRIM s MINID x", "ERR Invalid stream ID specified as stream command argument"),
         ]);
     }
 }
