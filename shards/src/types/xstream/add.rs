@@ -69,12 +69,7 @@ impl Wanted {
         if let Some(ms) = word.strip_suffix(b"-*").and_then(number) {
             return Ok(Self::At(ms));
         }
-        match Id::strict(word, 0)? {
-            Id::ZERO => {
-                Err(CommandError::Invalid("The ID specified in XADD must be greater than 0-0"))
-            }
-            id => Ok(Self::Exactly(id)),
-        }
+        Id::strict(word, 0).map(Self::Exactly)
     }
 
     /// The id that an entry gets behind `last`.
@@ -121,6 +116,9 @@ fn parse<'a>(args: &Args<'a>, block_entries: usize) -> Result<Request<'a>, Comma
     let trim = options.finish(block_entries)?;
     if fields.is_empty() || fields.len() % 2 == 1 {
         return Err(wrong_arity(&XADD));
+    }
+    if wanted == Wanted::Exactly(Id::ZERO) {
+        return Err(CommandError::Invalid("The ID specified in XADD must be greater than 0-0"));
     }
     Ok(Request { make_stream, trim, wanted, fields })
 }

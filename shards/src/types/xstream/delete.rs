@@ -113,6 +113,8 @@ fn set_id(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
 mod tests {
     use crate::one_table::OneTable;
 
+    const SMALLER: &str = "ERR The ID specified in XSETID is smaller than";
+
     #[test]
     fn entries_are_deleted() {
         OneTable::new().expect(&[
@@ -130,7 +132,8 @@ mod tests {
             ("EXISTS s", "1"),
             (
                 "XADD s 3 f v",
-                "ERR The ID specified in XADD is equal or smaller than the target stream top item",
+                "ERR The ID specified in XADD is equal or smaller than the target stream top \
+                 item",
             ),
             ("SET k v", "OK"),
             ("XDEL k 1", "WRONGTYPE Operation against a key holding the wrong kind of value"),
@@ -140,21 +143,28 @@ mod tests {
 
     #[test]
     fn the_last_id_is_set() {
+        let current = format!("{SMALLER} current max_deleted_entry_id");
+        let provided = format!("{SMALLER} the provided max_deleted_entry_id");
+        let top = format!("{SMALLER} the target stream top item");
+        let few = "ERR The entries_added specified in XSETID is smaller than the target stream \
+                   length";
+        let add = "ERR The ID specified in XADD is equal or smaller than the target stream top \
+                   item";
         OneTable::new().expect(&[
             ("XSETID none 1", "ERR no such key"),
             ("XADD s 5 f v", "\"5-0\""),
             ("XADD s 6 f v", "\"6-0\""),
             ("XDEL s 6", "1"),
-            ("XSETID s 5-1", "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"),
+            ("XSETID s 5-1", &current),
             ("XADD s 7 f v", "\"7-0\""),
-            ("XSETID s 6-1", "ERR The ID specified in XSETID is smaller than the target stream top item"),
-            ("XSETID s 9 ENTRIESADDED 1", "ERR The entries_added specified in XSETID is smaller than the target stream length"),
+            ("XSETID s 6-1", &top),
+            ("XSETID s 9 ENTRIESADDED 1", few),
             ("XSETID s 9 ENTRIESADDED -1", "ERR entries_added must be positive"),
-            ("XSETID s 9 MAXDELETEDID 10", "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"),
+            ("XSETID s 9 MAXDELETEDID 10", &provided),
             ("XSETID s 9 NOPE 1", "ERR syntax error"),
             ("XSETID s -", "ERR Invalid stream ID specified as stream command argument"),
             ("XSETID s 9 ENTRIESADDED 77 MAXDELETEDID 8-1", "OK"),
-            ("XADD s 9 f v", "ERR The ID specified in XADD is equal or smaller than the target stream top item"),
+            ("XADD s 9 f v", add),
             ("XADD s 9-* f v", "\"9-1\""),
         ]);
     }

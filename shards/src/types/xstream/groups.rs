@@ -303,7 +303,8 @@ mod tests {
             ("XGROUP CREATE s g x", "ERR Invalid stream ID specified as stream command argument"),
             (
                 "XGROUP CREATE s g 0 NOPE",
-                "ERR unknown subcommand or wrong number of arguments for 'CREATE'. Try XGROUP HELP.",
+                "ERR unknown subcommand or wrong number of arguments for 'CREATE'. \
+                 Try XGROUP HELP.",
             ),
             (
                 "XGROUP SETID s g 0 MKSTREAM",

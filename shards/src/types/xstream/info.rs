@@ -284,7 +284,8 @@ mod tests {
                  \"last-generated-id\": \"3-0\", \"max-deleted-entry-id\": \"0-0\", \
                  \"entries-added\": 3, \"recorded-first-entry-id\": \"1-0\", \"entries\": \
                  [[\"1-0\", [\"f\", \"a\"]]], \"groups\": [{\"name\": \"g\", \
-                 \"last-delivered-id\": \"1-0\", \"entries-read\": 1, \"lag\": 2, \"pel-count\": 1, \
+                 \"last-delivered-id\": \"1-0\", \"entries-read\": 1, \"lag\": 2, \
+                 \"pel-count\": 1, \
                  \"pending\": [[\"1-0\", \"c\", 1700000000000, 1]], \"consumers\": [{\"name\": \
                  \"c\", \"seen-time\": 1700000000000, \"active-time\": 1700000000000, \
                  \"pel-count\": 1, \"pending\": [[\"1-0\", 1700000000000, 1]]}]}]}",

@@ -49,7 +49,9 @@ impl Progress {
 impl Stream {
     /// Whether an entry was deleted at `start` or behind it.
     fn has_gap_from(&self, start: Id) -> bool {
-        self.len() > 0 && self.max_deleted() != Id::ZERO && start <= self.max_deleted()
+        let deleted = self.max_deleted();
+        // What was deleted before the first entry leaves no gap.
+        self.len() > 0 && deleted != Id::ZERO && self.first_id() <= deleted && start <= deleted
     }
 
     /// How many entries had been added when the one of this id was, if that can be told.

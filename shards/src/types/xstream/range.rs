@@ -67,7 +67,7 @@ pub(crate) const XREVRANGE: CommandSpec = CommandSpec {
         ArgSpec::bytes("start", "first id; - is the least, ( before it leaves it out"),
         ENTRIES,
     ],
-    summary: "Answers the entries of a stream between two ids, the last first; nil for a count of 0",
+    summary: "Answers the entries of a stream between two ids, last first; nil for a count of 0",
     run: Run::Read(|view, args| range(view, args, TO, FROM)),
     ..XRANGE
 };

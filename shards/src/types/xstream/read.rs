@@ -43,7 +43,7 @@ pub(crate) const XREAD: CommandSpec = CommandSpec {
     http: &[],
     flags: Flags::BLOCKING,
     since: "0.1.0",
-    summary: "Answers the entries of streams behind the ids given, by stream; nil if there are none",
+    summary: "Answers the entries of streams behind the ids given; nil if there are none",
     complexity: "O(N) for N entries answered",
     run: Run::Block(read),
 };

@@ -40,7 +40,7 @@ pub(crate) const XREADGROUP: CommandSpec = CommandSpec {
     access: Access::Write,
     args: &[ArgSpec::block("what", PARTS, "who reads what")],
     flags: Flags::BLOCKING.and(Flags::WAKES_WHEN_GONE),
-    summary: "Gives a consumer new entries of streams (id >), or answers those it has not acknowledged",
+    summary: "Gives a consumer new entries of streams (id >), or those it has not acknowledged",
     complexity: "O(N) for N entries answered",
     run: Run::Block(read_group),
     ..XREAD
