@@ -102,8 +102,8 @@ fn set_id(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
         );
     }
     let mut writer = Writer::default();
-    let max_deleted = deleted.filter(|id| *id != Id::ZERO).unwrap_or(stream.max_deleted());
-    writer.meta(id, added.unwrap_or(stream.entries_added()), max_deleted);
+    let max_deleted = deleted.filter(|id| *id != Id::ZERO).unwrap_or_else(|| stream.max_deleted());
+    writer.meta(id, added.unwrap_or_else(|| stream.entries_added()), max_deleted);
     plan.edit(key, ValueType::Stream, &writer.out)?;
     plan.notify(Notice::Stream, "xsetid", key);
     Ok(Reply::Ok)

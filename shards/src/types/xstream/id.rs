@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(Id::range_start(b"5"), Ok(Id::new(5, 0)));
         assert_eq!(Id::range_end(b"5"), Ok(Id::new(5, u64::MAX)));
         assert_eq!(Id::range_end(b"(5-0"), Ok(Id::new(4, u64::MAX)));
-        assert_eq!(Id::range_end(b"(0-0").is_err(), true);
+        assert!(Id::range_end(b"(0-0").is_err());
         assert_eq!(Id::range_start(b"(-"), Err(INVALID));
         assert_eq!(Id::range_start(b"("), Err(INVALID));
         let last = Id::MAX.to_string();

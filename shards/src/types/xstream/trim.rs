@@ -152,7 +152,7 @@ fn spans<'s>(stream: Option<&'s Stream>, added: Option<Added>) -> impl Iterator<
         Span {
             ids: Box::new(ids),
             count: block.count() + usize::from(joins.is_some()),
-            last: joins.map_or(block.last(), |added| added.id),
+            last: joins.map_or_else(|| block.last(), |added| added.id),
         }
     });
     let alone = alone.map(|Added { id, .. }| Span {
