@@ -271,7 +271,7 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply<'_>) {
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
             write_replies(out, items)
         }
-        Reply::Map(pairs) => {
+        Reply::Map(pairs) | Reply::Named(pairs) => {
             out.push(b'{');
             for (index, (name, value)) in pairs.iter().enumerate() {
                 if index > 0 {

@@ -58,6 +58,15 @@ pub enum CommandError {
         /// Its length in bytes.
         found: usize,
     },
+    /// A stream, or a consumer group of it, does not exist and has to.
+    NoGroup {
+        /// The key, cut to a readable length.
+        key: String,
+        /// The group, cut to a readable length.
+        group: String,
+        /// How the text puts it.
+        lookup: GroupLookup,
+    },
     /// Memory is at its limit and nothing may be evicted.
     OutOfMemory,
     /// Too much work waits for a shard; the command was not started.
@@ -108,6 +117,17 @@ pub enum CommandError {
     },
 }
 
+/// Where a consumer group was looked for; Redis has a text of its own for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GroupLookup {
+    /// By `XREADGROUP`.
+    Read,
+    /// By a command on what is pending.
+    Pending,
+    /// By `XGROUP` and `XINFO`, which have found the key.
+    Named,
+}
+
 /// Longest piece of a request that an error repeats, in bytes.
 pub const QUOTE_BYTES_MAX: usize = 128;
 
@@ -124,6 +144,7 @@ impl CommandError {
             Self::WrongType => "WRONGTYPE",
             Self::BusyKey => "BUSYKEY",
             Self::OutOfMemory => "OOM",
+            Self::NoGroup { .. } => "NOGROUP",
             Self::Busy => "BUSY",
             Self::Moved { .. } => "MOVED",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
@@ -179,6 +200,19 @@ impl fmt::Display for CommandError {
             Self::KeyTooLong { limit, found } => {
                 write!(f, "key of {found} bytes exceeds the limit of {limit} bytes")
             }
+            Self::NoGroup { key, group, lookup } => match lookup {
+                GroupLookup::Read => write!(
+                    f,
+                    "No such key '{key}' or consumer group '{group}' \
+                     in XREADGROUP with GROUP option"
+                ),
+                GroupLookup::Pending => {
+                    write!(f, "No such key '{key}' or consumer group '{group}'")
+                }
+                GroupLookup::Named => {
+                    write!(f, "No such consumer group '{group}' for key name '{key}'")
+                }
+            },
             Self::OutOfMemory => f.write_str("command not allowed when used memory > 'maxmemory'."),
             Self::Busy => f.write_str("too many commands wait for this shard, try again"),
             Self::Moved { slot, address } => write!(f, "{slot} {address}"),

@@ -29,6 +29,8 @@ pub enum Reply<'a> {
     Array(Vec<Self>),
     /// Names and values; flattened where the protocol has no maps.
     Map(Vec<(Self, Self)>),
+    /// Names and values; an array of arrays of two where the protocol has no maps.
+    Named(Vec<(Self, Self)>),
     /// Pairs in order (a member and its score): an array of arrays of two, or one flat array where
     /// the protocol has no maps.
     Pairs(Vec<(Self, Self)>),
@@ -83,6 +85,7 @@ impl<'a> Reply<'a> {
             Self::Several(items) => {
                 Reply::Several(items.into_iter().map(Self::into_owned).collect())
             }
+            Self::Named(pairs) => Reply::Named(own_pairs(pairs)),
             Self::Set(items) => Reply::Set(items.into_iter().map(Self::into_owned).collect()),
             Self::Error(error) => Reply::Error(error),
         }

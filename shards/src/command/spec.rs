@@ -564,10 +564,19 @@ impl CommandSpec {
     /// the least number.
     pub fn arity(&self) -> i64 {
         let least = self.words() + least_arguments(self.args);
-        let open = self.args.iter().any(|arg| arg.optional || arg.repeated);
+        let open = self.args.iter().any(is_open);
         let least = i64::try_from(least).expect("tables of arguments are short");
         if open { -least } else { least }
     }
+}
+
+/// Whether an argument may take more or fewer words than its least number.
+fn is_open(spec: &ArgSpec) -> bool {
+    let within = match spec.kind {
+        ArgKind::Block(parts) => parts.iter().any(is_open),
+        _ => false,
+    };
+    spec.optional || spec.repeated || within
 }
 
 /// The least number of arguments that satisfies `specs`.

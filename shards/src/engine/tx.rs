@@ -306,7 +306,7 @@ fn weight(reply: &Reply<'_>) -> usize {
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
             items.iter().map(weight).sum()
         }
-        Reply::Map(pairs) | Reply::Pairs(pairs) => {
+        Reply::Map(pairs) | Reply::Named(pairs) | Reply::Pairs(pairs) => {
             pairs.iter().map(|(first, second)| weight(first) + weight(second)).sum()
         }
         Reply::Nil

@@ -160,7 +160,7 @@ pub(crate) fn show(reply: &Reply<'_>) -> String {
         Reply::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
         Reply::Text(text) => text.clone(),
         Reply::Array(items) | Reply::Set(items) => list(items),
-        Reply::Map(pairs) => {
+        Reply::Map(pairs) | Reply::Named(pairs) => {
             let pairs: Vec<String> =
                 pairs.iter().map(|(k, v)| format!("{}: {}", show(k), show(v))).collect();
             format!("{{{}}}", pairs.join(", "))

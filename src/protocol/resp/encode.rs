@@ -62,6 +62,16 @@ pub fn encode(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
         Reply::Several(replies) => {
             replies.iter().for_each(|reply| encode(reply, protocol, out));
         }
+        Reply::Named(pairs) => {
+            head(if resp3 { b'%' } else { b'*' }, pairs.len(), out);
+            for (name, value) in pairs {
+                if !resp3 {
+                    head(b'*', 2, out);
+                }
+                encode(name, protocol, out);
+                encode(value, protocol, out);
+            }
+        }
         Reply::Pairs(pairs) => {
             head(b'*', if resp3 { pairs.len() } else { pairs.len() * 2 }, out);
             for (first, second) in pairs {
@@ -259,6 +269,7 @@ mod tests {
             (Reply::Array(vec![one(), Reply::Nil]), "*2\r\n:1\r\n$-1\r\n", "*2\r\n:1\r\n_\r\n"),
             (Reply::Map(vec![(Reply::Ok, one())]), "*2\r\n+OK\r\n:1\r\n", "%1\r\n+OK\r\n:1\r\n"),
             (Reply::Pairs(vec![(one(), one())]), "*2\r\n:1\r\n:1\r\n", "*1\r\n*2\r\n:1\r\n:1\r\n"),
+            (Reply::Named(vec![(one(), one())]), "*1\r\n*2\r\n:1\r\n:1\r\n", "%1\r\n:1\r\n:1\r\n"),
             (Reply::Set(vec![one()]), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
             (Reply::Error(CommandError::Syntax), "-ERR syntax error\r\n", "-ERR syntax error\r\n"),
         ] {

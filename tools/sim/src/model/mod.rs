@@ -36,6 +36,7 @@ pub(crate) fn reply_text(reply: &Reply<'_>) -> String {
         | Reply::Boolean(_)
         | Reply::Text(_)
         | Reply::Map(_)
+        | Reply::Named(_)
         | Reply::Pairs(_)
         | Reply::Push(_)
         | Reply::Several(_)
