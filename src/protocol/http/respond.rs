@@ -115,6 +115,7 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
         CommandError::InvalidExpire { .. } => HttpError::with(400, format!("Invalid TTL: {error}")),
         CommandError::WrongType => HttpError::with(400, format!("WRONGTYPE {error}")),
         CommandError::NoSuchKey => shape::key_not_found(context),
+        CommandError::NoGroup { .. } => HttpError::with(404, format!("NOGROUP {error}")),
         CommandError::BusyKey => HttpError::with(409, format!("Key already exists: {error}")),
         CommandError::OutOfMemory => HttpError::new(507, "Memory limit exceeded"),
         CommandError::Busy => HttpError::with(503, error.to_string()),
