@@ -592,7 +592,7 @@ fn rows() -> Vec<Row> {
             "HMSET h f v g 5",
             Reply::Ok,
             200,
-            r#"{"success":true,"key":"h"}"#,
+            r#"{"key":"h","success":true}"#,
         ),
         Row(
             "POST /hash/h/mset",
@@ -600,7 +600,7 @@ fn rows() -> Vec<Row> {
             r#"HMSET h f v g {"a":1}"#,
             Reply::Ok,
             200,
-            r#"{"success":true,"key":"h"}"#,
+            r#"{"key":"h","success":true}"#,
         ),
         Row(
             "POST /hash/h/mget",
