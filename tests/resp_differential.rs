@@ -13,6 +13,8 @@ use support::{Server, free_ports, installed, wait_for};
 /// Commands, one per line, words apart by blanks; `~` stands for a blank within a word. They build
 /// on each other.
 const LINES: &str = include_str!("fixtures/resp/commands.txt");
+/// The same about hashes.
+const HASH_LINES: &str = include_str!("fixtures/resp/hash.txt");
 
 /// Lines whose replies differ, and why they should.
 const DIFFERENCES: &[(&str, &str)] = &[
@@ -58,6 +60,16 @@ impl Drop for Redis {
 
 #[test]
 fn replies_are_those_of_redis() {
+    compare(LINES, 300);
+}
+
+#[test]
+fn replies_about_hashes_are_those_of_redis() {
+    compare(HASH_LINES, 100);
+}
+
+/// Sends the lines, `least` of them at least, to both servers.
+fn compare(lines: &str, least: usize) {
     if !installed("redis-server") {
         return;
     }
@@ -69,7 +81,7 @@ fn replies_are_those_of_redis() {
             client.call(&["HELLO", protocol]);
         }
         let (mut compared, mut wrong) = (0, Vec::new());
-        for line in LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        for line in lines.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let words: Vec<String> =
                 line.split(' ').map(|word| word.replace('~', " ").replace("''", "")).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -82,7 +94,7 @@ fn replies_are_those_of_redis() {
                 wrong.push(format!("{line}\n  ours:  {}\n  Redis: {}", show(&ours), show(&theirs)));
             }
         }
-        assert!(compared > 300, "{compared}");
+        assert!(compared > least, "{compared}");
         assert!(wrong.is_empty(), "RESP{protocol}, {}:\n{}", wrong.len(), wrong.join("\n"));
     }
 }

@@ -12,7 +12,7 @@ use synap_shards::limits::ARGS_MAX;
 use super::context::{Condition, HttpContext, ValueForm};
 use super::decode::HttpRequest;
 use super::error::HttpError;
-use super::input::{Given, Inputs, members, missing, unexpected};
+use super::input::{Given, Inputs, NOT_AN_OBJECT, members, missing, unexpected};
 use super::sorted;
 use super::table::{Route, Shape};
 use super::words::OwnedWords;
@@ -70,6 +70,9 @@ pub(super) fn words(
 ) -> Result<OwnedWords, HttpError> {
     choose_form(route.shape, inputs, request, context)?;
     let spec = switched(id.spec(), inputs, context);
+    if inputs.list().is_some() && !spec.args.iter().any(is_list_of_groups) {
+        return Err(NOT_AN_OBJECT);
+    }
     let capacity = request.body.len() + request.path.len() + 32;
     let mut writer = Writer { spec, inputs, words: OwnedWords::with_capacity(capacity) };
     for word in spec.resp.split(' ') {
@@ -110,7 +113,7 @@ fn choose_form(
     context: &mut HttpContext,
 ) -> Result<(), HttpError> {
     match shape {
-        Shape::KvGet | Shape::Bare => {
+        Shape::KvGet | Shape::HashGet | Shape::Bare => {
             context.form = match inputs.text("type").as_deref() {
                 None | Some("string") => ValueForm::Text,
                 Some("bytes") => ValueForm::Numbers,
@@ -158,6 +161,11 @@ fn wants_full(inputs: &Inputs<'_>, request: &HttpRequest<'_>) -> Result<bool, Ht
         parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(MEDIA_TYPE))
     });
     Ok(accepted || inputs.flag("wrapped")?)
+}
+
+/// Whether a body that is an array is this argument.
+fn is_list_of_groups(arg: &ArgSpec) -> bool {
+    arg.repeated && !arg.optional && matches!(arg.kind, ArgKind::Block(_))
 }
 
 /// Writes the words of a command.
@@ -405,9 +413,11 @@ impl Writer<'_, '_> {
             self.token(arg);
             return parts.iter().try_for_each(|part| self.argument(part));
         }
-        let text = match self.inputs.get(arg.name) {
+        let list = self.inputs.list().filter(|_| is_list_of_groups(arg)).map(Given::Json);
+        let text = match list.or_else(|| self.inputs.get(arg.name)) {
             Some(Given::Json(text)) => text,
             Some(Given::Text(_)) => return Err(unexpected(arg.name, "an array or object", "text")),
+            None if arg.optional => return Ok(()),
             // Without the member itself, the body is the object.
             None if self.inputs.members().is_empty() => return Err(missing(arg.name)),
             None => return self.map(arg, parts, self.inputs.members()),

@@ -150,7 +150,7 @@ fn fills(arg: &ArgSpec, in_path: &[&str]) -> bool {
 fn answer_inputs(shape: Shape) -> &'static [(&'static str, &'static str)] {
     match shape {
         Shape::KvGet => &[("type", "string"), ("format", "string")],
-        Shape::Bare => &[("type", "string")],
+        Shape::Bare | Shape::HashGet => &[("type", "string")],
         Shape::KvSet => &[("ttl", "integer")],
         Shape::Keys => &[("limit", "integer")],
         Shape::Scan => &[("prefix", "string")],
@@ -198,7 +198,7 @@ fn schema(arg: &ArgSpec) -> Value {
 
 fn responses(shape: Shape) -> Value {
     let fields: &[(&str, &str)] = match shape {
-        Shape::Bare | Shape::KvGet | Shape::Own => &[],
+        Shape::Bare | Shape::KvGet | Shape::HashGet | Shape::Own => &[],
         Shape::Field(name) => return ok(json!({ "type": "object", "required": [name] })),
         Shape::Flag(name) => &[(name, "boolean")],
         Shape::KvSet => &[("success", "boolean"), ("key", "string"), ("written", "boolean")],
@@ -233,6 +233,14 @@ fn responses(shape: Shape) -> Value {
             ("pfmerge_count", "integer"),
             ("total_cardinality", "integer"),
         ],
+        Shape::HashSet => &[
+            ("created", "boolean"),
+            ("key", "string"),
+            ("field", "string"),
+            ("success", "boolean"),
+        ],
+        Shape::HashSetNx => &[("created", "boolean"), ("key", "string"), ("field", "string")],
+        Shape::HashFloat => &[("value", "number")],
         Shape::MemoryUsage => &[("key", "string"), ("bytes", "integer"), ("human", "string")],
         Shape::Keys => &[("keys", "array"), ("count", "integer")],
         Shape::Scan => &[("keys", "array"), ("cursor", "string"), ("count", "integer")],

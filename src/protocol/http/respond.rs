@@ -18,7 +18,8 @@ pub fn respond(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) -> u
     }
     let shape = context.route.route().map_or(Shape::Bare, |route| route.shape);
     if let Some(error) = shape::absence(shape, context, reply) {
-        write_error(context, error.status, &error.message, out);
+        let found = (shape == Shape::HashGet).then_some(false);
+        write_refusal(context, &error, found, &[], out);
         return error.status;
     }
     let content_type = match (reply, context.form) {
@@ -80,11 +81,30 @@ pub(super) fn write_error_with(
     headers: &[(&str, &str)],
     out: &mut Vec<u8>,
 ) {
-    let open = response::open(out, context, status, JSON, headers, message.len() + 24);
-    out.extend_from_slice(b"{\"error\":");
+    let error = HttpError::with(status, message.to_owned());
+    write_refusal(context, &error, None, headers, out);
+}
+
+/// Appends a refusal; `found` is a member that some clients look for first.
+fn write_refusal(
+    context: &HttpContext,
+    error: &HttpError,
+    found: Option<bool>,
+    headers: &[(&str, &str)],
+    out: &mut Vec<u8>,
+) {
+    let HttpError { status, message } = error;
+    let open = response::open(out, context, *status, JSON, headers, message.len() + 40);
+    out.push(b'{');
+    if let Some(found) = found {
+        out.extend_from_slice(b"\"found\":");
+        json::write_bool(out, found);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"error\":");
     json::write_str(out, message);
     out.extend_from_slice(b",\"code\":");
-    json::write_u64(out, u64::from(status));
+    json::write_u64(out, u64::from(*status));
     out.push(b'}');
     response::close(out, context, &open);
 }

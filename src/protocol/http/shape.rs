@@ -17,6 +17,7 @@ const MISSING: i64 = -2;
 pub(super) fn absence(shape: Shape, context: &HttpContext, reply: &Reply<'_>) -> Option<HttpError> {
     match (shape, reply) {
         (Shape::KvGet, Reply::Nil) if !context.full => Some(HttpError::new(404, "Key not found")),
+        (Shape::HashGet, Reply::Nil) => Some(HttpError::new(404, "Field not found")),
         (Shape::Ttl, Reply::Integer(MISSING)) => Some(key_not_found(context)),
         (Shape::MemoryUsage | Shape::ListMoved | Shape::HllCount, Reply::Nil) => {
             Some(key_not_found(context))
@@ -41,7 +42,7 @@ pub(super) fn key_not_found(context: &HttpContext) -> HttpError {
 pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     match shape {
         Shape::KvGet if context.full => full(context, reply, out),
-        Shape::KvGet | Shape::Bare | Shape::Own => value(context, reply, out),
+        Shape::KvGet | Shape::HashGet | Shape::Bare | Shape::Own => value(context, reply, out),
         Shape::Field(name) => {
             member(out, b'{', name);
             json::write_reply(out, reply);
@@ -103,6 +104,8 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
             json::write_reply(out, reply);
             out.push(b'}');
         }
+        Shape::HashSet | Shape::HashSetNx => hash_set(shape, context, reply, out),
+        Shape::HashFloat => hash_float(reply, out),
         Shape::Rename | Shape::RenameNx | Shape::Copy => moved(context, reply, out),
         Shape::Ttl => {
             member(out, b'{', "ttl");
@@ -330,6 +333,30 @@ fn list_values(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
 fn indexed(context: &HttpContext, out: &mut Vec<u8>) {
     member(out, b',', "index");
     out.extend_from_slice(context.destination());
+    out.push(b'}');
+}
+
+fn hash_set(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+    member(out, b'{', "created");
+    json::write_bool(out, truth(reply));
+    member(out, b',', "key");
+    json::write_bytes(out, context.key());
+    member(out, b',', "field");
+    json::write_bytes(out, context.destination());
+    if shape == Shape::HashSet {
+        member(out, b',', "success");
+        json::write_bool(out, true);
+    }
+    out.push(b'}');
+}
+
+/// A sum of decimals, as the number that its digits are.
+fn hash_float(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    member(out, b'{', "value");
+    match reply {
+        Reply::Bytes(digits) => out.extend_from_slice(digits),
+        _ => json::write_reply(out, reply),
+    }
     out.push(b'}');
 }
 

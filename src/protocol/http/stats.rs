@@ -18,25 +18,34 @@ pub struct TypeStats {
 }
 
 /// Every type that has such a route.
-pub const TYPE_STATS: &[TypeStats] = &[TypeStats {
-    path: "/set/stats",
-    value_type: ValueType::Set,
-    keys: "total_sets",
-    elements: "total_members",
-    operations: &[
-        "sadd",
-        "srem",
-        "sismember",
-        "smembers",
-        "scard",
-        "spop",
-        "srandmember",
-        "smove",
-        "sinter",
-        "sunion",
-        "sdiff",
-    ],
-}];
+pub const TYPE_STATS: &[TypeStats] = &[
+    TypeStats {
+        path: "/set/stats",
+        value_type: ValueType::Set,
+        keys: "total_sets",
+        elements: "total_members",
+        operations: &[
+            "sadd",
+            "srem",
+            "sismember",
+            "smembers",
+            "scard",
+            "spop",
+            "srandmember",
+            "smove",
+            "sinter",
+            "sunion",
+            "sdiff",
+        ],
+    },
+    TypeStats {
+        path: "/hash/stats",
+        value_type: ValueType::Hash,
+        keys: "total_hashes",
+        elements: "total_fields",
+        operations: &["hset", "hget", "hdel"],
+    },
+];
 
 /// Calls that `/hyperloglog/stats` tells: their name, and the commands they are of.
 pub(super) const HLL_OPERATIONS: &[(&str, &[&str])] = &[

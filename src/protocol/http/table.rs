@@ -100,6 +100,10 @@ pub(super) enum Shape {
     HllCount,
     HllMerged,
     HllStats,
+    HashSet,
+    HashSetNx,
+    HashGet,
+    HashFloat,
     Slowlog,
     SlowlogReset,
     Clients,
@@ -128,7 +132,9 @@ impl Shape {
             | Self::ListIndex
             | Self::ListSet
             | Self::ListMoved
-            | Self::SetMoved => 2,
+            | Self::SetMoved
+            | Self::HashSet
+            | Self::HashSetNx => 2,
             Self::Sorted(body) => body.echoes(),
             Self::KvSet
             | Self::Deleted
@@ -148,6 +154,8 @@ impl Shape {
             | Self::Flag(_)
             | Self::KvGet
             | Self::Mset
+            | Self::HashGet
+            | Self::HashFloat
             | Self::Keys
             | Self::Scan
             | Self::HllStats
@@ -198,6 +206,12 @@ impl Shape {
                 "hll_count" => Self::HllCount,
                 "hll_merged" => Self::HllMerged,
                 "hll_stats" => Self::HllStats,
+                "hash_set" => Self::HashSet,
+                "hash_setnx" => Self::HashSetNx,
+                "hash_get" => Self::HashGet,
+                "hash_mset" => Self::KeyedSuccess,
+                "hash_del" => Self::Keyed("deleted"),
+                "hash_float" => Self::HashFloat,
                 "memory_usage" => Self::MemoryUsage,
                 "keys" => Self::Keys,
                 "scan" => Self::Scan,

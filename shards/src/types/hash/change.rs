@@ -15,6 +15,8 @@ use crate::shard::plan::{Notice, Plan};
 
 /// Most fields that are due that a command removes on the side; more are left to upkeep.
 const PRUNE_MAX: usize = 64;
+/// Bytes of edits that room is made for at once; those of a small change fit.
+const EDITS_BYTES: usize = 128;
 /// Names that are compared one by one.
 const NAMES_FEW: usize = 16;
 
@@ -62,10 +64,17 @@ impl<'s, 'a> Changing<'s, 'a> {
         self.pruned = due.len() <= PRUNE_MAX;
         if self.pruned {
             for field in &due {
-                push(&mut self.edits, &Edit::Delete { field: field.name });
+                self.push(&Edit::Delete { field: field.name });
             }
             self.left -= due.len();
         }
+    }
+
+    fn push(&mut self, edit: &Edit<'_>) {
+        if self.edits.capacity() == 0 {
+            self.edits.reserve(EDITS_BYTES);
+        }
+        push(&mut self.edits, edit);
     }
 
     /// The hash as it was.
@@ -86,7 +95,7 @@ impl<'s, 'a> Changing<'s, 'a> {
         if name.len().max(value.len()) > VALUE_BYTES_MAX {
             return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
         }
-        push(&mut self.edits, &Edit::Set { field: name, value, deadline_ms });
+        self.push(&Edit::Set { field: name, value, deadline_ms });
         self.changed = true;
         if !self.names.add(name) {
             return Ok(false);
@@ -102,7 +111,7 @@ impl<'s, 'a> Changing<'s, 'a> {
     /// Gives a field that is there another deadline, or none.
     pub(super) fn set_deadline(&mut self, name: &'a [u8], deadline_ms: Option<u64>) {
         self.names.add(name);
-        push(&mut self.edits, &Edit::Deadline { field: name, deadline_ms });
+        self.push(&Edit::Deadline { field: name, deadline_ms });
         self.changed = true;
     }
 
@@ -112,7 +121,7 @@ impl<'s, 'a> Changing<'s, 'a> {
         if !self.names.add(name) {
             return None;
         }
-        push(&mut self.edits, &Edit::Delete { field: name });
+        self.push(&Edit::Delete { field: name });
         self.changed = true;
         self.left -= 1;
         Some(found)

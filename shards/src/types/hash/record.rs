@@ -5,7 +5,7 @@
 //! ```text
 //! 1 Set       field string, value string                  the field is now this value, for good
 //! 2 SetUntil  deadline u48, field string, value string    the same, until this Unix millisecond
-//! 3 Deadline  deadline u48, field string                  the field has this deadline now; zero: none
+//! 3 Deadline  deadline u48, field string                  its deadline is this now, zero for none
 //! 4 Delete    field string                                the field is gone
 //! ```
 //!
