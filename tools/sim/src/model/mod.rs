@@ -37,6 +37,7 @@ pub(crate) fn reply_text(reply: &Reply<'_>) -> String {
         | Reply::Text(_)
         | Reply::Map(_)
         | Reply::Pairs(_)
+        | Reply::Decimal(_)
         | Reply::Push(_)
         | Reply::Several(_)
         | Reply::Set(_) => format!("{reply:?}"),
