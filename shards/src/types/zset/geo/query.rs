@@ -4,7 +4,7 @@ use super::cell::Position;
 use super::options::{self, ANY, COUNT, LATITUDE, LONGITUDE, MEMBER_MISSING, SORT, UNIT};
 use super::search::{Order, Search, With, keep};
 use super::shape::Shape;
-use crate::command::args::{self, Arg, Args};
+use crate::command::args::{self, Arg, Args, wrong_arity};
 use crate::command::error::{CommandError, quote};
 use crate::command::reply::Reply;
 use crate::command::spec::{
@@ -32,6 +32,9 @@ const BY_BOX: ArgSpec = ArgSpec::block(
 )
 .with_token("BYBOX")
 .optional();
+
+/// Words of the shortest `GEOSEARCH`: around something, within something.
+const WORDS_MIN: usize = 7;
 
 /// `GEOSEARCH`.
 pub(crate) const GEOSEARCH: CommandSpec = CommandSpec {
@@ -91,12 +94,18 @@ pub(crate) const GEOSEARCHSTORE: CommandSpec = CommandSpec {
 };
 
 fn geosearch<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
+    if args.words().len() < WORDS_MIN {
+        return Err(wrong_arity(&GEOSEARCH));
+    }
     let set = ZsetView::of_any(view.typed(args.bytes(Arg(0)), ValueType::SortedSet)?);
     let Some(search) = read(args, &set, 1)? else { return Ok(Reply::Array(Vec::new())) };
     Ok(With::read(args, 8).answer(&search.run(&set), search.unit))
 }
 
 fn geosearchstore(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+    if args.words().len() <= WORDS_MIN {
+        return Err(wrong_arity(&GEOSEARCHSTORE));
+    }
     let set = ZsetView::of_any(plan.typed(args.bytes(Arg(1)), ValueType::SortedSet)?);
     let search = read(args, &set, 2)?;
     let unit = search.map(|search| search.unit).filter(|_| args.flag(Arg(9)));
@@ -190,11 +199,11 @@ mod tests {
     fn what_is_wrong_is_refused() {
         filled().expect(&[
             (
-                "GEOSEARCH g BYRADIUS 1 m",
+                "GEOSEARCH g BYRADIUS 1 m ASC WITHDIST",
                 "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for GEOSEARCH",
             ),
             (
-                "GEOSEARCH g FROMLONLAT 1 1",
+                "GEOSEARCH g FROMLONLAT 1 1 ASC WITHDIST",
                 "ERR exactly one of BYRADIUS and BYBOX can be specified for GEOSEARCH",
             ),
             ("GEOSEARCH g FROMMEMBER a FROMLONLAT 1 1 BYRADIUS 1 m", "ERR syntax error"),

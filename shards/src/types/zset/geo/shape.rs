@@ -83,7 +83,8 @@ impl Shape {
         let middle = Cell::around(centre, steps);
         let mut cells: Vec<Cell> = Vec::with_capacity(NEIGHBOURS.len());
         for (index, (east, north)) in NEIGHBOURS.into_iter().enumerate() {
-            let cell = middle.neighbour(east, north);
+            // The cell of the very last degrees has a number of its own, which neighbours have not.
+            let cell = if index == 0 { middle } else { middle.neighbour(east, north) };
             let useless = steps >= 2 && bounds.misses(middle, (east, north));
             // On a grid of few cells neighbours are the same.
             if index == 0 || !useless && !cells.contains(&cell) {
