@@ -264,7 +264,7 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply<'_>) {
         Reply::Ok => out.extend_from_slice(b"\"OK\""),
         Reply::Status(word) => write_str(out, word),
         Reply::Integer(number) => write_integer(out, *number),
-        Reply::Double(number) => write_double(out, *number),
+        Reply::Double(number) | Reply::Decimal(number) => write_double(out, *number),
         Reply::Boolean(truth) => write_bool(out, *truth),
         Reply::Bytes(bytes) => write_bytes(out, bytes),
         Reply::Text(text) => write_str(out, text),

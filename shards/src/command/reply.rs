@@ -19,6 +19,8 @@ pub enum Reply<'a> {
     Integer(i64),
     /// A double.
     Double(f64),
+    /// A double written with up to 17 places and no exponent (coordinates).
+    Decimal(f64),
     /// True or false; 1 or 0 where the protocol has no booleans.
     Boolean(bool),
     /// A byte string.
@@ -75,6 +77,7 @@ impl<'a> Reply<'a> {
             Self::Status(word) => Reply::Status(word),
             Self::Integer(number) => Reply::Integer(number),
             Self::Double(number) => Reply::Double(number),
+            Self::Decimal(number) => Reply::Decimal(number),
             Self::Boolean(truth) => Reply::Boolean(truth),
             Self::Bytes(bytes) => Reply::Bytes(Cow::Owned(bytes.into_owned())),
             Self::Text(text) => Reply::Text(text),

@@ -14,6 +14,7 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     list::COMMANDS,
     set::COMMANDS,
     zset::COMMANDS,
+    zset::GEO_COMMANDS,
     hash::COMMANDS,
     xstream::COMMANDS,
     hll::COMMANDS,

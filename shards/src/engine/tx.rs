@@ -315,6 +315,7 @@ fn weight(reply: &Reply<'_>) -> usize {
         | Reply::Status(_)
         | Reply::Integer(_)
         | Reply::Double(_)
+        | Reply::Decimal(_)
         | Reply::Boolean(_)
         | Reply::Error(_) => 0,
     }

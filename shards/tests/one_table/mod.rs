@@ -156,6 +156,7 @@ pub(crate) fn show(reply: &Reply<'_>) -> String {
         Reply::Status(word) => (*word).into(),
         Reply::Integer(number) => number.to_string(),
         Reply::Double(number) => number.to_string(),
+        Reply::Decimal(number) => synap_shards::double::places(*number),
         Reply::Boolean(truth) => truth.to_string(),
         Reply::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
         Reply::Text(text) => text.clone(),

@@ -1,5 +1,7 @@
 //! `ZADD` and `ZINCRBY`. Records state the resulting scores.
 
+use smallvec::SmallVec;
+
 use super::answer;
 use super::bounds;
 use super::change::Changes;
@@ -56,16 +58,21 @@ pub(crate) const ZADD: CommandSpec = CommandSpec {
     run: Run::Write(zadd),
 };
 
-/// What has to hold for a member to be changed.
-#[derive(Clone, Copy)]
-struct Conditions {
-    absent: bool,
-    present: bool,
-    greater: bool,
-    less: bool,
+/// What has to hold for a member to be changed, and what is done with its score.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Conditions {
+    pub(super) absent: bool,
+    pub(super) present: bool,
+    pub(super) greater: bool,
+    pub(super) less: bool,
+    /// Scores are added to those that are there.
+    pub(super) increment: bool,
 }
 
 impl Conditions {
+    pub(super) const NONE: Self =
+        Self { absent: false, present: false, greater: false, less: false, increment: false };
+
     fn read(args: &Args<'_>) -> Result<Self, CommandError> {
         let [absent, present] = [NX, XX].map(|flag| args.flag(flag));
         let [greater, less] = [GT, LT].map(|flag| args.flag(flag));
@@ -77,7 +84,7 @@ impl Conditions {
             let message = "GT, LT, and/or NX options at the same time are not compatible";
             return Err(CommandError::Invalid(message));
         }
-        Ok(Self { absent, present, greater, less })
+        Ok(Self { absent, present, greater, less, increment: args.flag(INCR) })
     }
 
     /// Whether a member may get a score in place of the one it has, if it is there.
@@ -91,43 +98,64 @@ impl Conditions {
     }
 }
 
+/// What became of members that were added.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Done {
+    /// How many are new.
+    pub(super) added: usize,
+    /// How many are new or have another score.
+    pub(super) changed: usize,
+    /// The score of the last that was allowed one.
+    last: Option<f64>,
+}
+
+/// Gives members their scores, where the conditions hold.
+pub(super) fn add(
+    plan: &mut Plan<'_>,
+    key: &[u8],
+    members: &[(f64, &[u8])],
+    conditions: Conditions,
+) -> Result<Done, CommandError> {
+    let set = ZsetView::of_any(plan.peek_typed(key, ValueType::SortedSet)?);
+    let mut changes = Changes::new(set);
+    let mut done = Done::default();
+    for (score, member) in members {
+        let before = changes.score(member);
+        let base = before.filter(|_| conditions.increment).unwrap_or(0.0);
+        let after = sum(base, *score)?;
+        if !conditions.allow(before, after) {
+            continue;
+        }
+        done.last = Some(after);
+        if before != Some(after) {
+            changes.put(member, after, before.is_some(), members.len() > 1);
+            done.added += usize::from(before.is_none());
+            done.changed += 1;
+        }
+    }
+    changes.record(plan, key, if conditions.increment { "zincr" } else { "zadd" })?;
+    Ok(done)
+}
+
 fn zadd(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let (pairs, []) = args.rest(MEMBERS).as_chunks::<2>() else {
         let few = args.words().len() < WORDS_MIN;
         return Err(if few { wrong_arity(&ZADD) } else { CommandError::Syntax });
     };
     let conditions = Conditions::read(args)?;
-    let increment = args.flag(INCR);
-    if increment && pairs.len() > 1 {
+    if conditions.increment && pairs.len() > 1 {
         let message = "INCR option supports a single increment-element pair";
         return Err(CommandError::Invalid(message));
     }
-    for [score, _] in pairs {
-        bounds::score(score)?;
-    }
-    let key = args.bytes(KEY);
-    let set = ZsetView::of_any(plan.peek_typed(key, ValueType::SortedSet)?);
-    let mut changes = Changes::new(set);
-    let (mut added, mut changed, mut last) = (0, 0, None);
+    let mut members: SmallVec<[(f64, &[u8]); 4]> = SmallVec::with_capacity(pairs.len());
     for [score, member] in pairs {
-        let before = changes.score(member);
-        let base = before.filter(|_| increment).unwrap_or(0.0);
-        let after = sum(base, bounds::score(score)?)?;
-        if !conditions.allow(before, after) {
-            continue;
-        }
-        last = Some(after);
-        if before != Some(after) {
-            changes.put(member, after, before.is_some(), pairs.len() > 1);
-            added += usize::from(before.is_none());
-            changed += 1;
-        }
+        members.push((bounds::score(score)?, member));
     }
-    changes.record(plan, key, if increment { "zincr" } else { "zadd" })?;
-    if increment {
-        return Ok(answer::score(last));
+    let done = add(plan, args.bytes(KEY), &members, conditions)?;
+    if conditions.increment {
+        return Ok(answer::score(done.last));
     }
-    Ok(Reply::count(if args.flag(CH) { changed } else { added }))
+    Ok(Reply::count(if args.flag(CH) { done.changed } else { done.added }))
 }
 
 fn sum(before: f64, increment: f64) -> Result<f64, CommandError> {

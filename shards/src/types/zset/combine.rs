@@ -99,8 +99,8 @@ pub(crate) const ZINTERCARD: CommandSpec = CommandSpec {
     id: "sortedset.zintercard",
     resp: "ZINTERCARD",
     args: &[
-        ArgSpec::numkeys(),
-        keys("Number of keys can't be greater than number of args"),
+        COUNT,
+        keys("at least 1 input key is needed for 'zintercard' command"),
         ArgSpec::integer("limit", "count no further than this, 0 is no limit")
             .with_token("LIMIT")
             .optional()
@@ -426,7 +426,7 @@ mod tests {
             ("ZUNION 1 a NOPE", "ERR syntax error"),
             ("ZUNIONSTORE to 1 a WITHSCORES", "ERR syntax error"),
             ("ZDIFF 1 a WEIGHTS 1", "ERR syntax error"),
-            ("ZINTERCARD 0 a", "ERR numkeys should be greater than 0"),
+            ("ZINTERCARD 0 a", "ERR at least 1 input key is needed for 'zintercard' command"),
             ("ZINTERCARD 1 a LIMIT -1", "ERR LIMIT can't be negative"),
             ("SET s v", "OK"),
             ("ZUNION 2 a s", "WRONGTYPE Operation against a key holding the wrong kind of value"),

@@ -8,6 +8,7 @@ mod answer;
 mod bounds;
 mod change;
 mod combine;
+mod geo;
 mod large;
 mod look;
 mod packed;
@@ -23,6 +24,7 @@ mod view;
 
 use crate::command::spec::CommandSpec;
 
+pub use geo::COMMANDS as GEO_COMMANDS;
 pub(crate) use large::{Large, apply_packed, packed_edits, packed_len};
 pub(crate) use record::check;
 

@@ -17,7 +17,6 @@ use crate::shard::plan::View;
 /// Members that one command draws with repetition; the answer is made in memory.
 const DRAWS_MAX: u64 = 1 << 20;
 
-const KEY: Arg = Arg(0);
 const OPTIONS: Arg = Arg(1);
 
 /// `ZRANDMEMBER`.

@@ -38,6 +38,7 @@ pub(crate) fn reply_text(reply: &Reply<'_>) -> String {
         | Reply::Map(_)
         | Reply::Named(_)
         | Reply::Pairs(_)
+        | Reply::Decimal(_)
         | Reply::Push(_)
         | Reply::Several(_)
         | Reply::Set(_) => format!("{reply:?}"),

@@ -179,10 +179,11 @@ impl Branch {
 pub(super) struct Arena<T> {
     pub(super) nodes: Vec<Option<Box<T>>>,
     free: Vec<u32>,
+    live: usize,
 }
 
 impl<T> Arena<T> {
-    pub(super) const NEW: Self = Self { nodes: Vec::new(), free: Vec::new() };
+    pub(super) const NEW: Self = Self { nodes: Vec::new(), free: Vec::new(), live: 0 };
 
     pub(super) fn get(&self, id: u32) -> &T {
         self.nodes[id as usize].as_deref().expect("a node is named while it lives")
@@ -193,6 +194,7 @@ impl<T> Arena<T> {
     }
 
     pub(super) fn add(&mut self, node: T) -> u32 {
+        self.live += 1;
         if let Some(id) = self.free.pop() {
             self.nodes[id as usize] = Some(Box::new(node));
             return id;
@@ -212,10 +214,11 @@ impl<T> Arena<T> {
 
     pub(super) fn drop_lifted(&mut self, id: u32) {
         self.free.push(id);
+        self.live -= 1;
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        (self.nodes.len() - self.free.len()) * size_of::<T>()
+        self.live * size_of::<T>()
             + self.nodes.capacity() * size_of::<Option<Box<T>>>()
             + self.free.capacity() * size_of::<u32>()
     }
@@ -223,6 +226,8 @@ impl<T> Arena<T> {
     /// Gives up to `count` nodes back to the allocator, whatever they hold.
     pub(super) fn release_some(&mut self, count: usize) {
         let left = self.nodes.len().saturating_sub(count);
+        self.live -= self.nodes[left..].iter().flatten().count();
         self.nodes.truncate(left);
+        self.free.clear();
     }
 }

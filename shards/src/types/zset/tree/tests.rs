@@ -32,6 +32,13 @@ impl Tree {
         branch.total()
     }
 
+    fn check_bytes(&self) {
+        let leaves = self.leaves.nodes.iter().flatten().count() * size_of::<Leaf>();
+        let branches = self.branches.nodes.iter().flatten().count() * size_of::<Branch>();
+        assert!(self.held_bytes() >= leaves + branches);
+        assert!(self.held_bytes() <= leaves + branches + self.leaves.nodes.capacity() * 32 + 1024);
+    }
+
     fn check_all(&self) {
         let mut leaves = Vec::new();
         assert_eq!(self.check(self.root, self.height, &mut leaves) as usize, self.len);
@@ -138,8 +145,13 @@ fn memory_per_entry_is_small_and_comes_back() {
     }
     assert!(sorted.held_bytes() < 100_000 * 14, "{}", sorted.held_bytes());
     assert!(mixed.held_bytes() < 100_000 * 20, "{}", mixed.held_bytes());
+    for number in (1..=100_000u32).filter(|number| number % 3 > 0) {
+        let score = Rng::new(u64::from(number)).draw() as f64;
+        assert!(mixed.remove(Handle(number), before((score, number))));
+    }
     let mut calls = 1;
-    while !mixed.release_some(100) {
+    while !mixed.release_some(50) {
+        mixed.check_bytes();
         calls += 1;
     }
     assert!(calls > 10, "{calls} slices");
