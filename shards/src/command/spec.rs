@@ -492,7 +492,7 @@ impl Flags {
     /// While it waits, it is run again also when its key is gone or holds another type, to say so.
     pub const WAKES_WHEN_GONE: Self = Self(512);
     /// Not between `MULTI` and `EXEC`.
-    pub const NO_MULTI: Self = Self(512);
+    pub const NO_MULTI: Self = Self(1024);
 
     /// Both sets together.
     #[must_use]
