@@ -5,6 +5,7 @@
 //! command does.
 
 mod arguments;
+mod caller;
 mod chunked;
 mod context;
 mod cors;
@@ -20,6 +21,7 @@ pub mod route;
 mod shape;
 mod sorted;
 pub mod table;
+mod transaction;
 pub mod words;
 
 pub use context::HttpContext;
