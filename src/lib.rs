@@ -17,6 +17,7 @@ pub mod settings;
 pub mod shared;
 pub mod slowlog;
 pub mod snapshot;
+pub mod transactions;
 
 pub mod health;
 pub mod protocol;

@@ -10,6 +10,7 @@ use synap_shards::key::ShardMap;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::snapshot::Snapshots;
+use crate::transactions::HttpTransactions;
 
 /// Facts about this process, and everyone's counters.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct Shared {
     pub logs_full: AtomicUsize,
     /// The coordinator of snapshots; nothing where none are taken.
     pub snapshots: Option<Snapshots>,
+    /// Transactions of HTTP callers.
+    pub transactions: HttpTransactions,
     /// One set of counters per core, written by that core only.
     pub metrics: Vec<CoreMetrics>,
 }

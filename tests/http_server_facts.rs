@@ -11,6 +11,7 @@ use synap::protocol::http::decode::{Decoded, HttpDecoder};
 use synap::protocol::http::route::{HttpOptions, Routed, route};
 use synap::settings::Settings;
 use synap::shared::Shared;
+use synap::transactions::HttpTransactions;
 use synap_shards::command::table;
 use synap_shards::key::ShardMap;
 use synap_shards::shard::evict::EvictionPolicy;
@@ -59,6 +60,7 @@ fn shared() -> Shared {
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
         snapshots: None,
+        transactions: HttpTransactions::default(),
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }
 }

@@ -12,8 +12,10 @@ mod serve;
 mod serve_http;
 mod snapshot;
 mod transaction;
+mod transaction_http;
 mod upkeep;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -158,6 +160,7 @@ impl Core {
             pubsub: Pubsub::new(cores),
             dirty: Vec::new(),
             resumed: Vec::new(),
+            http_watches: BTreeMap::new(),
             current: None,
             slowlog,
             latency: LatencyLog::default(),

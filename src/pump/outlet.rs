@@ -1,6 +1,7 @@
 //! What the engine's requests to the outside become: replies in the right connection's output, and
 //! commands that concern this core itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synap_io::clock;
@@ -55,6 +56,8 @@ pub(super) struct Outlet {
     /// Connections whose barrier has opened, or that may go on for another reason.
     pub(super) resumed: Vec<ConnId>,
     pub(super) current: Option<Current>,
+    /// Watches of HTTP callers that the engine has not answered yet.
+    pub(super) http_watches: BTreeMap<(ConnId, Ticket), Box<str>>,
     pub(super) slowlog: SlowLog,
     pub(super) latency: LatencyLog,
     /// A request could not start because a peer has too much unanswered work.
@@ -118,6 +121,12 @@ impl Outlet {
 
 impl Outbound for Outlet {
     fn reply(&mut self, conn: ConnId, ticket: Ticket, reply: Reply<'_>) {
+        if !self.http_watches.is_empty()
+            && let Some(caller) = self.http_watches.remove(&(conn, ticket))
+        {
+            // Also when the connection is gone: others may speak for the same caller.
+            self.shared.transactions.watched(&caller);
+        }
         if !self.reply_now(conn, ticket, &reply) {
             // A connection that is gone does not stop its commands, it only misses the replies.
             let Some(connection) = self.connections.get_mut(conn) else { return };

@@ -196,17 +196,20 @@ impl Host<'_> {
         self.outlet.current = Some(Current { conn: id, ticket, style: Some(style), outcome: None });
         let (command, flow) = match found {
             Err(error) => {
-                self.fail_transaction(id);
+                self.fail_transaction(id, None);
                 (None, self.refuse(id, error))
             }
             Ok(command) => match self.checked(id, command, words) {
                 Err(error) => {
                     self.stat(command, |stat| stat.rejected.add(1));
-                    self.fail_transaction(id);
+                    self.fail_transaction(id, Some(command));
                     (None, self.refuse(id, error))
                 }
                 Ok(_) if in_multi && Inside::of(command.spec()) != Inside::AtOnce => {
                     (None, self.queue(id, command, words))
+                }
+                Ok(_) if self.queues_http(id, command) => {
+                    (None, self.queue_http(id, command, words))
                 }
                 Ok(args) => (Some(command), self.run(id, command, &args, place)),
             },

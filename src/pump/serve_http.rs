@@ -63,6 +63,10 @@ impl Host<'_> {
                 keep_alive
             }
             Routed::Direct { response, status, context } => {
+                if let Some(caller) = &context.client_id {
+                    // It could not be made a command, so it was not queued.
+                    self.outlet.shared.transactions.fail(caller);
+                }
                 self.http_answer(id, &context, status, &response);
                 context.keep_alive
             }

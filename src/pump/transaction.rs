@@ -12,9 +12,8 @@ use synap_shards::id::ConnId;
 
 use super::serve::Host;
 use crate::session::client::{Client, Listener};
-use crate::session::transaction::{DISCARD_WITHOUT_MULTI, EXEC_WITHOUT_MULTI, Pending};
+use crate::session::transaction::{DISCARD_WITHOUT_MULTI, EXEC_WITHOUT_MULTI, Pending, QUEUED};
 
-const QUEUED: Reply<'static> = Reply::Status("QUEUED");
 const ABORTED_READ_ONLY: CommandError = CommandError::Coded {
     code: "EXECABORT",
     message: "Transaction discarded because of: READONLY You can't write against a read only \
@@ -34,6 +33,10 @@ impl Host<'_> {
         command: CommandId,
         args: &Args<'_>,
     ) -> Flow {
+        let connection = self.outlet.connections.get_mut(id);
+        if connection.is_some_and(|connection| connection.client.listener == Listener::Http) {
+            return self.run_http_transaction(id, command, args.words());
+        }
         let result = match command.spec().id {
             "transaction.multi" => self.pending(id).open().map(|()| Reply::Ok),
             "transaction.exec" => return self.exec(id),
@@ -60,11 +63,14 @@ impl Host<'_> {
     }
 
     /// Notes that a command was refused that would have been queued.
-    pub(super) fn fail_transaction(&mut self, id: ConnId) {
+    pub(super) fn fail_transaction(&mut self, id: ConnId, command: Option<CommandId>) {
         if let Some(connection) = self.outlet.connections.get_mut(id)
             && let Some(pending) = &mut connection.client.pending
         {
             pending.fail();
+        }
+        if command.is_some_and(|command| command.spec().access == Access::Write) {
+            self.fail_http(id);
         }
     }
 

@@ -81,6 +81,7 @@ impl Core {
                 connection.refresh_sizes();
             }
             self.close_silent();
+            self.forget_idle_callers();
         }
         if std::mem::take(&mut self.outlet.settings_changed) {
             self.bring_settings_to_engine();
@@ -194,6 +195,18 @@ impl Core {
         }
         for id in closed {
             self.outlet.mark_dirty(id);
+        }
+    }
+
+    /// One core does that for all.
+    fn forget_idle_callers(&mut self) {
+        if self.id.index() > 0 {
+            return;
+        }
+        let idle = self.outlet.shared.transactions.forget_idle(self.outlet.now.unix_ms);
+        for (watcher, shards) in idle {
+            let event = Event::Unwatch { watcher, shards };
+            self.engine.step(self.outlet.now, event, &mut self.outlet);
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Client {
     pub subscriptions: [usize; 3],
     /// The transaction it has begun, and what it watches; nothing of most.
     pub pending: Option<Box<Pending>>,
+    /// Of an HTTP connection: the caller of its transactions when requests do not name one.
+    pub http_caller: Option<Box<str>>,
     /// Requests so far.
     pub commands: u64,
     /// The last command.
@@ -117,6 +119,7 @@ impl Client {
             no_touch: false,
             subscriptions: [0; 3],
             pending: None,
+            http_caller: None,
             commands: 0,
             last_command: None,
             query_bytes: 0,

@@ -12,6 +12,7 @@ use super::*;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::protocol::resp::encode::{Protocol, encode};
+use crate::transactions::HttpTransactions;
 use synap_shards::shard::evict::EvictionPolicy;
 use synap_shards::types::Thresholds;
 
@@ -105,6 +106,7 @@ impl Server {
                 drained: AtomicUsize::new(0),
                 logs_full: AtomicUsize::new(0),
                 snapshots: None,
+                transactions: HttpTransactions::default(),
                 metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
             },
             settings: settings(),

@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 
 use synap_shards::command::error::CommandError;
+use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{CommandSpec, Flags, Run};
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::tx::{Queued, shards_of_keys};
 use synap_shards::limits::{TRANSACTION_BYTES_MAX, TRANSACTION_COMMANDS_MAX};
 
+/// The reply to a command that waits for `EXEC`.
+pub const QUEUED: Reply<'static> = Reply::Status("QUEUED");
 /// `EXEC` and `DISCARD` need a `MULTI` before them.
 pub const EXEC_WITHOUT_MULTI: CommandError = CommandError::Invalid("EXEC without MULTI");
 /// See [`EXEC_WITHOUT_MULTI`].

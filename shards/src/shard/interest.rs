@@ -1,7 +1,7 @@
 //! Keys that somebody wants to hear about: blocked commands that wait for them, clients that cache
-//! them. (What transactions watch stands in [`super::watches`], which tells more.) The list travels with its shard, so that a change is noted
-//! on whatever core it is made; the engine takes the notes when a batch is done, and when a shard
-//! that was lent comes home.
+//! them. (What transactions watch stands in [`super::watches`], which tells more.) The list travels
+//! with its shard, so that a change is noted on whatever core it is made; the engine takes the
+//! notes when a batch is done, and when a shard that was lent comes home.
 
 use std::collections::HashMap;
 

@@ -60,6 +60,10 @@ pub struct HttpContext {
     /// Keys that the answer repeats: the first ends at `echo_split`, the second is the rest.
     pub(super) echo: SmallVec<[u8; 40]>,
     pub(super) echo_split: usize,
+    /// Who the caller of transactions says it is.
+    pub(crate) client_id: Option<Box<str>>,
+    /// Of each command that `exec` runs, whether it removes keys.
+    pub(crate) deletes: Option<Box<[bool]>>,
     /// The allowed origin that asks, when there is one.
     pub(super) origin: Option<Box<str>>,
 }
@@ -95,6 +99,8 @@ impl HttpContext {
             pairs: 0,
             echo: SmallVec::new(),
             echo_split: 0,
+            client_id: None,
+            deletes: None,
             origin: None,
         }
     }

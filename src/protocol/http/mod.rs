@@ -5,6 +5,7 @@
 //! command does.
 
 mod arguments;
+mod caller;
 mod chunked;
 mod context;
 mod cors;
@@ -21,6 +22,7 @@ mod shape;
 mod sorted;
 pub mod stats;
 pub mod table;
+mod transaction;
 pub mod words;
 
 pub use context::HttpContext;

@@ -154,6 +154,7 @@ fn answer_inputs(shape: Shape) -> &'static [(&'static str, &'static str)] {
         Shape::KvSet => &[("ttl", "integer")],
         Shape::Keys => &[("limit", "integer")],
         Shape::Scan => &[("prefix", "string")],
+        Shape::Transaction(_) | Shape::TransactionExec => &[("client_id", "string")],
         _ => &[],
     }
 }
@@ -253,6 +254,15 @@ fn responses(shape: Shape) -> Value {
         Shape::ListMoved => &[("value", "string"), ("source", "string"), ("destination", "string")],
         Shape::KeyedSuccess => &[("key", "string"), ("success", "boolean")],
         Shape::Sorted(body) => body.fields(),
+        Shape::Transaction(_) => {
+            &[("success", "boolean"), ("message", "string"), ("client_id", "string")]
+        }
+        Shape::TransactionExec => &[
+            ("success", "boolean"),
+            ("results", "array"),
+            ("aborted", "boolean"),
+            ("message", "string"),
+        ],
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),

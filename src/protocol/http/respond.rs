@@ -8,13 +8,19 @@ use super::error::HttpError;
 use super::response::{self, JSON};
 use super::shape;
 use super::table::Shape;
+use super::transaction;
 use crate::protocol::json;
+use crate::session::transaction::QUEUED;
 use crate::snapshot::DISABLED;
 
 /// Appends the answer to a request whose command replied `reply`, and returns its status code.
 pub fn respond(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) -> u16 {
     if let Reply::Error(error) = reply {
         return refuse(context, error, out);
+    }
+    if *reply == QUEUED {
+        write(context, 200, JSON, transaction::QUEUED_BODY, out);
+        return 200;
     }
     let shape = context.route.route().map_or(Shape::Bare, |route| route.shape);
     if let Some(error) = shape::absence(shape, context, reply) {
@@ -150,6 +156,7 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
                 HttpError::with(503, format!("{code} {error}"))
             }
             "MISCONF" => HttpError::with(507, format!("Insufficient storage: {error}")),
+            "BUSY" => HttpError::with(503, format!("{code} {error}")),
             "READONLY" => HttpError::new(403, "Forbidden: read-only replica"),
             _ => HttpError::with(400, format!("{code} {error}")),
         },

@@ -17,7 +17,7 @@ use super::input::{self, Inputs};
 use super::respond;
 use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
-use super::{arguments, cors, echo, openapi};
+use super::{arguments, caller, cors, echo, openapi};
 
 /// Settings that concern HTTP alone; fixed at start-up.
 #[derive(Clone, Default, Debug)]
@@ -160,6 +160,9 @@ fn work<'a>(
     match route.target {
         Target::Command(id) => {
             let inputs = Inputs::new(params, request.query, &request.body)?;
+            if caller::matters(id.spec()) {
+                context.client_id = caller::of(&inputs, request)?;
+            }
             arguments::words(route, id, &inputs, request, context).map(Work::Command)
         }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),

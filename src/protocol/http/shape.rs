@@ -8,6 +8,7 @@ use super::context::{Condition, HttpContext, ValueForm};
 use super::error::HttpError;
 use super::stats::HLL_OPERATIONS;
 use super::table::Shape;
+use super::transaction;
 use crate::protocol::json;
 
 /// What the protocol of Redis answers for a deadline: the key is missing, or has none.
@@ -141,6 +142,8 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
             out.push(b'}');
         }
         Shape::Sorted(body) => body.write(context, reply, out),
+        Shape::Transaction(message) => transaction::done(context, message, out),
+        Shape::TransactionExec => transaction::executed(context, reply, out),
     }
 }
 

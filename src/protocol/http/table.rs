@@ -116,6 +116,9 @@ pub(super) enum Shape {
     KeyedSuccess,
     /// Of sorted sets.
     Sorted(sorted::Body),
+    /// Done, in these words, and who the caller is.
+    Transaction(&'static str),
+    TransactionExec,
     /// The route's own code writes the body.
     Own,
 }
@@ -163,6 +166,8 @@ impl Shape {
             | Self::SlowlogReset
             | Self::Clients
             | Self::Snapshot
+            | Self::Transaction(_)
+            | Self::TransactionExec
             | Self::Own => 0,
         }
     }
@@ -224,6 +229,12 @@ impl Shape {
                 "zset_scores" => Self::Keyed("scores"),
                 "zincrby" => Self::Keyed("score"),
                 name => return sorted::Body::of(name).map(Self::Sorted),
+                "transaction_multi" => Self::Transaction("Transaction started"),
+                "transaction_watch" => Self::Transaction("Keys watched"),
+                "transaction_unwatch" => Self::Transaction("Keys unwatched"),
+                "transaction_discard" => Self::Transaction("Transaction discarded"),
+                "transaction_exec" => Self::TransactionExec,
+                _ => return None,
             },
         })
     }

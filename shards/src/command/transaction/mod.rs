@@ -29,7 +29,7 @@ const BASE: CommandSpec = CommandSpec {
 const MULTI: CommandSpec = CommandSpec {
     id: "transaction.multi",
     resp: "MULTI",
-    http: &[HttpRoute::post("/transaction/multi", JsonReply::Shape("transaction"))],
+    http: &[HttpRoute::post("/transaction/multi", JsonReply::Shape("transaction_multi"))],
     summary: "Begins a transaction: commands are queued until EXEC runs them as one",
     ..BASE
 };
@@ -39,7 +39,7 @@ const EXEC: CommandSpec = CommandSpec {
     resp: "EXEC",
     atomicity: Atomicity::Whole,
     reply: ReplySpec::Array,
-    http: &[HttpRoute::post("/transaction/exec", JsonReply::Shape("transaction"))],
+    http: &[HttpRoute::post("/transaction/exec", JsonReply::Shape("transaction_exec"))],
     flags: Flags::NO_SCRIPT,
     summary: "Runs the queued commands as one, over whatever keys; nil when a watched key changed",
     complexity: "That of the queued commands",
@@ -49,7 +49,7 @@ const EXEC: CommandSpec = CommandSpec {
 const DISCARD: CommandSpec = CommandSpec {
     id: "transaction.discard",
     resp: "DISCARD",
-    http: &[HttpRoute::post("/transaction/discard", JsonReply::Shape("transaction"))],
+    http: &[HttpRoute::post("/transaction/discard", JsonReply::Shape("transaction_discard"))],
     summary: "Drops the queued commands and what is watched",
     ..BASE
 };
@@ -59,7 +59,7 @@ const WATCH: CommandSpec = CommandSpec {
     resp: "WATCH",
     keys: Keys::ALL,
     args: &[ArgSpec::key("keys", "keys that must not change before EXEC").repeated()],
-    http: &[HttpRoute::post("/transaction/watch", JsonReply::Shape("transaction"))],
+    http: &[HttpRoute::post("/transaction/watch", JsonReply::Shape("transaction_watch"))],
     summary: "Makes the next EXEC do nothing if one of the keys changes before it",
     complexity: "O(N) with N keys",
     ..BASE
@@ -68,7 +68,7 @@ const WATCH: CommandSpec = CommandSpec {
 const UNWATCH: CommandSpec = CommandSpec {
     id: "transaction.unwatch",
     resp: "UNWATCH",
-    http: &[HttpRoute::post("/transaction/unwatch", JsonReply::Shape("transaction"))],
+    http: &[HttpRoute::post("/transaction/unwatch", JsonReply::Shape("transaction_unwatch"))],
     summary: "Forgets what is watched",
     complexity: "O(N) with N keys",
     ..BASE
