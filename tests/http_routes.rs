@@ -549,6 +549,8 @@ fn rows() -> Vec<Row> {
             Reply::Array([1, 5, 2, 7].map(int).into()),
             200,
             r#"{"total_hlls":3,"total_cardinality":12}"#,
+        ),
+        Row(
             "POST /hash/h/set",
             r#"{"field":"f","value":"v"}"#,
             "HSET h f v",
