@@ -52,9 +52,14 @@ fn hrandfield<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, Command
         let drawn = hash.random(&mut rng);
         return Ok(drawn.map_or(Reply::Nil, |field| Reply::borrowed(field.name)));
     };
+    if count == i64::MIN {
+        return Err(CommandError::Invalid(
+            "value is out of range, value must between -9223372036854775807 and \
+             9223372036854775807",
+        ));
+    }
     let in_range = -i64::MAX / 2..=i64::MAX / 2;
     if (with_values && !in_range.contains(&count))
-        || count == i64::MIN
         || (count < 0 && count.unsigned_abs() > REPEATS_MAX)
     {
         return Err(CommandError::Invalid("value is out of range"));
@@ -164,7 +169,11 @@ mod tests {
             ("HRANDFIELD h 1 WITHVALUES x", "ERR syntax error"),
             ("HRANDFIELD h -9223372036854775807 WITHVALUES", "ERR value is out of range"),
             ("HRANDFIELD h 9223372036854775807 WITHVALUES", "ERR value is out of range"),
-            ("HRANDFIELD h -9223372036854775808", "ERR value is out of range"),
+            (
+                "HRANDFIELD h -9223372036854775808",
+                "ERR value is out of range, value must between -9223372036854775807 and \
+                 9223372036854775807",
+            ),
             ("SET s v", "OK"),
             ("HRANDFIELD s", "WRONGTYPE Operation against a key holding the wrong kind of value"),
             ("HRANDFIELD", "ERR wrong number of arguments for 'hrandfield' command"),
