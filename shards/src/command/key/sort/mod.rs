@@ -37,8 +37,7 @@ const GET: ArgSpec = ArgSpec::pattern("get", "answer the value of this key").wit
 const ASC: ArgSpec = ArgSpec::flag("asc", "ASC", "the least first");
 const DESC: ArgSpec = ArgSpec::flag("desc", "DESC", "the greatest first");
 const ALPHA: ArgSpec = ArgSpec::flag("alpha", "ALPHA", "compare bytes, not numbers");
-const STORE: ArgSpec =
-    ArgSpec::key("destination", "make a list of the result").with_token("STORE");
+const STORE: ArgSpec = ArgSpec::key("destination", "make a list of the result").with_token("STORE");
 
 /// `SORT`.
 pub(super) const SORT: CommandSpec = CommandSpec {

@@ -88,7 +88,6 @@ fn number(bytes: &[u8]) -> Result<f64, CommandError> {
     if bytes.is_empty() {
         return Ok(0.0);
     }
-    crate::command::args::float(bytes.trim_ascii_start()).map_err(|_| {
-        CommandError::Invalid("One or more scores can't be converted into double")
-    })
+    crate::command::args::float(bytes.trim_ascii_start())
+        .map_err(|_| CommandError::Invalid("One or more scores can't be converted into double"))
 }

@@ -14,7 +14,11 @@ pub(super) enum Pattern<'a> {
     Element,
     /// No star: it names nothing.
     Nothing,
-    Key { before: &'a [u8], after: &'a [u8], field: Option<&'a [u8]> },
+    Key {
+        before: &'a [u8],
+        after: &'a [u8],
+        field: Option<&'a [u8]>,
+    },
 }
 
 impl<'a> Pattern<'a> {
