@@ -42,8 +42,9 @@ impl<'a> Options<'a> {
                 }
                 b"BY" => {
                     let pattern = Pattern::of(next()?);
-                    let by = if pattern.has_star() { By::Pattern(pattern) } else { By::Nothing };
-                    options.by = Some(by);
+                    // Once nothing decides, nothing does, as in Redis.
+                    let nothing = matches!(options.by, Some(By::Nothing)) || !pattern.has_star();
+                    options.by = Some(if nothing { By::Nothing } else { By::Pattern(pattern) });
                 }
                 b"GET" => options.get.push(Pattern::of(next()?)),
                 b"STORE" if may_store => options.store = Some(next()?),

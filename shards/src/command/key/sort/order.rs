@@ -34,7 +34,7 @@ pub(super) fn sorted<'s>(
             }
         }
         Some(By::Nothing) => {
-            if value_type == ValueType::SortedSet && options.descending {
+            if value_type != ValueType::Set && options.descending {
                 elements.reverse();
             }
         }

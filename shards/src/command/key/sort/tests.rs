@@ -17,7 +17,7 @@ fn elements_come_in_order() {
         ("SORT l LIMIT 9 2", "[]"),
         ("SORT l LIMIT 0 0", "[]"),
         ("SORT l BY nosort", r#"["3", "10", "1", "2"]"#),
-        ("SORT l BY nosort DESC LIMIT 1 2", r#"["10", "1"]"#),
+        ("SORT l BY nosort DESC LIMIT 1 2", r#"["1", "10"]"#),
         ("SORT_RO l LIMIT 3 9", r#"["10"]"#),
         ("SORT none", "[]"),
         ("SADD s 5 -1 2.5", "3"),
