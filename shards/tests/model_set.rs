@@ -349,7 +349,7 @@ fn memory_of_a_set_that_is_gone_comes_back() {
     }
     let full = bytes(&db) - before;
     assert!(full > 20_000 * 8, "{full} bytes");
-    db.ask("DEL large");
+    db.expect(&[("DEL large", "1")]);
     let mut slices = 0;
     while db.shards.iter_mut().flatten().any(|shard| shard.free_some(500)) {
         slices += 1;

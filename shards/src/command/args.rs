@@ -351,7 +351,9 @@ fn match_token(spec: &ArgSpec, word: &[u8]) -> Option<Option<usize>> {
 /// What is wrong with words that do not follow the specs: first of all their number.
 #[cold]
 fn refusal(spec: &CommandSpec, words: &[&[u8]], parsed: Result<(), CommandError>) -> CommandError {
-    if words.len() < spec.words() + least_arguments(spec.args) {
+    let arity = spec.arity();
+    let counts = arity.unsigned_abs() == words.len() as u64;
+    if words.len() < spec.words() + least_arguments(spec.args) || (arity > 0 && !counts) {
         return wrong_arity(spec);
     }
     match parsed {

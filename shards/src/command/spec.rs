@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::args::{Args, NUMKEYS, NUMKEYS_REFUSAL, integer};
 use super::error::CommandError;
 use super::reply::Reply;
+use crate::key::shard_of;
 use crate::shard::plan::{Plan, View};
 
 /// Everything there is to know about one command.
@@ -493,6 +494,8 @@ impl Flags {
     pub const WAKES_WHEN_GONE: Self = Self(512);
     /// Not between `MULTI` and `EXEC`.
     pub const NO_MULTI: Self = Self(1024);
+    /// Its patterns behind `BY` and `GET` name keys that only the data tells (`SORT`).
+    pub const REACHES: Self = Self(2048);
 
     /// Both sets together.
     #[must_use]
@@ -560,6 +563,17 @@ impl CommandSpec {
         }
     }
 
+    /// The shards that a command with such words works on, a bit each: those of its keys, or all
+    /// of them when it has patterns that reach keys which only the data tells. Not for commands
+    /// about whole shards.
+    pub fn shards(&self, words: &[&[u8]]) -> u64 {
+        if self.flags.has(Flags::REACHES) && words.windows(2).any(reaches) {
+            return u64::MAX;
+        }
+        let keys = self.key_positions(words).into_iter().map(|at| words[at]);
+        keys.fold(0, |mask, key| mask | 1 << shard_of(key).index())
+    }
+
     /// Arity as Redis states it: the exact number of arguments with the name's words, or minus
     /// the least number.
     pub fn arity(&self) -> i64 {
@@ -577,6 +591,12 @@ fn is_open(spec: &ArgSpec) -> bool {
         _ => false,
     };
     spec.optional || spec.repeated || within
+}
+
+/// Whether these are `BY` or `GET`, and a pattern that an element fills in.
+fn reaches(pair: &[&[u8]]) -> bool {
+    let is_token = |token: &&[u8]| pair[0].eq_ignore_ascii_case(token);
+    [&b"BY"[..], b"GET"].iter().any(is_token) && pair[1].contains(&b'*')
 }
 
 /// The least number of arguments that satisfies `specs`.

@@ -5,12 +5,12 @@ use super::event::{Flow, Outbound, Place};
 use super::gather::Gather;
 use super::parcel::{Envelope, Manner, OwnedWords};
 use super::task::{Task, Work};
-use super::{Engine, ReplyTo};
+use super::{Engine, ReplyTo, shards_in};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
-use crate::command::spec::{Atomicity, Fold, Keys, PerKey, Run};
+use crate::command::spec::{Atomicity, Flags, Fold, Keys, PerKey, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
@@ -172,12 +172,24 @@ impl Engine {
         Flow::Barrier
     }
 
-    /// A command over several keys as one: here when all its shards are this core's.
+    /// A command over several keys as one: here when all its shards are this core's, on another
+    /// when they are all of that, else here with borrowed shards.
     fn whole(&mut self, now: Now, request: Request<'_>, out: &mut dyn Outbound) -> Flow {
-        let shards =
-            keys_of(request).iter().fold(0u64, |mask, key| mask | 1 << shard_of(key).index());
+        let spec = request.command.spec();
+        let shards = spec.shards(request.args.words());
         if shards & !self.owned_mask() == 0 {
             self.start(now, request, Manner::Single, shards, out);
+            return Flow::Continue;
+        }
+        let mut owners = shards_in(shards).map(|shard| self.map.owner(shard));
+        let first = owners.next();
+        // What waits has to be where its client is.
+        if let Some(owner) = first.filter(|first| owners.all(|owner| owner == *first))
+            && !spec.flags.has(Flags::BLOCKING)
+        {
+            let gather = self.gathers.open(Gather::Single { reply_to: request.reply_to });
+            let words = request.args.words().iter().copied();
+            self.execute_on(owner, gather, request, words, Manner::Single);
             return Flow::Continue;
         }
         let Request { reply_to, quiet, command, args, .. } = request;

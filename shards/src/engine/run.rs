@@ -458,9 +458,7 @@ impl Engine {
                 let (request, shard) = targeted(request, place);
                 return (request, 1 << shard.index());
             }
-            Manner::Single | Manner::PerKey => {
-                keys_of(request).iter().fold(0, |mask, key| mask | 1 << shard_of(key).index())
-            }
+            Manner::Single | Manner::PerKey => spec.shards(request.args.words()),
             Manner::AllShards => self.owned_mask(),
             Manner::OnCore => 0,
             Manner::Watch => shards_of_keys(request.args.words()[1..].iter().copied()),

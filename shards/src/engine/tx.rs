@@ -292,7 +292,7 @@ fn shards_of_command(spec: &CommandSpec, words: &[&[u8]], all: u64) -> u64 {
         // A cursor that is none is refused when the command runs.
         Keys::Cursor => cursor_shard(words[1]).map_or(0, |shard| 1 << shard.index()),
         Keys::Range { .. } | Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams => {
-            shards_of_keys(spec.key_positions(words).into_iter().map(|at| words[at]))
+            spec.shards(words)
         }
     }
 }

@@ -180,6 +180,11 @@ impl<'s> View<'s> {
         self.shards.iter().filter_map(Option::as_deref)
     }
 
+    /// Whether the shard of a key is here, for keys that nobody declared.
+    pub fn is_here(&self, key: &[u8]) -> bool {
+        self.shards[shard_of(key).index()].is_some()
+    }
+
     /// Notes that the answer depends on a whole shard (a count, a walk), not on single keys.
     pub fn saw_all(&self, shard: &Shard) {
         if shard.seq > shard.stable {

@@ -99,8 +99,8 @@ mod tests {
         let load = 1e9 / REGISTERS as f64;
         let below = |rank: i32| (1.0 - 2f64.powi(-rank)).powf(load) * REGISTERS as f64;
         let mut counts = [0; 64];
-        for rank in 1..=HIGHEST {
-            counts[rank] = (below(rank as i32).round() - below(rank as i32 - 1).round()) as u32;
+        for (rank, count) in (1i32..).zip(&mut counts[1..=HIGHEST]) {
+            *count = (below(rank).round() - below(rank - 1).round()) as u32;
         }
         let found = cardinality(&counts) as f64;
         assert!((found / 1e9 - 1.0).abs() < 0.01, "{found}");

@@ -23,7 +23,7 @@ const JOIN_RUNS: usize = 5;
 
 /// The runs of an empty counter: one over all registers.
 pub(super) const EMPTY_RUNS: [u8; 2] =
-    [0x40 | (REGISTERS - 1 >> 8) as u8, ((REGISTERS - 1) & 0xff) as u8];
+    [0x40 | ((REGISTERS - 1) >> 8) as u8, ((REGISTERS - 1) & 0xff) as u8];
 
 /// One run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -82,7 +82,7 @@ mod tests {
         let mut db = OneTable::new();
         for (count, extra) in [(50, ""), (100, "word"), (3_000, "word")] {
             let members: Vec<String> = (0..count).map(|number| number.to_string()).collect();
-            db.ask(&format!("SADD s {} {extra}", members.join(" ")).trim_end());
+            db.ask(format!("SADD s {} {extra}", members.join(" ")).trim_end());
             let total = count + usize::from(!extra.is_empty());
             let mut seen = BTreeSet::new();
             for _ in 0..10 {

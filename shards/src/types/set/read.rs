@@ -72,10 +72,7 @@ fn smismember<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, Command
 pub(super) const SCARD: CommandSpec = CommandSpec {
     id: "set.scard",
     resp: "SCARD",
-    http: &[
-        HttpRoute::get("/set/{key}/card", JsonReply::Shape("set_count")),
-        HttpRoute::get("/set/{key}/cardinality", JsonReply::Shape("set_count")),
-    ],
+    http: &[HttpRoute::get("/set/{key}/card", JsonReply::Shape("set_count"))],
     flags: Flags::FAST,
     summary: "Answers the number of members",
     run: Run::Read(scard),
