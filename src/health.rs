@@ -184,11 +184,17 @@ fn type_stats(stats: &TypeStats, facts: &Facts<'_>) -> Value {
         .iter()
         .map(|name| (format!("{name}_count"), Value::from(calls(facts, name))))
         .collect();
-    json!({
+    let mut body = json!({
         stats.keys: facts.sum(|core| &core.types[number].keys),
         stats.elements: facts.sum(|core| &core.types[number].elements),
-        "operations": operations,
-    })
+    });
+    let members = body.as_object_mut().expect("it was made as an object");
+    if stats.flat {
+        members.extend(operations);
+    } else {
+        members.insert("operations".to_owned(), Value::Object(operations));
+    }
+    body
 }
 
 /// A section, its name, and what writes it.

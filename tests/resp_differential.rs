@@ -15,6 +15,8 @@ use support::{Server, free_ports, installed, wait_for};
 const LINES: &str = include_str!("fixtures/resp/commands.txt");
 /// The same about hashes.
 const HASH_LINES: &str = include_str!("fixtures/resp/hash.txt");
+/// The same about sorted sets and positions.
+const SORTED_LINES: &str = include_str!("fixtures/resp/sorted.txt");
 
 /// Lines whose replies differ, and why they should.
 const DIFFERENCES: &[(&str, &str)] = &[
@@ -66,6 +68,11 @@ fn replies_are_those_of_redis() {
 #[test]
 fn replies_about_hashes_are_those_of_redis() {
     compare(HASH_LINES, 100);
+}
+
+#[test]
+fn replies_about_sorted_sets_are_those_of_redis() {
+    compare(SORTED_LINES, 300);
 }
 
 /// Sends the lines, `least` of them at least, to both servers.

@@ -13,9 +13,9 @@ use super::context::{Condition, HttpContext, ValueForm};
 use super::decode::HttpRequest;
 use super::error::HttpError;
 use super::input::{Given, Inputs, NOT_AN_OBJECT, members, missing, unexpected};
-use super::sorted;
 use super::table::{Route, Shape};
 use super::words::OwnedWords;
+use super::{geo, sorted};
 use crate::protocol::json::{self, Kind, Members};
 
 /// What an argument is when the request does not name it: command, argument, word.
@@ -41,6 +41,9 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("sortedset.zrangebyscore", "count", "-1"),
     ("sortedset.zpopmin", "count", "1"),
     ("sortedset.zpopmax", "count", "1"),
+    ("geo.geodist", "unit", "m"),
+    ("geo.georadius_ro", "unit", "m"),
+    ("geo.georadiusbymember_ro", "unit", "m"),
     ("set.spop", "count", "1"),
     ("set.srandmember", "count", "1"),
 ];
@@ -87,6 +90,9 @@ pub(super) fn words(
     }
     let echoed = spec.words()..words.len().min(spec.words() + route.shape.echoes());
     echoed.for_each(|index| context.remember(words.word(index)));
+    if route.shape == Shape::Geo(geo::Body::Distance) {
+        context.remember(words.word(words.len() - 1));
+    }
     Ok(words)
 }
 
@@ -177,7 +183,7 @@ pub(super) struct Writer<'i, 'a> {
 
 impl Writer<'_, '_> {
     fn argument(&mut self, arg: &'static ArgSpec) -> Result<(), HttpError> {
-        if sorted::argument(self, arg)? {
+        if sorted::argument(self, arg)? || geo::argument(self, arg)? {
             return Ok(());
         }
         if let ArgKind::OneOf(choices) = arg.kind {

@@ -12,6 +12,7 @@ mod cors;
 pub mod decode;
 mod echo;
 pub mod error;
+mod geo;
 mod head;
 mod input;
 pub mod openapi;

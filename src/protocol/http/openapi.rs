@@ -263,6 +263,7 @@ fn responses(shape: Shape) -> Value {
             ("aborted", "boolean"),
             ("message", "string"),
         ],
+        Shape::Geo(body) => body.fields(),
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),
@@ -283,8 +284,10 @@ fn responses(shape: Shape) -> Value {
         if *kind == "array" {
             schema["items"] = json!({});
         }
-        schema["nullable"] =
-            Value::from(matches!(shape, Shape::Ttl | Shape::BitPosition | Shape::Sorted(_)));
+        schema["nullable"] = Value::from(matches!(
+            shape,
+            Shape::Ttl | Shape::BitPosition | Shape::Sorted(_) | Shape::Geo(_)
+        ));
         properties.insert((*name).to_owned(), schema);
     }
     ok(json!({ "type": "object", "properties": properties }))

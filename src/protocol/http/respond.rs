@@ -2,6 +2,7 @@
 
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
+use synap_shards::types::zset::NO_MEMBER;
 
 use super::context::{HttpContext, ValueForm};
 use super::error::HttpError;
@@ -141,6 +142,8 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
         CommandError::InvalidExpire { .. } => HttpError::with(400, format!("Invalid TTL: {error}")),
         CommandError::WrongType => HttpError::with(400, format!("WRONGTYPE {error}")),
         CommandError::NoSuchKey => shape::key_not_found(context),
+        // The member around which to look.
+        CommandError::Invalid(NO_MEMBER) => HttpError::new(404, "Resource not found: the member"),
         CommandError::NoGroup { .. } => HttpError::with(404, format!("NOGROUP {error}")),
         CommandError::BusyKey => HttpError::with(409, format!("Key already exists: {error}")),
         CommandError::OutOfMemory => HttpError::new(507, "Memory limit exceeded"),

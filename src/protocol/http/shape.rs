@@ -144,6 +144,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Sorted(body) => body.write(context, reply, out),
         Shape::Transaction(message) => transaction::done(context, message, out),
         Shape::TransactionExec => transaction::executed(context, reply, out),
+        Shape::Geo(body) => body.write(context, reply, out),
     }
 }
 
@@ -242,7 +243,7 @@ fn truth(reply: &Reply<'_>) -> bool {
     }
 }
 
-fn items<'r, 'a>(reply: &'r Reply<'a>) -> &'r [Reply<'a>] {
+pub(super) fn items<'r, 'a>(reply: &'r Reply<'a>) -> &'r [Reply<'a>] {
     match reply {
         Reply::Array(items) | Reply::Set(items) => items,
         _ => &[],

@@ -9,7 +9,7 @@ use super::arguments::Writer;
 use super::context::HttpContext;
 use super::error::HttpError;
 use super::input::{Given, missing, unexpected};
-use super::shape::{key_and, member};
+use super::shape::{items, key_and, member};
 use crate::protocol::json::{self, Kind};
 
 /// Bodies of answers.
@@ -25,6 +25,8 @@ pub(super) enum Body {
     Popped,
     /// How many members the destination has now.
     Stored,
+    /// Totals of all.
+    Stats,
 }
 
 impl Body {
@@ -37,13 +39,18 @@ impl Body {
             "zset_members" => Self::Members,
             "zset_popped" => Self::Popped,
             "zset_stored" => Self::Stored,
+            "zset_stats" => Self::Stats,
             _ => return None,
         })
     }
 
     /// How many leading arguments the answer repeats.
     pub(super) fn echoes(self) -> usize {
-        if matches!(self, Self::OfMember(_)) { 2 } else { 1 }
+        match self {
+            Self::Stats => 0,
+            Self::OfMember(_) => 2,
+            Self::Added | Self::Members | Self::Popped | Self::Stored => 1,
+        }
     }
 
     /// Members of the body, for its description.
@@ -57,6 +64,12 @@ impl Body {
             Self::Members => &[("members", "array"), ("key", "string")],
             Self::Popped => &[("members", "array"), ("count", "integer"), ("key", "string")],
             Self::Stored => &[("count", "integer"), ("destination", "string")],
+            Self::Stats => &[
+                ("total_keys", "integer"),
+                ("total_members", "integer"),
+                ("avg_members_per_key", "number"),
+                ("memory_bytes", "integer"),
+            ],
         }
     }
 
@@ -86,9 +99,31 @@ impl Body {
                 member(out, b',', "count");
                 json::write_reply(out, reply);
             }
+            Self::Stats => stats(reply, out),
         }
         out.push(b'}');
     }
+}
+
+/// Keys, members and bytes, a triple from each core.
+fn stats(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    let sum = |skip: usize| -> u64 {
+        let numbers = items(reply).iter().skip(skip).step_by(3).map(|item| match item {
+            Reply::Integer(number) => u64::try_from(*number).unwrap_or(0),
+            _ => 0,
+        });
+        numbers.fold(0, u64::saturating_add)
+    };
+    let (keys, members) = (sum(0), sum(1));
+    member(out, b'{', "total_keys");
+    json::write_u64(out, keys);
+    member(out, b',', "total_members");
+    json::write_u64(out, members);
+    member(out, b',', "avg_members_per_key");
+    let average = if keys == 0 { 0.0 } else { members as f64 / keys as f64 };
+    json::write_reply(out, &Reply::Double(average));
+    member(out, b',', "memory_bytes");
+    json::write_u64(out, sum(2));
 }
 
 fn added(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {

@@ -15,6 +15,8 @@ pub struct TypeStats {
     pub elements: &'static str,
     /// Commands whose calls are told, each as its name and `_count`.
     pub operations: &'static [&'static str],
+    /// Calls stand beside the totals, not in an object of their own.
+    pub flat: bool,
 }
 
 /// Every type that has such a route.
@@ -37,6 +39,7 @@ pub const TYPE_STATS: &[TypeStats] = &[
             "sunion",
             "sdiff",
         ],
+        flat: false,
     },
     TypeStats {
         path: "/hash/stats",
@@ -44,6 +47,16 @@ pub const TYPE_STATS: &[TypeStats] = &[
         keys: "total_hashes",
         elements: "total_fields",
         operations: &["hset", "hget", "hdel"],
+        flat: false,
+    },
+    // Positions are members of sorted sets, which nothing tells from others.
+    TypeStats {
+        path: "/geospatial/stats",
+        value_type: ValueType::SortedSet,
+        keys: "total_keys",
+        elements: "total_locations",
+        operations: &["geoadd", "geodist", "georadius", "geopos", "geohash"],
+        flat: true,
     },
 ];
 

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::sorted;
+use super::{geo, sorted};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -119,6 +119,8 @@ pub(super) enum Shape {
     /// Done, in these words, and who the caller is.
     Transaction(&'static str),
     TransactionExec,
+    /// Of positions.
+    Geo(geo::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -139,6 +141,7 @@ impl Shape {
             | Self::HashSet
             | Self::HashSetNx => 2,
             Self::Sorted(body) => body.echoes(),
+            Self::Geo(_) => 1,
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
@@ -228,13 +231,17 @@ impl Shape {
                 "zset_count" => Self::Keyed("count"),
                 "zset_scores" => Self::Keyed("scores"),
                 "zincrby" => Self::Keyed("score"),
-                name => return sorted::Body::of(name).map(Self::Sorted),
                 "transaction_multi" => Self::Transaction("Transaction started"),
                 "transaction_watch" => Self::Transaction("Keys watched"),
                 "transaction_unwatch" => Self::Transaction("Keys unwatched"),
                 "transaction_discard" => Self::Transaction("Transaction discarded"),
                 "transaction_exec" => Self::TransactionExec,
-                _ => return None,
+                "geo_added" => Self::Keyed("added"),
+                "geo_hashes" => Self::Keyed("geohashes"),
+                name => {
+                    let sorted = sorted::Body::of(name).map(Self::Sorted);
+                    return sorted.or_else(|| geo::Body::of(name).map(Self::Geo));
+                }
             },
         })
     }

@@ -429,6 +429,10 @@ mod tests {
             ("ZINTERCARD 0 a", "ERR at least 1 input key is needed for 'zintercard' command"),
             ("ZINTERCARD 1 a LIMIT -1", "ERR LIMIT can't be negative"),
             ("SET s v", "OK"),
+            ("SADD plain y w", "2"),
+            ("ZUNION 2 a plain WITHSCORES", "[[\"w\", 1], [\"x\", 1], [\"y\", 3], [\"z\", 3]]"),
+            ("ZINTER 2 plain b WITHSCORES", "[[\"y\", 11], [\"w\", 31]]"),
+            ("ZDIFF 2 plain a WITHSCORES", "[[\"w\", 1]]"),
             ("ZUNION 2 a s", "WRONGTYPE Operation against a key holding the wrong kind of value"),
         ]);
     }

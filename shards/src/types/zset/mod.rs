@@ -19,12 +19,13 @@ mod record;
 mod remove;
 mod scan;
 mod source;
+mod stats;
 mod tree;
 mod view;
 
 use crate::command::spec::CommandSpec;
 
-pub use geo::COMMANDS as GEO_COMMANDS;
+pub use geo::{COMMANDS as GEO_COMMANDS, NO_MEMBER};
 pub(crate) use large::{Large, apply_packed, packed_edits, packed_len};
 pub(crate) use record::check;
 pub(crate) use view::ZsetView;
@@ -66,4 +67,5 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &combine::ZDIFFSTORE,
     &random::ZRANDMEMBER,
     &scan::ZSCAN,
+    &stats::STATS,
 ];

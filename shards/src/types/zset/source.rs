@@ -7,6 +7,7 @@ use super::view::ZsetView;
 use crate::command::error::CommandError;
 use crate::shard::ValueType;
 use crate::shard::plan::View;
+use crate::types::set::SetView;
 
 /// A member and its score, as results are made of.
 pub(super) type Scored<'s> = (f64, Cow<'s, [u8]>);
@@ -15,6 +16,7 @@ pub(super) type Scored<'s> = (f64, Cow<'s, [u8]>);
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Source<'s> {
     Sorted(ZsetView<'s>),
+    Plain(SetView<'s>),
 }
 
 impl<'s> Source<'s> {
@@ -23,6 +25,7 @@ impl<'s> Source<'s> {
         let Some(entry) = view.get(key) else { return Ok(Self::Sorted(ZsetView::EMPTY)) };
         match entry.value_type() {
             ValueType::SortedSet => Ok(Self::Sorted(ZsetView::of(&entry))),
+            ValueType::Set => Ok(Self::Plain(SetView::of(&entry))),
             _ => Err(CommandError::WrongType),
         }
     }
@@ -30,12 +33,14 @@ impl<'s> Source<'s> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Sorted(set) => set.len(),
+            Self::Plain(set) => set.len(),
         }
     }
 
     pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
         match self {
             Self::Sorted(set) => set.score(member),
+            Self::Plain(set) => set.contains(member).then_some(1.0),
         }
     }
 
@@ -44,6 +49,7 @@ impl<'s> Source<'s> {
             Self::Sorted(set) => {
                 Box::new(set.iter().map(|(score, member)| (score, Cow::Borrowed(member))))
             }
+            Self::Plain(set) => Box::new(set.iter().map(|member| (1.0, member.bytes()))),
         }
     }
 }

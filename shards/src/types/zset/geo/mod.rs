@@ -11,6 +11,8 @@ mod shape;
 
 use crate::command::spec::CommandSpec;
 
+pub use options::NO_MEMBER;
+
 /// Commands on positions.
 pub const COMMANDS: &[&CommandSpec] = &[
     &add::GEOADD,

@@ -5,8 +5,9 @@ use crate::command::args;
 use crate::command::error::{CommandError, quote};
 use crate::command::spec::ArgSpec;
 
-pub(super) const MEMBER_MISSING: CommandError =
-    CommandError::Invalid("could not decode requested zset member");
+/// What a search around a member is refused with that is not there.
+pub const NO_MEMBER: &str = "could not decode requested zset member";
+pub(super) const MEMBER_MISSING: CommandError = CommandError::Invalid(NO_MEMBER);
 pub(super) const LONGITUDE: ArgSpec = ArgSpec::float("lon", "degrees of longitude");
 pub(super) const LATITUDE: ArgSpec = ArgSpec::float("lat", "degrees of latitude");
 pub(super) const UNIT: ArgSpec = ArgSpec::bytes("unit", "m, km, ft or mi");
