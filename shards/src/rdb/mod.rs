@@ -1,5 +1,5 @@
-//! Redis's serialized values, as `DUMP` and `RESTORE` carry them and its files hold them (Redis, "RDB
-//! file format"; `DUMP` adds a footer):
+//! Redis's serialized values, as `DUMP` and `RESTORE` carry them and its files hold them (Redis,
+//! "RDB file format"; `DUMP` adds a footer):
 //!
 //! ```text
 //! type      u8    what follows, and in which form; see [`read`] and [`write`]
@@ -135,6 +135,8 @@ pub fn restore(payload: &[u8], bytes_max: usize) -> Result<Restored, RdbError> {
     }
 }
 
+#[cfg(test)]
+mod containers;
 #[cfg(test)]
 mod tests {
     use super::*;

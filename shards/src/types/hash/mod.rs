@@ -32,6 +32,7 @@ use record::{Edit, Edits};
 pub(crate) use change::expire_due;
 pub(crate) use large::Large;
 pub(crate) use record::{check, push_set};
+pub(crate) use view::HashView;
 
 /// Commands on hashes.
 pub const COMMANDS: &[&CommandSpec] = &[
