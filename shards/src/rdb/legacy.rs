@@ -81,8 +81,7 @@ fn ziplist_element<'a>(rest: &mut &'a [u8]) -> Option<Element<'a>> {
 pub(super) fn zipmap(input: &[u8]) -> Option<Vec<Element<'_>>> {
     let (_, mut rest) = input.split_first()?;
     let mut elements = Vec::new();
-    loop {
-        let Some(length) = zipmap_length(&mut rest)? else { break };
+    while let Some(length) = zipmap_length(&mut rest)? {
         elements.push(Element::Bytes(take_bytes(&mut rest, length)?));
         let length = zipmap_length(&mut rest)??;
         let [unused] = take_array(&mut rest)?;
