@@ -31,7 +31,7 @@ use record::{Edit, Edits};
 
 pub(crate) use change::expire_due;
 pub(crate) use large::Large;
-pub(crate) use record::check;
+pub(crate) use record::{check, push_set};
 pub(crate) use view::HashView;
 
 /// Commands on hashes.

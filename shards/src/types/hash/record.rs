@@ -59,6 +59,15 @@ pub(super) fn push(out: &mut Vec<u8>, edit: &Edit<'_>) {
     }
 }
 
+/// Appends: the field is now this value, until this Unix millisecond if there is one.
+pub(crate) fn push_set(
+    out: &mut Vec<u8>,
+    (field, value): (&[u8], &[u8]),
+    deadline_ms: Option<u64>,
+) {
+    push(out, &Edit::Set { field, value, deadline_ms });
+}
+
 fn push_string(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len());
     out.extend_from_slice(bytes);

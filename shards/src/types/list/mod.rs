@@ -26,7 +26,7 @@ use crate::types::Thresholds;
 
 pub(crate) use large::{Large, Pinned};
 pub(crate) use packed::{apply_packed, packed_edits, packed_len};
-pub(crate) use record::{End, check, push};
+pub(crate) use record::{End, check, push as push_edit};
 pub(crate) use view::ListView;
 
 /// Commands.

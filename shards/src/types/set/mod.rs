@@ -20,8 +20,9 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run,
 };
 
+pub(crate) use record::push_add;
 pub(crate) use store::{Large, apply_packed, packed_edits, packed_encoding, packed_len};
-pub(crate) use view::SetView;
+pub(crate) use view::{Member, SetView};
 
 /// Whether bytes are edits of a set.
 pub(crate) fn check(edits: &[u8]) -> bool {

@@ -52,7 +52,7 @@ impl Edits {
 }
 
 /// Appends an edit that adds a member.
-pub(super) fn push_add(out: &mut Vec<u8>, member: &[u8]) {
+pub(crate) fn push_add(out: &mut Vec<u8>, member: &[u8]) {
     out.push(ADD);
     put_varint(out, member.len());
     out.extend_from_slice(member);

@@ -33,7 +33,7 @@ impl<'a> NewFields<'a> {
 
 /// The entries between the block's base, its key in the stream, and the base of the next block.
 #[derive(Debug, Default)]
-pub(super) struct Block {
+pub(crate) struct Block {
     bytes: Vec<u8>,
     entries_at: u32,
     count: u32,
@@ -75,7 +75,7 @@ impl<'s> Entry<'s> {
 
 /// Reads entries one by one.
 #[derive(Clone, Debug)]
-pub(super) struct Entries<'s> {
+pub(crate) struct Entries<'s> {
     base: Id,
     names: &'s [u8],
     rest: &'s [u8],
@@ -107,7 +107,7 @@ impl Block {
     }
 
     /// Number of entries.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count as usize
     }
 
@@ -131,14 +131,14 @@ impl Block {
     }
 
     /// The names of the fields that entries may share.
-    pub(super) fn shared_names(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+    pub(crate) fn shared_names(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let mut names = self.names();
         let count = take_number(&mut names).expect(OWN) as usize;
         (0..count).map(move |_| take_bytes(&mut names).expect(OWN))
     }
 
     /// Its entries in order.
-    pub(super) fn entries(&self, base: Id) -> Entries<'_> {
+    pub(crate) fn entries(&self, base: Id) -> Entries<'_> {
         let (names, rest) = self.bytes.split_at(self.entries_at as usize);
         Entries { base, names, rest }
     }

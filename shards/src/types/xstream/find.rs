@@ -13,7 +13,7 @@ use crate::shard::{Content, Entry as KeyEntry, ValueType};
 use crate::types::Large;
 
 /// The stream in an entry of a key.
-pub(super) fn stream_in<'s>(entry: &KeyEntry<'s>) -> &'s Stream {
+pub(crate) fn stream_in<'s>(entry: &KeyEntry<'s>) -> &'s Stream {
     match entry.content() {
         Content::Large(Large::Stream(stream), _) => stream,
         Content::Large(..) | Content::Packed(_) => unreachable!("a stream has one form"),

@@ -24,7 +24,11 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
-pub(crate) use record::check;
+pub(crate) use block::Block;
+pub(crate) use find::stream_in;
+pub(crate) use group::Group;
+pub(crate) use id::Id;
+pub(crate) use record::{Writer, check};
 pub(crate) use stream::Stream as Large;
 
 /// Commands on streams.

@@ -55,7 +55,7 @@ impl Stream {
     }
 
     /// Its blocks, with the least id that each may hold.
-    pub(super) fn blocks(&self) -> impl ExactSizeIterator<Item = (Id, &Block)> {
+    pub(crate) fn blocks(&self) -> impl ExactSizeIterator<Item = (Id, &Block)> {
         self.blocks.iter().map(|(base, block)| (*base, block))
     }
 

@@ -27,7 +27,7 @@ use crate::command::spec::CommandSpec;
 
 pub use geo::{COMMANDS as GEO_COMMANDS, NO_MEMBER};
 pub(crate) use large::{Large, apply_packed, packed_edits, packed_len};
-pub(crate) use record::check;
+pub(crate) use record::{check, push_put};
 pub(crate) use view::ZsetView;
 
 /// Commands on sorted sets.

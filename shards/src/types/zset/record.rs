@@ -19,7 +19,8 @@ pub(super) enum Edit<'e> {
     Gone { member: &'e [u8] },
 }
 
-pub(super) fn push_put(out: &mut Vec<u8>, member: &[u8], score: f64) {
+/// Appends: the member has this score, which is no NaN and no zero below zero, now.
+pub(crate) fn push_put(out: &mut Vec<u8>, member: &[u8], score: f64) {
     debug_assert!(!score.is_nan(), "a score is a number");
     push_member(out, PUT, member);
     out.extend_from_slice(&score.to_le_bytes());

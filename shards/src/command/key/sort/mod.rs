@@ -105,7 +105,7 @@ fn sort(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandE
     }
     let elements: Vec<&[u8]> = rows.iter().map(|row| row.as_deref().unwrap_or_default()).collect();
     let mut edits = Vec::new();
-    list::push(&mut edits, list::End::Right, &elements);
+    list::push_edit(&mut edits, list::End::Right, &elements);
     plan.store(destination, ValueType::List, &edits, None)?;
     plan.notify(Notice::List, "sortstore", destination);
     Ok(Reply::count(rows.len()))
