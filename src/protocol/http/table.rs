@@ -228,13 +228,12 @@ impl Shape {
                 "zset_count" => Self::Keyed("count"),
                 "zset_scores" => Self::Keyed("scores"),
                 "zincrby" => Self::Keyed("score"),
-                name => return sorted::Body::of(name).map(Self::Sorted),
                 "transaction_multi" => Self::Transaction("Transaction started"),
                 "transaction_watch" => Self::Transaction("Keys watched"),
                 "transaction_unwatch" => Self::Transaction("Keys unwatched"),
                 "transaction_discard" => Self::Transaction("Transaction discarded"),
                 "transaction_exec" => Self::TransactionExec,
-                _ => return None,
+                name => return sorted::Body::of(name).map(Self::Sorted),
             },
         })
     }
