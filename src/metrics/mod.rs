@@ -179,6 +179,10 @@ pub struct CoreMetrics {
     pub pubsub_delivered: Cell,
     /// Shards lent to other cores.
     pub loans: Cell,
+    /// Transactions that ran.
+    pub transactions: Cell,
+    /// Transactions that did nothing because a watched key had changed.
+    pub transactions_aborted: Cell,
     /// Batches appended to the log.
     pub wal_appends: Cell,
     /// Bytes appended to the log.
@@ -239,6 +243,8 @@ impl Default for CoreMetrics {
             forwarded: Cell::default(),
             pubsub_delivered: Cell::default(),
             loans: Cell::default(),
+            transactions: Cell::default(),
+            transactions_aborted: Cell::default(),
             wal_appends: Cell::default(),
             wal_bytes: Cell::default(),
             wal_commits: Cell::default(),

@@ -58,6 +58,10 @@ impl Page<'_> {
             families::SLOW_TURNS => self.per_core(family, |core| &core.slow_turns),
             families::FORWARDED => self.per_core(family, |core| &core.forwarded),
             families::LOANS => self.per_core(family, |core| &core.loans),
+            families::TRANSACTIONS => self.per_core(family, |core| &core.transactions),
+            families::TRANSACTIONS_ABORTED => {
+                self.per_core(family, |core| &core.transactions_aborted);
+            }
             families::SNAPSHOT_SLICES => self.per_core(family, |core| &core.snapshot_slices),
             families::SNAPSHOT_SLICE_TIME => {
                 self.seconds_per_core(family, |core| &core.snapshot_slice_ns);

@@ -172,6 +172,16 @@ pub const FORWARDED: Family =
 /// Shards lent.
 pub const LOANS: Family =
     family("synap_core_loans_total", Counter, &["core"], "Shards lent to other cores");
+/// Transactions that ran.
+pub const TRANSACTIONS: Family =
+    family("synap_transactions_total", Counter, &["core"], "Transactions that ran");
+/// Transactions that did nothing.
+pub const TRANSACTIONS_ABORTED: Family = family(
+    "synap_transactions_aborted_total",
+    Counter,
+    &["core"],
+    "Transactions that did nothing because a watched key had changed",
+);
 /// Batches appended.
 pub const WAL_APPENDS: Family =
     family("synap_wal_appends_total", Counter, &[], "Batches appended to the log");
@@ -297,6 +307,8 @@ pub const FAMILIES: &[Family] = &[
     SLOW_TURNS,
     FORWARDED,
     LOANS,
+    TRANSACTIONS,
+    TRANSACTIONS_ABORTED,
     WAL_APPENDS,
     WAL_BYTES,
     WAL_COMMITS,

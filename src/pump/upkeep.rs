@@ -131,6 +131,8 @@ impl Core {
         metrics.evicted_keys.set(stats.evicted);
         metrics.forwarded.set(stats.forwarded);
         metrics.loans.set(stats.lent);
+        metrics.transactions.set(stats.transactions);
+        metrics.transactions_aborted.set(stats.transactions_aborted);
         let (mut keys, mut volatile, mut live, mut held) = (0, 0, 0, 0);
         let mut counts = TypeCounts::default();
         for shard in self.engine.shards() {

@@ -250,6 +250,8 @@ fn stats(cx: &SessionContext<'_>, lines: &mut Lines) {
         ),
         ("mesh_forwarded_requests", sum(shared, |core| &core.forwarded)),
         ("mesh_shard_loans", sum(shared, |core| &core.loans)),
+        ("transactions", sum(shared, |core| &core.transactions)),
+        ("transactions_aborted", sum(shared, |core| &core.transactions_aborted)),
     ]);
 }
 

@@ -20,6 +20,20 @@ use crate::shard::{Shard, ShardTable};
 use crate::types::Thresholds;
 
 const START_MS: u64 = 1_800_000_000_000;
+/// Containers leave their packed form early.
+const SMALL: Thresholds = Thresholds {
+    hash_max_listpack_entries: 3,
+    hash_max_listpack_value: 16,
+    list_max_listpack_size: 4,
+    set_max_intset_entries: 3,
+    set_max_listpack_entries: 4,
+    set_max_listpack_value: 16,
+    zset_max_listpack_entries: 4,
+    zset_max_listpack_value: 16,
+    stream_node_max_bytes: 256,
+    stream_node_max_entries: 4,
+    hll_sparse_max_bytes: 64,
+};
 
 #[derive(Default)]
 struct Replies(BTreeMap<u64, Reply<'static>>);
@@ -71,6 +85,11 @@ fn mask(keys: &[&str]) -> u64 {
 
 impl Cores {
     fn new(cores: usize, acknowledge: Acknowledge, seed: u64) -> Self {
+        let shard = |at| Some(Box::new(Shard::new(ShardId::new(at), 1, AccessMode::Recency)));
+        Self::over(std::array::from_fn(shard), cores, acknowledge, seed)
+    }
+
+    fn over(mut shards: ShardTable, cores: usize, acknowledge: Acknowledge, seed: u64) -> Self {
         let map = ShardMap::new(cores);
         let memory = MemorySettings {
             limit_keys: 0,
@@ -79,17 +98,17 @@ impl Cores {
             sample_size: 5,
             mode: AccessMode::Recency,
             notices: 0,
-            thresholds: Thresholds::default(),
+            thresholds: SMALL,
         };
         let settings = EngineSettings { epoch: Epoch(1), acknowledge, memory };
-        let engine = |core: usize| {
+        let mut engine = |core: usize| {
             let core = CoreId::new(core);
-            let new = |id: ShardId| Box::new(Shard::new(id, 1, AccessMode::Recency));
-            let shards = map.owned_by(core).map(new).collect();
-            Engine::new(core, map.clone(), shards, settings, seed)
+            let owned = map.owned_by(core);
+            let shards = owned.map(|id| shards[id.index()].take().expect("it is one core's"));
+            Engine::new(core, map.clone(), shards.collect(), settings, seed)
         };
         Self {
-            engines: (0..cores).map(engine).collect(),
+            engines: (0..cores).map(&mut engine).collect(),
             under_way: (0..cores * cores * 2).map(|_| VecDeque::new()).collect(),
             logs: vec![Vec::new(); cores],
             replies: Replies::default(),
@@ -213,14 +232,16 @@ impl Cores {
         self.engines.iter().flat_map(Engine::shards).filter(|shard| shard.is_watched()).count()
     }
 
-    /// Asserts that the logs make the same shards again.
-    fn assert_replay(&self) {
-        let mut shards: ShardTable = std::array::from_fn(|at| {
-            Some(Box::new(Shard::new(ShardId::new(at), 9, AccessMode::Recency)))
-        });
+    /// Shards made of the logs.
+    fn replayed(&self) -> ShardTable {
+        let shard = |at| Some(Box::new(Shard::new(ShardId::new(at), 9, AccessMode::Recency)));
+        let mut shards: ShardTable = std::array::from_fn(shard);
+        for shard in shards.iter_mut().flatten() {
+            shard.set_thresholds(SMALL);
+        }
         let mut rests: Vec<&[u8]> = self.logs.iter().map(Vec::as_slice).collect();
-        loop {
-            let mut any = false;
+        let mut any = true;
+        while std::mem::take(&mut any) {
             for rest in &mut rests {
                 while !rest.is_empty() {
                     let (batch, after) = Batch::decode(rest).expect("the log is whole");
@@ -234,16 +255,52 @@ impl Cores {
                     (*rest, any) = (after, true);
                 }
             }
-            if !any {
-                break;
-            }
         }
         assert!(rests.iter().all(|rest| rest.is_empty()), "every batch continues some shards");
+        shards
+    }
+
+    /// Asserts that the logs make the same strings again.
+    fn assert_replay(&self) {
+        let shards = self.replayed();
         for live in self.engines.iter().flat_map(Engine::shards) {
             let again = shards[live.id().index()].as_deref().expect("all are here");
             assert_eq!((live.seq(), content(live)), (again.seq(), content(again)));
         }
     }
+
+    /// What clients can see of the keys, of whatever type.
+    fn picture(&mut self) -> Vec<String> {
+        let views = ["GET", "LRANGE # 0 -1", "SMEMBERS", "HGETALL", "ZRANGE # 0 -1 WITHSCORES"];
+        let views = views.into_iter().chain(["XRANGE # - +", "PTTL", "TYPE"]);
+        let mut all = Vec::new();
+        for view in views {
+            for key in KEYS {
+                let line = match view.contains('#') {
+                    true => view.replace('#', key),
+                    false => format!("{view} {key}"),
+                };
+                let reply = self.run(0, &line);
+                all.push(format!("{line}: {}", ordered(view, &reply)));
+            }
+        }
+        all
+    }
+}
+
+/// A reply as text; that of a type without order in the order of its text.
+fn ordered(view: &str, reply: &Reply<'_>) -> String {
+    let mut items: Vec<String> = match reply {
+        Reply::Array(items) | Reply::Set(items) => {
+            items.iter().map(|item| format!("{item:?}")).collect()
+        }
+        Reply::Map(pairs) => pairs.iter().map(|pair| format!("{pair:?}")).collect(),
+        other => vec![format!("{other:?}")],
+    };
+    if view == "SMEMBERS" || view == "HGETALL" {
+        items.sort_unstable();
+    }
+    items.join(" ")
 }
 
 fn content(shard: &Shard) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
@@ -538,4 +595,89 @@ fn a_transaction_without_room_is_refused_as_a_whole() {
     assert_eq!(cores.run(0, "GET a"), Reply::borrowed(b"1"));
     let reply = cores.run_exec(0, &[], &["DEL a", "GET b"]);
     assert_eq!(reply, Reply::Array(vec![Reply::Integer(1), Reply::Nil]));
+}
+
+const KEYS: [&str; 5] = ["k0", "k1", "k2", "k3", "k4"];
+
+/// A command of some family that changes one of few keys, or two; many find the wrong type.
+fn any_write(rng: &mut Rng) -> String {
+    const COMMANDS: &[&str] = &[
+        "SET # @",
+        "APPEND # @",
+        "INCRBY # 3",
+        "SETRANGE # 2 @",
+        "GETDEL #",
+        "SET # @ PX 50000",
+        "LPUSH # @ @ @",
+        "RPUSH # @ @",
+        "LPOP # 2",
+        "RPOP #",
+        "LSET # 0 @",
+        "LTRIM # 1 -2",
+        "LREM # 0 @",
+        "LINSERT # BEFORE @ @",
+        "LMOVE # % LEFT RIGHT",
+        "SADD # @ @ @",
+        "SREM # @ @",
+        "SMOVE # % @",
+        "SUNIONSTORE # # %",
+        "SINTERSTORE # # %",
+        "HSET # @ @ @ @",
+        "HDEL # @ @",
+        "HINCRBY # @ 2",
+        "HSETNX # @ @",
+        "ZADD # 1 @ 2 @ 3 @",
+        "ZREM # @",
+        "ZINCRBY # 2 @",
+        "ZPOPMIN #",
+        "ZUNIONSTORE # 2 # %",
+        "XADD # 1-* f @",
+        "XADD # * f @",
+        "XTRIM # MAXLEN 2",
+        "XDEL # 1-0",
+        "DEL # %",
+        "RENAME # %",
+        "COPY # % REPLACE",
+        "EXPIRE # 100",
+        "PERSIST #",
+        "DEL #",
+        "UNLINK #",
+        "PFADD # @ @",
+        "SETBIT # 7 1",
+        "MSET # @ % @",
+        "FLUSHALL",
+    ];
+    let command = COMMANDS[rng.below(COMMANDS.len())];
+    // A flush in every other line would leave nothing to look at.
+    let command = if command == "FLUSHALL" && rng.below(4) > 0 { "RPUSH # @" } else { command };
+    let (key, other) = (KEYS[rng.below(KEYS.len())], KEYS[rng.below(KEYS.len())]);
+    let mut line = command.replace('#', key).replace('%', other);
+    while line.contains('@') {
+        let value = ["1", "2", "3", "x", "y", "a-value-of-some-length"][rng.below(6)];
+        line = line.replacen('@', value, 1);
+    }
+    line
+}
+
+#[test]
+fn commands_of_one_batch_do_what_they_do_alone_and_replay_to_the_same() {
+    for seed in 0..40 {
+        let mut rng = Rng::new(seed);
+        let mut together = Cores::new(1 + seed as usize % 3, Acknowledge::OnDisk, seed);
+        let mut alone = Cores::new(1, Acknowledge::OnAppend, seed);
+        for _ in 0..60 {
+            let lines: Vec<String> = (0..1 + rng.below(12)).map(|_| any_write(&mut rng)).collect();
+            let core = rng.below(together.engines.len());
+            let ticket = together.exec(core, 0, 0, &lines);
+            together.settle();
+            let Reply::Array(replies) = together.reply(ticket) else { panic!("it ran") };
+            for (line, reply) in lines.iter().zip(replies) {
+                assert_eq!(reply, alone.run(0, line), "seed {seed}: {line}");
+            }
+        }
+        let picture = together.picture();
+        assert_eq!(picture, alone.picture(), "seed {seed}");
+        let mut again = Cores::over(together.replayed(), 1, Acknowledge::OnAppend, seed);
+        assert_eq!(picture, again.picture(), "seed {seed}: made of the log");
+    }
 }
