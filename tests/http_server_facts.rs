@@ -157,6 +157,8 @@ fn metrics_are_prometheus_text_with_every_family() {
     core.live_bytes.set(42);
     core.routes[0].record(404, 2_000_000);
     core.routes[0].record(418, 2_000_000);
+    core.wal_appends.add(9);
+    core.wal_groups.add(2);
     core.wal_fsyncs.add(2);
     core.wal_fsync_buckets[5].add(2);
     core.wal_fsync_nanoseconds.add(3_000_000);
@@ -175,6 +177,9 @@ fn metrics_are_prometheus_text_with_every_family() {
         "synap_kv_memory_limit_bytes 4096",
         "synap_http_requests_total{method=\"other\",path=\"unmatched\",status=\"404\"} 1",
         "synap_http_requests_total{method=\"other\",path=\"unmatched\",status=\"other\"} 1",
+        "synap_wal_batch_size_bucket{le=\"+Inf\"} 2",
+        "synap_wal_batch_size_sum 9",
+        "synap_wal_batch_size_count 2",
         "synap_wal_fsync_duration_seconds_bucket{le=\"0.000512\"} 0",
         "synap_wal_fsync_duration_seconds_bucket{le=\"0.001024\"} 2",
         "synap_wal_fsync_duration_seconds_sum 0.003",

@@ -189,6 +189,8 @@ pub struct CoreMetrics {
     pub wal_bytes: Cell,
     /// Log writes completed.
     pub wal_commits: Cell,
+    /// Log writes that carry batches.
+    pub wal_groups: Cell,
     /// Log syncs completed.
     pub wal_fsyncs: Cell,
     /// Nanoseconds spent in log syncs.
@@ -248,6 +250,7 @@ impl Default for CoreMetrics {
             wal_appends: Cell::default(),
             wal_bytes: Cell::default(),
             wal_commits: Cell::default(),
+            wal_groups: Cell::default(),
             wal_fsyncs: Cell::default(),
             wal_fsync_nanoseconds: Cell::default(),
             wal_fsync_buckets: Default::default(),

@@ -69,6 +69,7 @@ impl Page<'_> {
             families::SNAPSHOT_SLICE_MAX => {
                 self.seconds_per_core(family, |core| &core.snapshot_slice_max_ns);
             }
+            families::WAL_BATCH => self.batch_sizes(family),
             families::WAL_FSYNC => self.fsyncs(family),
             families::WAL_SIZE => self.sample(family, &[], self.facts.shared.log_bytes() as f64),
             families::SNAPSHOTS
@@ -255,6 +256,15 @@ impl Page<'_> {
                 self.histogram(family, &[method, path], &counts, nanoseconds);
             }
         }
+    }
+
+    /// One bucket: a core counts neither batches by write nor writes by size, but their means show.
+    fn batch_sizes(&mut self, family: &Family) {
+        let batches = self.facts.sum(|core| &core.wal_appends) as f64;
+        let writes = self.facts.sum(|core| &core.wal_groups) as f64;
+        self.line(family, "_bucket", &[], &[("le", "+Inf")], writes);
+        self.line(family, "_sum", &[], &[], batches);
+        self.line(family, "_count", &[], &[], writes);
     }
 
     fn fsyncs(&mut self, family: &Family) {

@@ -191,6 +191,9 @@ pub const WAL_BYTES: Family =
 /// Writes.
 pub const WAL_COMMITS: Family =
     family("synap_wal_commits_total", Counter, &[], "Writes of the log completed");
+/// Batches per write.
+pub const WAL_BATCH: Family =
+    family("synap_wal_batch_size", Histogram, &[], "Batches that a write of the log carries");
 /// Syncs and their time.
 pub const WAL_FSYNC: Family = family(
     "synap_wal_fsync_duration_seconds",
@@ -312,6 +315,7 @@ pub const FAMILIES: &[Family] = &[
     WAL_APPENDS,
     WAL_BYTES,
     WAL_COMMITS,
+    WAL_BATCH,
     WAL_FSYNC,
     WAL_BACKLOG,
     WAL_FULL,

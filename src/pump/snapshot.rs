@@ -31,9 +31,9 @@ const SLICE_BYTES: usize = BLOCK_RAW_BYTES;
 const SLICE_NS: u64 = 100_000;
 /// Steps of a walk between two looks at the clock.
 const STEPS_PER_LOOK: usize = 4;
-/// A busy core rests this many times the length of a slice: at most 5 % of it go to the snapshot,
-/// and about as much of another CPU to the thread that compresses.
-const REST: u64 = 19;
+/// A busy core rests this many times the length of a slice: a fortieth of it goes to the snapshot,
+/// and about as much of another CPU, or a little more, to the thread that compresses.
+const REST: u64 = 39;
 /// The same where the walk is behind: a third of the core.
 const REST_BEHIND: u64 = 2;
 /// How long a slice takes then.

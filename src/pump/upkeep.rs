@@ -162,6 +162,7 @@ impl Core {
             let log = wal.metrics();
             metrics.wal_bytes.set(log.appended_bytes);
             metrics.wal_commits.set(log.commits);
+            metrics.wal_groups.set(log.groups);
             metrics.wal_fsyncs.set(log.syncs);
             metrics.wal_fsync_nanoseconds.set(log.sync_time_ns);
             for (cell, count) in metrics.wal_fsync_buckets.iter().zip(log.sync_time) {
