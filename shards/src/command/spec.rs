@@ -58,6 +58,8 @@ pub enum Run {
     /// Begins, ends or guards a transaction: the connection keeps the queue, and hands it to the
     /// engine as a whole.
     Transaction,
+    /// Ends the waiting of a client, on whichever core that is (`CLIENT UNBLOCK`).
+    Unblock,
     /// Concerns every core (its clients, its statistics); each core answers, the replies are
     /// folded as [`Fold`] says.
     EveryCore(Fold),

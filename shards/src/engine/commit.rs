@@ -84,6 +84,7 @@ impl Engine {
         self.used_bytes -= at_home.live_bytes();
         at_home.apply_focused(&Batch::sealed(&self.log[start..]), focus);
         self.used_bytes += at_home.live_bytes();
+        self.fired |= u64::from(at_home.interest.has_fired()) << shard.index();
         if self.settings.acknowledge == Acknowledge::OnAppend {
             at_home.set_stable(part.seq);
         }
@@ -106,6 +107,7 @@ impl Engine {
             self.used_bytes -= shard.live_bytes();
             shard.apply(&batch);
             self.used_bytes += shard.live_bytes();
+            self.fired |= u64::from(shard.interest.has_fired()) << part.shard.index();
             if self.settings.acknowledge == Acknowledge::OnAppend {
                 shard.set_stable(part.seq);
             }

@@ -5,7 +5,7 @@ use super::event::Outbound;
 use super::run::sum;
 use crate::command::reply::Reply;
 use crate::command::spec::{Fold, PerKey};
-use crate::id::CoreId;
+use crate::id::{ConnId, CoreId};
 use crate::rng::Rng;
 
 /// What a scattered request still waits for.
@@ -72,6 +72,14 @@ impl Gathers {
         });
         self.slots[slot as usize] = Some(gather);
         slot
+    }
+
+    /// The client that waits for the one reply of a gather.
+    pub(super) fn client(&self, slot: u32) -> Option<ConnId> {
+        match self.slots.get(slot as usize) {
+            Some(Some(Gather::Single { reply_to: ReplyTo::Client { conn, .. } })) => Some(*conn),
+            _ => None,
+        }
     }
 
     fn close(&mut self, slot: u32) -> Gather {

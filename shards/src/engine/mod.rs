@@ -8,6 +8,7 @@
 //! It holds shards of its own and, for the length of one transaction, borrowed ones. Work that
 //! cannot run because a shard is away waits in order behind the loan.
 
+mod block;
 mod commit;
 pub mod event;
 mod expire_fields;
@@ -20,6 +21,7 @@ mod run;
 mod task;
 pub mod tx;
 mod upkeep;
+mod waiters;
 
 use std::collections::VecDeque;
 
@@ -37,6 +39,7 @@ use loan::Loans;
 use parcel::{Envelope, Parcel};
 use route::Request;
 use run::Job;
+use waiters::Waiters;
 
 /// Where the keys of a pipeline live, by their position in it.
 pub type Places = [Option<Place>; PREFETCH_MAX];
@@ -105,6 +108,9 @@ pub struct Engine {
     peers: Vec<Outgoing>,
     gathers: Gathers,
     loans: Loans,
+    waiters: Waiters,
+    /// Shards whose keys may have been changed while somebody waited for them, a bit each.
+    fired: u64,
     used_bytes: usize,
     upkeep: upkeep::Upkeep,
     /// Changes that somebody wants to be told of, in order.
@@ -162,6 +168,8 @@ impl Engine {
             peers,
             gathers: Gathers::default(),
             loans: Loans::default(),
+            waiters: Waiters::default(),
+            fired: 0,
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
             told: Vec::new(),
@@ -194,8 +202,21 @@ impl Engine {
                 self.became_durable(offset, out);
                 Flow::Continue
             }
+            Event::Alarm => {
+                self.alarm(now, out);
+                Flow::Continue
+            }
+            Event::Gone { conn } => {
+                self.gone(now, conn, out);
+                Flow::Continue
+            }
+            Event::Stopping => {
+                self.stop_waiting(now, out);
+                Flow::Continue
+            }
             Event::Tick => {
                 self.keep_up(now);
+                self.serve(now, out);
                 Flow::Continue
             }
         }
@@ -285,6 +306,7 @@ impl Engine {
             && self.gated.is_empty()
             && self.gathers.is_empty()
             && self.loans.is_empty()
+            && self.waiters.is_empty()
             && self.waiting.is_empty()
             && self.away == 0
     }
@@ -296,7 +318,8 @@ impl Engine {
 
     /// Counters since the start.
     pub fn stats(&self) -> EngineStats {
-        EngineStats { hits: self.tally.hits.get(), misses: self.tally.misses.get(), ..self.stats }
+        let (hits, misses) = (self.tally.hits.get(), self.tally.misses.get());
+        EngineStats { hits, misses, blocked: self.waiters.clients.len() as u64, ..self.stats }
     }
 
     /// Sets the counters of lookups, expiry and eviction back (`CONFIG RESETSTAT`).
