@@ -67,6 +67,7 @@ impl Waiter {
             shards,
             deadline_ns: None,
             nothing: None,
+            disk: None,
             spans,
             in_line: false,
             state: State::Idle,
@@ -78,8 +79,8 @@ impl Waiter {
         if self.nothing.is_some() {
             return;
         }
-        let Pause { timeout_ms, nothing, again } = pause;
-        self.nothing = Some(nothing);
+        let Pause { timeout_ms, nothing, again, disk } = pause;
+        (self.nothing, self.disk) = (Some(nothing), disk);
         self.deadline_ns = (timeout_ms > 0)
             .then(|| now.monotonic_ns.saturating_add(timeout_ms.saturating_mul(1_000_000)));
         if let Some(words) = again {
@@ -166,7 +167,39 @@ impl Engine {
             }
             ReplyTo::Nobody => {}
         }
+        let for_disk = waiter.disk.is_some();
         self.waiters.keep(number, waiter);
+        if for_disk {
+            self.ask_for_disks(now, number, request, out);
+        }
+    }
+
+    /// Asks every core to say when its log is on disk as far as it has come.
+    fn ask_for_disks(
+        &mut self,
+        now: Now,
+        waiter: u64,
+        request: Request<'_>,
+        out: &mut dyn Outbound,
+    ) {
+        let (me, cores) = (self.core, self.map.cores());
+        let gather = self.gathers.open(Gather::Disks { waiter, missing: cores });
+        for core in (0..cores).map(CoreId::new).filter(|core| *core != me) {
+            let words = request.args.words().iter().copied();
+            self.execute_on(core, gather, request, words, Manner::OnDisk);
+        }
+        let reply_to = ReplyTo::Core { core: me, gather };
+        self.start(now, Request { reply_to, ..request }, Manner::OnDisk, 0, out);
+    }
+
+    /// Every log is on disk as far as it had come when the waiter asked.
+    pub(super) fn all_on_disk(&mut self, number: u64, out: &mut dyn Outbound) {
+        let Some(waiter) = self.waiters.here.get_mut(&number) else { return };
+        let Some(disk) = waiter.disk.take() else { return };
+        waiter.nothing = Some(disk.then);
+        if disk.is_enough {
+            self.give_up(number, Why::Time, out);
+        }
     }
 
     /// Tries a command, and commits what it took.
@@ -613,6 +646,11 @@ impl Engine {
         for key in std::mem::take(&mut self.waiters.stale) {
             self.lose_interest(&key);
         }
+    }
+
+    /// Clients of this core that wait for others' changes now.
+    pub fn blocked(&self) -> u64 {
+        self.waiters.clients.len() as u64
     }
 
     /// When [`Event::Alarm`] is due, in nanoseconds of the monotonic clock.

@@ -185,8 +185,6 @@ impl MemorySettings {
 /// Counters of one engine since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineStats {
-    /// Clients of this core that wait for others' changes now.
-    pub blocked: u64,
     /// Lookups that found a live key.
     pub hits: u64,
     /// Lookups that did not.

@@ -318,8 +318,7 @@ impl Engine {
 
     /// Counters since the start.
     pub fn stats(&self) -> EngineStats {
-        let (hits, misses) = (self.tally.hits.get(), self.tally.misses.get());
-        EngineStats { hits, misses, blocked: self.waiters.clients.len() as u64, ..self.stats }
+        EngineStats { hits: self.tally.hits.get(), misses: self.tally.misses.get(), ..self.stats }
     }
 
     /// Sets the counters of lookups, expiry and eviction back (`CONFIG RESETSTAT`).

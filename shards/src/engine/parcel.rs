@@ -35,6 +35,8 @@ pub(crate) enum Manner {
     OnCore,
     /// Notes that the caller watches the keys.
     Watch,
+    /// Nothing but wait until the log of the core is on disk as far as it has come.
+    OnDisk,
     /// Forgets what the caller watches in these shards (a bit each).
     Unwatch(u64),
 }

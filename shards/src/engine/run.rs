@@ -142,6 +142,7 @@ impl Engine {
         match manner {
             Manner::Single | Manner::AllShards => self.run_once(now, request, shards, out),
             Manner::PerKey => self.run_per_key(now, request, out),
+            Manner::OnDisk => self.answer_on_disk(request.reply_to, out),
             Manner::OnCore if matches!(request.command.spec().run, Run::Unblock) => {
                 let reply = self.unblock(request.args, out);
                 self.answer(request.reply_to, reply, out);
@@ -447,7 +448,9 @@ impl Engine {
                     self.peers[from.index()].outstanding -= 1;
                 }
                 let reply = parcel.unpack_reply(reply);
-                self.gathers.fill(gather, from, reply, &mut self.rng, out);
+                if let Some(number) = self.gathers.fill(gather, from, reply, &mut self.rng, out) {
+                    self.all_on_disk(number, out);
+                }
             }
             Envelope::Parked { gather } => self.parked(from, gather),
             Envelope::GiveUp { gather, why } => self.given_up(from, gather, why, out),
@@ -498,7 +501,7 @@ impl Engine {
                 keys_of(request).iter().fold(0, |mask, key| mask | 1 << shard_of(key).index())
             }
             Manner::AllShards => self.owned_mask(),
-            Manner::OnCore => 0,
+            Manner::OnCore | Manner::OnDisk => 0,
             Manner::Watch => shards_of_keys(request.args.words()[1..].iter().copied()),
             Manner::Unwatch(shards) => shards,
         };

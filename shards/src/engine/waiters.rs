@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::ReplyTo;
 use super::parcel::OwnedWords;
 use crate::command::reply::Reply;
-use crate::command::spec::{Family, Flags};
+use crate::command::spec::{Disk, Family, Flags};
 use crate::command::table::CommandId;
 use crate::id::{ConnId, CoreId};
 use crate::shard::ValueType;
@@ -32,6 +32,8 @@ pub(super) struct Waiter {
     pub(super) deadline_ns: Option<u64>,
     /// The answer then; nothing before it was tried for the first time.
     pub(super) nothing: Option<Reply<'static>>,
+    /// It waits for the disk.
+    pub(super) disk: Option<Disk>,
     /// Its keys belong to several cores, so it runs over borrowed shards.
     pub(super) spans: bool,
     /// It stands in line for its keys.

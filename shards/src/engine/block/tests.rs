@@ -129,7 +129,7 @@ impl Cluster {
     }
 
     fn blocked(&self) -> u64 {
-        self.engines.iter().map(|engine| engine.stats().blocked).sum()
+        self.engines.iter().map(Engine::blocked).sum()
     }
 
     fn expect_idle(&self) {
