@@ -283,7 +283,9 @@ impl Host<'_> {
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
         }
-        if spec.id == "server.waitaof" && args.integer(Arg(0)) > 0 && !self.outlet.shared.persistence
+        if spec.id == "server.waitaof"
+            && args.integer(Arg(0)) > 0
+            && !self.outlet.shared.persistence
         {
             return Err(CommandError::Invalid(
                 "WAITAOF cannot be used when numlocal is set but appendonly is disabled.",

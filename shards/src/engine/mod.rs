@@ -13,6 +13,7 @@ mod commit;
 pub mod event;
 mod expire_fields;
 mod gather;
+mod give_up;
 mod loan;
 mod open;
 pub mod parcel;
