@@ -150,6 +150,8 @@ pub struct CoreMetrics {
     pub keyspace_hits: Cell,
     /// Lookups that did not.
     pub keyspace_misses: Cell,
+    /// Clients that wait for others' changes now.
+    pub blocked_clients: Cell,
     /// Keys removed because their deadline passed.
     pub expired_keys: Cell,
     /// Keys removed because memory was short.
@@ -231,6 +233,7 @@ impl Default for CoreMetrics {
             protocol_errors: Cell::default(),
             keyspace_hits: Cell::default(),
             keyspace_misses: Cell::default(),
+            blocked_clients: Cell::default(),
             expired_keys: Cell::default(),
             evicted_keys: Cell::default(),
             keys: Cell::default(),

@@ -168,6 +168,7 @@ impl Core {
             backlogged: false,
             log_end_max: u64::MAX,
             disk_full: false,
+            killed: Vec::new(),
             settings_changed: true,
             stats_reset: false,
         };
@@ -232,6 +233,8 @@ impl Core {
         self.upkeep()?;
         self.outlet.deliver(&mut self.engine);
         self.log_and_send()?;
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        metrics.blocked_clients.set(self.engine.blocked());
         self.flush();
         self.go_on_with_snapshot(started_ns < self.busy_until_ns)?;
         self.count_turn(started_ns);
@@ -286,8 +289,8 @@ impl Core {
         if let Some(deadline_ns) = self.wal.as_ref().and_then(Writer::next_deadline) {
             until_ns = until_ns.min(deadline_ns);
         }
-        if let Some(slice_ns) = self.next_slice_ns() {
-            until_ns = until_ns.min(slice_ns);
+        for due_ns in [self.next_slice_ns(), self.engine.next_deadline()].into_iter().flatten() {
+            until_ns = until_ns.min(due_ns);
         }
         let now_ns = clock::monotonic_ns();
         Duration::from_nanos(until_ns.saturating_sub(now_ns)).min(SLEEP_MAX)
@@ -307,6 +310,7 @@ impl Core {
                     connection.end_reading();
                     self.outlet.mark_dirty(conn);
                 }
+                self.give_up_waiting(conn);
             }
             Completion::Sent { conn, buffer } => self.sent(conn, buffer),
             Completion::Failed { conn, .. } => self.reactor.shutdown(conn),
@@ -388,6 +392,9 @@ impl Core {
             self.go_on(self.scratch[at]);
         }
         self.scratch.clear();
+        while let Some(conn) = self.outlet.killed.pop() {
+            self.give_up_waiting(conn);
+        }
     }
 
     fn go_on(&mut self, conn: ConnId) {
@@ -435,6 +442,7 @@ impl Core {
             let event = Event::Unwatch { watcher, shards };
             self.engine.step(self.outlet.now, event, &mut self.outlet);
         }
+        self.give_up_waiting(conn);
         self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         let gauge = match connection.client.listener {
@@ -442,6 +450,11 @@ impl Core {
             Listener::Resp | Listener::RespShard => &metrics.resp_connections,
         };
         gauge.set(gauge.get() - 1);
+    }
+
+    /// A client that is gone, or sends no more, waits for nothing.
+    fn give_up_waiting(&mut self, conn: ConnId) {
+        self.engine.step(self.outlet.now, Event::Gone { conn }, &mut self.outlet);
     }
 
     fn receive_parcels(&mut self) {

@@ -69,6 +69,8 @@ pub(super) struct Outlet {
     pub(super) log_end_max: u64,
     /// The disk of some core's log is full; writes are refused until it is not.
     pub(super) disk_full: bool,
+    /// Connections that were closed by a command; what they wait for is to be given up.
+    pub(super) killed: Vec<ConnId>,
     /// Settings were changed by a command and have to be brought to the engine.
     pub(super) settings_changed: bool,
     /// Counters are to be set back.
@@ -141,7 +143,11 @@ impl Outbound for Outlet {
     }
 
     fn run_on_core(&mut self, command: CommandId, args: &Args<'_>, caller: u64) -> Reply<'static> {
-        let mut clients = Everyone { connections: &mut self.connections, dirty: &mut self.dirty };
+        let mut clients = Everyone {
+            connections: &mut self.connections,
+            dirty: &mut self.dirty,
+            killed: &mut self.killed,
+        };
         let mut context = CoreContext {
             clients: &mut clients,
             settings: &mut self.settings,
@@ -189,6 +195,7 @@ impl Outbound for Outlet {
 struct Everyone<'a> {
     connections: &'a mut Connections,
     dirty: &'a mut Vec<ConnId>,
+    killed: &'a mut Vec<ConnId>,
 }
 
 impl Clients for Everyone<'_> {
@@ -202,6 +209,7 @@ impl Clients for Everyone<'_> {
         let found = self.connections.iter_mut().find(|(_, c)| c.client.id == id);
         let Some((conn, connection)) = found else { return };
         connection.close();
+        self.killed.push(conn);
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push(conn);

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 use synap_io::clock;
-use synap_shards::command::args::{Args, Words};
+use synap_shards::command::args::{Arg, Args, Words};
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Access, CommandSpec, Family, Flags, Keys, Run};
@@ -283,6 +283,14 @@ impl Host<'_> {
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
         }
+        if spec.id == "server.waitaof"
+            && args.integer(Arg(0)) > 0
+            && !self.outlet.shared.persistence
+        {
+            return Err(CommandError::Invalid(
+                "WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+            ));
+        }
         if spec.access == Access::Write {
             if self.outlet.disk_full {
                 let metrics = &self.outlet.shared.metrics[self.outlet.core.index()];
@@ -355,7 +363,7 @@ impl Host<'_> {
         match spec.run {
             Run::Session => return self.run_session(id, command, args),
             Run::Transaction => return self.run_transaction(id, command, args),
-            Run::Read(_) | Run::Write(_) | Run::Block(_) | Run::EveryCore(_) => {}
+            Run::Read(_) | Run::Write(_) | Run::Block(_) | Run::EveryCore(_) | Run::Unblock => {}
         }
         let current = self.outlet.current.as_mut().expect("a request is being handled");
         let (conn, ticket) = (current.conn, current.ticket);
@@ -372,8 +380,14 @@ impl Host<'_> {
         let (caller, quiet) = (connection.client.id, connection.client.no_touch);
         let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
+        let is_ending = connection.read_ended || connection.closing;
         let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
-        self.engine.step(now, event, self.outlet)
+        let flow = self.engine.step(now, event, self.outlet);
+        if is_ending && spec.flags.has(Flags::BLOCKING) {
+            // Nobody would notice when the peer is gone.
+            self.engine.step(now, Event::Gone { conn }, self.outlet);
+        }
+        flow
     }
 
     fn run_session(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {

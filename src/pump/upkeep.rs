@@ -59,6 +59,9 @@ pub type Inbox = Receiver<Message>;
 impl Core {
     pub(super) fn upkeep(&mut self) -> Result<(), Fatal> {
         let now_ns = self.outlet.now.monotonic_ns;
+        if self.engine.next_deadline().is_some_and(|deadline_ns| deadline_ns <= now_ns) {
+            self.engine.step(self.outlet.now, Event::Alarm, &mut self.outlet);
+        }
         if now_ns >= self.next_tick_ns {
             // Expiry writes to the log, and expired keys stay hidden without it.
             if !self.outlet.disk_full {
@@ -219,6 +222,7 @@ impl Core {
         }
         self.stopping_since_ns = Some(self.outlet.now.monotonic_ns);
         self.reactor.stop_listening();
+        self.engine.step(self.outlet.now, Event::Stopping, &mut self.outlet);
         for id in self.outlet.connections.ids() {
             if let Some(connection) = self.outlet.connections.get_mut(id) {
                 connection.end_reading();

@@ -59,6 +59,8 @@ pub enum Run {
     /// Begins, ends or guards a transaction: the connection keeps the queue, and hands it to the
     /// engine as a whole.
     Transaction,
+    /// Ends the waiting of a client, on whichever core that is (`CLIENT UNBLOCK`).
+    Unblock,
     /// Concerns every core (its clients, its statistics); each core answers, the replies are
     /// folded as [`Fold`] says.
     EveryCore(Fold),
@@ -83,12 +85,30 @@ pub struct Pause {
     pub nothing: Reply<'static>,
     /// The words it is run again with, where they are not those it came with.
     pub again: Option<Vec<Vec<u8>>>,
+    /// What it waits for is the disk, not a change.
+    pub disk: Option<Disk>,
+}
+
+/// Waiting for every core's log to be on disk as far as it has come.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Disk {
+    /// The answer from then on.
+    pub then: Reply<'static>,
+    /// It ends the waiting; if not, it is only what is answered when the time is over.
+    pub is_enough: bool,
 }
 
 impl Pause {
     /// Waits so many milliseconds, zero for ever, for something better than `nothing`.
     pub fn new(timeout_ms: u64, nothing: Reply<'static>) -> Self {
-        Self { timeout_ms, nothing, again: None }
+        Self { timeout_ms, nothing, again: None, disk: None }
+    }
+
+    /// The same, but for the logs to be on disk: `then` is the answer, at once if that
+    /// `is_enough`, else when the time is over.
+    #[must_use]
+    pub fn for_disk(self, then: Reply<'static>, is_enough: bool) -> Self {
+        Self { disk: Some(Disk { then, is_enough }), ..self }
     }
 
     /// The same, but run again with these words: what depends on the time of asking stands in

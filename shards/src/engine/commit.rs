@@ -84,6 +84,7 @@ impl Engine {
         self.used_bytes -= at_home.live_bytes();
         at_home.apply_focused(&Batch::sealed(&self.log[start..]), focus);
         self.used_bytes += at_home.live_bytes();
+        self.fired |= u64::from(at_home.interest.has_fired()) << shard.index();
         if self.settings.acknowledge == Acknowledge::OnAppend {
             at_home.set_stable(part.seq);
         }
@@ -106,6 +107,7 @@ impl Engine {
             self.used_bytes -= shard.live_bytes();
             shard.apply(&batch);
             self.used_bytes += shard.live_bytes();
+            self.fired |= u64::from(shard.interest.has_fired()) << part.shard.index();
             if self.settings.acknowledge == Acknowledge::OnAppend {
                 shard.set_stable(part.seq);
             }
@@ -157,7 +159,9 @@ impl Engine {
             ReplyTo::Client { conn, ticket } => out.reply(conn, ticket, reply),
             ReplyTo::Nobody => {}
             ReplyTo::Core { core, gather } if core == self.core => {
-                self.gathers.fill(gather, core, reply, &mut self.rng, out);
+                if let Some(number) = self.gathers.fill(gather, core, reply, &mut self.rng, out) {
+                    self.all_on_disk(number, out);
+                }
             }
             ReplyTo::Core { core, gather } => {
                 let parcel = &mut self.peers[core.index()].completions;
@@ -165,6 +169,12 @@ impl Engine {
                 parcel.envelopes.push(Envelope::Done { gather, reply });
             }
         }
+    }
+
+    /// Lets a reply out when the log is on disk as far as it has come.
+    pub(super) fn answer_on_disk(&mut self, reply_to: ReplyTo, out: &mut dyn Outbound) {
+        let needs = Needs { log_end: self.log_end, ..Needs::default() };
+        self.answer_when(needs, reply_to, Reply::Ok, out);
     }
 
     /// The log has everything up to `offset` on disk.

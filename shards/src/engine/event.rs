@@ -86,6 +86,17 @@ pub enum Event<'a> {
     },
     /// The log is durable up to this many bytes since the engine's start.
     Durable(u64),
+    /// The time of a command that waits is over, see [`super::Engine::next_deadline`].
+    Alarm,
+    /// A connection is gone, or said that it will send no more: what it waits for is given up and
+    /// answered as if its time were over.
+    Gone {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The server stops: clients that wait are answered as if their time were over, and none
+    /// begins to wait.
+    Stopping,
     /// Time for upkeep: expiry, and eviction where the limit was lowered.
     Tick,
 }

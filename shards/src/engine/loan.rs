@@ -260,10 +260,12 @@ impl Engine {
         // Before the borrowed shards are here: a core evicts what is its own.
         let has_room = !task.denies_oom() || self.make_room(now);
         self.place(borrowed);
-        let Ran { reply, touched, unstable } = self.run_task(now, &task, has_room, out);
+        let Ran { reply, touched, unstable, waits } = self.run_task(now, &task, has_room, out);
         assert_eq!(touched & !wanted, 0, "it writes to the shards it asked for");
         let settled_at_once = self.settings.acknowledge == Acknowledge::OnAppend;
-        if settled_at_once {
+        if waits {
+            // Whoever waits is answered another time.
+        } else if settled_at_once {
             self.answer(task.reply_to, reply, out);
         } else {
             let parts = shards_in(touched).map(|shard| (shard, self.seq_of(shard))).collect();
@@ -275,6 +277,8 @@ impl Engine {
         }
         self.send_home(wanted, if settled_at_once { 0 } else { touched });
         self.settle_transactions(out);
+        self.catch_up_waiters(wanted);
+        self.serve(now, out);
         self.run_waiting(now, out);
     }
 
@@ -323,8 +327,10 @@ impl Engine {
         pending: u64,
         out: &mut dyn Outbound,
     ) {
+        let mut home = 0;
         for shard in shards {
             let id = shard.id();
+            home |= 1 << id.index();
             if pending & (1 << id.index()) != 0 {
                 self.gates.shut(id, shard.seq());
             }
@@ -333,6 +339,8 @@ impl Engine {
             self.shards[id.index()] = Some(shard);
             self.catch_up(id);
         }
+        self.catch_up_waiters(home);
+        self.serve(now, out);
         self.run_waiting(now, out);
     }
 

@@ -8,10 +8,12 @@
 //! It holds shards of its own and, for the length of one transaction, borrowed ones. Work that
 //! cannot run because a shard is away waits in order behind the loan.
 
+mod block;
 mod commit;
 pub mod event;
 mod expire_fields;
 mod gather;
+mod give_up;
 mod loan;
 mod open;
 pub mod parcel;
@@ -20,6 +22,7 @@ mod run;
 mod task;
 pub mod tx;
 mod upkeep;
+mod waiters;
 
 use std::collections::VecDeque;
 
@@ -37,6 +40,7 @@ use loan::Loans;
 use parcel::{Envelope, Parcel};
 use route::Request;
 use run::Job;
+use waiters::Waiters;
 
 /// Where the keys of a pipeline live, by their position in it.
 pub type Places = [Option<Place>; PREFETCH_MAX];
@@ -105,6 +109,9 @@ pub struct Engine {
     peers: Vec<Outgoing>,
     gathers: Gathers,
     loans: Loans,
+    waiters: Waiters,
+    /// Shards whose keys may have been changed while somebody waited for them, a bit each.
+    fired: u64,
     used_bytes: usize,
     upkeep: upkeep::Upkeep,
     /// Changes that somebody wants to be told of, in order.
@@ -162,6 +169,8 @@ impl Engine {
             peers,
             gathers: Gathers::default(),
             loans: Loans::default(),
+            waiters: Waiters::default(),
+            fired: 0,
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
             told: Vec::new(),
@@ -194,8 +203,21 @@ impl Engine {
                 self.became_durable(offset, out);
                 Flow::Continue
             }
+            Event::Alarm => {
+                self.alarm(now, out);
+                Flow::Continue
+            }
+            Event::Gone { conn } => {
+                self.gone(now, conn, out);
+                Flow::Continue
+            }
+            Event::Stopping => {
+                self.stop_waiting(now, out);
+                Flow::Continue
+            }
             Event::Tick => {
                 self.keep_up(now);
+                self.serve(now, out);
                 Flow::Continue
             }
         }
@@ -285,6 +307,7 @@ impl Engine {
             && self.gated.is_empty()
             && self.gathers.is_empty()
             && self.loans.is_empty()
+            && self.waiters.is_empty()
             && self.waiting.is_empty()
             && self.away == 0
     }

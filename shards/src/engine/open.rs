@@ -76,7 +76,7 @@ impl Engine {
                 reply
             }
             Run::Write(_) | Run::Block(_) => self.write_inside(now, open, request),
-            Run::Session | Run::Transaction | Run::EveryCore(_) => {
+            Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock => {
                 unreachable!("{} is no command of the engine", spec.resp)
             }
         }
@@ -103,6 +103,7 @@ impl Engine {
             self.used_bytes -= shard.live_bytes();
             shard.apply_open(&open.records[start..], now.unix_ms);
             self.used_bytes += shard.live_bytes();
+            self.fired |= u64::from(shard.interest.has_fired()) << id.index();
         }
         open.touched |= planned.touched;
         self.set_access(planned.access);

@@ -49,6 +49,11 @@ impl Engine {
         if let Run::EveryCore(fold) = spec.run {
             return self.scatter(now, request, fold, Manner::OnCore, out);
         }
+        match spec.run {
+            Run::Block(_) => return self.block(now, request, out),
+            Run::Unblock => return self.scatter(now, request, Fold::Sum, Manner::OnCore, out),
+            Run::Read(_) | Run::Write(_) | Run::Session | Run::Transaction | Run::EveryCore(_) => {}
+        }
         match (spec.keys, spec.atomicity) {
             (Keys::None, _) => {
                 self.start(now, request, Manner::Single, 0, out);
@@ -198,7 +203,7 @@ impl Engine {
         Flow::Barrier
     }
 
-    fn execute_on<'w>(
+    pub(super) fn execute_on<'w>(
         &mut self,
         core: CoreId,
         gather: u32,

@@ -13,7 +13,7 @@ use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
-use crate::command::spec::{Atomicity, Blocked, Flags, Keys, PerKey, Run};
+use crate::command::spec::{Atomicity, Blocked, Flags, Keys, Pause, PerKey, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
@@ -38,6 +38,8 @@ pub(super) enum Job {
     },
     /// A transaction over shards of this core.
     Task(Task),
+    /// A waiter of this core that was woken, by number.
+    Retry { number: u64 },
     /// Shards that another core's transaction wants.
     Lend { to: CoreId, loan: u64 },
     /// Shards that a transaction of this core wants of it.
@@ -120,6 +122,10 @@ impl Engine {
                 self.run(now, request, manner, waiting.shards, out);
             }
             Job::Task(task) => self.run_task_here(now, &task, out),
+            Job::Retry { number } => {
+                self.retry(now, number, out);
+                self.serve(now, out);
+            }
             Job::Lend { to, loan } => self.lend(to, loan, waiting.shards),
             Job::Take { loan } => self.take_own(now, loan, waiting.shards, out),
         }
@@ -136,6 +142,11 @@ impl Engine {
         match manner {
             Manner::Single | Manner::AllShards => self.run_once(now, request, shards, out),
             Manner::PerKey => self.run_per_key(now, request, out),
+            Manner::OnDisk => self.answer_on_disk(request.reply_to, out),
+            Manner::OnCore if matches!(request.command.spec().run, Run::Unblock) => {
+                let reply = self.unblock(request.args, out);
+                self.answer(request.reply_to, reply, out);
+            }
             Manner::OnCore => {
                 let reply = out.run_on_core(request.command, request.args, request.caller);
                 self.answer(request.reply_to, reply, out);
@@ -145,18 +156,20 @@ impl Engine {
                 self.answer(request.reply_to, Reply::Ok, out);
             }
         }
+        self.serve(now, out);
     }
 
     fn run_once(&mut self, now: Now, request: Request<'_>, shards: u64, out: &mut dyn Outbound) {
         let spec = request.command.spec();
         let read = match spec.run {
             Run::Read(read) => read,
-            Run::Write(_) | Run::Block(_) => {
+            Run::Block(_) => return self.run_block(now, request, shards, out),
+            Run::Write(_) => {
                 let (reply, needs) = self.run_write(now, request, shards);
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
             }
-            Run::Session | Run::EveryCore(_) | Run::Transaction => {
+            Run::Session | Run::EveryCore(_) | Run::Transaction | Run::Unblock => {
                 unreachable!("{} runs elsewhere", spec.resp)
             }
         };
@@ -275,11 +288,12 @@ impl Engine {
             self.seal_and_apply(now, planned.touched);
         }
         self.set_access(planned.access);
-        Ran { reply: planned.reply, touched: planned.touched, unstable: planned.unstable }
+        let Planned { reply, touched, unstable, .. } = planned;
+        Ran { reply, touched, unstable, waits: false }
     }
 
     /// Lets a writing command decide; its records are in `self.records` afterwards.
-    fn plan_records(&mut self, now: Now, request: Request<'_>) -> Planned {
+    pub(super) fn plan_records(&mut self, now: Now, request: Request<'_>) -> Planned {
         let mut records = std::mem::take(&mut self.records);
         records.clear();
         let planned = self.plan(now, request, None, &mut records);
@@ -301,13 +315,18 @@ impl Engine {
         let view = View::new(&self.shards, now, &self.tally, rules, draw, focus);
         let start = records.len();
         let mut plan = Plan::new(view, records);
+        let mut pause = None;
         let result = match spec.run {
             Run::Write(write) => write(&mut plan, request.args),
             Run::Block(attempt) => attempt(&mut plan, request.args).map(|blocked| match blocked {
                 Blocked::Done(reply) => reply,
-                Blocked::Wait(pause) => pause.nothing,
+                Blocked::Wait(wanted) => {
+                    let reply = wanted.nothing.clone();
+                    pause = Some(wanted);
+                    reply
+                }
             }),
-            Run::Read(_) | Run::Session | Run::Transaction | Run::EveryCore(_) => {
+            Run::Read(_) | Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock => {
                 unreachable!("{} does not write", spec.resp)
             }
         };
@@ -321,13 +340,15 @@ impl Engine {
                     code: "ERR",
                     message: "the command changes more bytes than one batch of the log may hold",
                 });
-                Planned { reply, touched: 0, unstable, access: None }
+                Planned { reply, touched: 0, unstable, access: None, pause: None }
             }
             Ok(reply) => {
                 self.told.extend(told);
-                Planned { reply, touched, unstable, access }
+                Planned { reply, touched, unstable, access, pause }
             }
-            Err(error) => Planned { reply: error.into(), touched: 0, unstable, access: None },
+            Err(error) => {
+                Planned { reply: error.into(), touched: 0, unstable, access: None, pause: None }
+            }
         }
     }
 
@@ -423,9 +444,27 @@ impl Engine {
             }
             Envelope::Heard => self.peers[from.index()].outstanding -= 1,
             Envelope::Done { gather, reply } => {
-                self.peers[from.index()].outstanding -= 1;
+                if !self.was_parked(from, gather) {
+                    self.peers[from.index()].outstanding -= 1;
+                }
                 let reply = parcel.unpack_reply(reply);
-                self.gathers.fill(gather, from, reply, &mut self.rng, out);
+                if let Some(number) = self.gathers.fill(gather, from, reply, &mut self.rng, out) {
+                    self.all_on_disk(number, out);
+                }
+            }
+            Envelope::Parked { gather } => self.parked(from, gather),
+            Envelope::GiveUp { gather, why } => self.given_up(from, gather, why, out),
+            Envelope::Wait { number, command, keys } => {
+                self.waiters.note(from, number, command, &parcel.words(keys));
+            }
+            Envelope::Unwait { number } => {
+                self.unwait(from, number);
+                self.serve(now, out);
+            }
+            Envelope::Wake { number } => self.wake(now, number, out),
+            Envelope::Pass { number } => {
+                self.waiters.pass_note(from, number);
+                self.serve(now, out);
             }
             Envelope::Borrow { loan, shards } => self.asked_to_lend(from, loan, shards),
             Envelope::Lent { loan, shards, unsettled } => {
@@ -460,7 +499,7 @@ impl Engine {
             }
             Manner::Single | Manner::PerKey => spec.shards(request.args.words()),
             Manner::AllShards => self.owned_mask(),
-            Manner::OnCore => 0,
+            Manner::OnCore | Manner::OnDisk => 0,
             Manner::Watch => shards_of_keys(request.args.words()[1..].iter().copied()),
             Manner::Unwatch(shards) => shards,
         };
@@ -474,6 +513,8 @@ pub(super) struct Planned {
     pub(super) touched: u64,
     pub(super) unstable: u64,
     pub(super) access: Option<(ShardId, Vec<u8>, u32)>,
+    /// The command found nothing, and this is how it wants to wait.
+    pub(super) pause: Option<Pause>,
 }
 
 pub(super) fn items(reply: Reply<'static>) -> Vec<Reply<'static>> {

@@ -30,6 +30,8 @@ pub(super) enum Work {
     Command { command: CommandId, words: OwnedWords },
     /// The commands of a transaction.
     Exec(Transaction),
+    /// A waiter of this core, by number, whose keys belong to several cores.
+    Wait { number: u64, command: CommandId },
 }
 
 /// What work came to. Its batch, if it wrote one, is sealed and applied; nobody has taken note yet
@@ -41,13 +43,17 @@ pub(super) struct Ran {
     pub(super) touched: u64,
     /// Shards in which it saw something that is not stable yet.
     pub(super) unstable: u64,
+    /// There is no reply yet: the command goes on waiting.
+    pub(super) waits: bool,
 }
 
 impl Task {
     /// Whether it is refused when memory is short.
     pub(super) fn denies_oom(&self) -> bool {
         match &self.work {
-            Work::Command { command, .. } => command.spec().flags.has(Flags::DENY_OOM),
+            Work::Command { command, .. } | Work::Wait { command, .. } => {
+                command.spec().flags.has(Flags::DENY_OOM)
+            }
             Work::Exec(transaction) => transaction.denies_oom(),
         }
     }
@@ -79,10 +85,11 @@ impl Engine {
     /// Runs a task over shards of this core, which are here.
     pub(super) fn run_task_here(&mut self, now: Now, task: &Task, out: &mut dyn Outbound) {
         let has_room = !task.denies_oom() || self.make_room(now);
-        let Ran { reply, touched, unstable } = self.run_task(now, task, has_room, out);
+        let Ran { reply, touched, unstable, .. } = self.run_task(now, task, has_room, out);
         let needs =
             if touched == 0 { self.needs_of(unstable) } else { self.committed(touched, unstable) };
         self.answer_when(needs, task.reply_to, reply, out);
+        self.serve(now, out);
     }
 
     /// Runs a task over the shards in the table. `has_room`: memory is not short, or nothing in
@@ -98,7 +105,7 @@ impl Engine {
         match work {
             Work::Command { .. } if !has_room => {
                 let reply = Reply::Error(CommandError::OutOfMemory);
-                Ran { reply, touched: 0, unstable: 0 }
+                Ran { reply, touched: 0, unstable: 0, waits: false }
             }
             Work::Command { command, words } => {
                 let words = words.get();
@@ -109,6 +116,7 @@ impl Engine {
                 let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
                 self.run_command(now, request)
             }
+            Work::Wait { number, .. } => self.run_afar(now, *number, has_room),
             Work::Exec(transaction) => {
                 self.run_exec(now, transaction, (*reply_to, *quiet), has_room, out)
             }
@@ -120,7 +128,7 @@ impl Engine {
             let rules = self.settings.memory.rules();
             let view = View::new(&self.shards, now, &self.tally, rules, 0, None);
             let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
-            return Ran { reply, touched: 0, unstable: view.unstable() };
+            return Ran { reply, touched: 0, unstable: view.unstable(), waits: false };
         }
         self.run_whole(now, request)
     }

@@ -111,10 +111,15 @@ impl Engine {
         if !self.end_watches(*watcher, *watched, now) {
             self.stats.transactions_aborted += 1;
             // The refusal tells that something was changed, so it waits for that.
-            return Ran { reply: Reply::NilArray, touched: 0, unstable: self.unstable(*watched) };
+            return Ran {
+                reply: Reply::NilArray,
+                touched: 0,
+                unstable: self.unstable(*watched),
+                waits: false,
+            };
         }
         if !has_room {
-            return Ran { reply: Reply::Error(ABORTED_OOM), touched: 0, unstable: 0 };
+            return Ran { reply: Reply::Error(ABORTED_OOM), touched: 0, unstable: 0, waits: false };
         }
         self.stats.transactions += 1;
         let mut open = Open::default();
@@ -129,7 +134,7 @@ impl Engine {
             });
         }
         let (touched, unstable) = self.close(now, open);
-        Ran { reply: Reply::Array(replies), touched, unstable }
+        Ran { reply: Reply::Array(replies), touched, unstable, waits: false }
     }
 
     fn run_queued(
@@ -149,7 +154,7 @@ impl Engine {
             }
             // What was watched is forgotten already.
             (Run::Transaction, _) => Reply::Ok,
-            (Run::Session | Run::EveryCore(_), _) => {
+            (Run::Session | Run::EveryCore(_) | Run::Unblock, _) => {
                 unreachable!("{} is refused when it is queued", spec.resp)
             }
             (Run::Read(_) | Run::Write(_) | Run::Block(_), _) => {

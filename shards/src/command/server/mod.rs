@@ -1,6 +1,7 @@
 //! Declarations of the commands that concern the server and its administration. The session of
 //! the server carries them out, on one core or on each.
 
+mod acknowledge;
 mod command;
 mod config;
 mod save;
@@ -47,6 +48,8 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &save::BGSAVE,
     &save::LASTSAVE,
     &save::SNAPSHOT,
+    &acknowledge::WAIT,
+    &acknowledge::WAITAOF,
 ];
 
 const BASE: CommandSpec = CommandSpec {
