@@ -17,12 +17,12 @@ pub(super) fn general(number: f64, digits: usize, out: &mut Vec<u8>) {
         let places = (digits as i32 - 1 - exponent) as usize;
         out.extend_from_slice(without_zeros(&format!("{number:.places$}")).as_bytes());
     } else {
-        with_exponent(without_zeros(mantissa), exponent, out);
+        with_exponent(without_zeros(mantissa), exponent, 2, out);
     }
 }
 
-/// Appends `number` in the fewest digits that read back as the same number; integers without a
-/// point.
+/// Appends `number` in the fewest digits that read back as the same number, as doubles are written
+/// to clients: plain from 1e-6 to below 1e21, else with an exponent.
 pub(super) fn shortest(number: f64, out: &mut Vec<u8>) {
     if !number.is_finite() {
         return special(number, out);
@@ -31,10 +31,10 @@ pub(super) fn shortest(number: f64, out: &mut Vec<u8>) {
     let (mantissa, exponent) =
         scientific.split_once('e').expect("the format writes an exponent always");
     let exponent: i32 = exponent.parse().expect("the format writes a decimal exponent");
-    if (-5..17).contains(&exponent) {
+    if (-6..21).contains(&exponent) {
         out.extend_from_slice(format!("{number}").as_bytes());
     } else {
-        with_exponent(mantissa, exponent, out);
+        with_exponent(mantissa, exponent, 1, out);
     }
 }
 
@@ -48,9 +48,9 @@ fn special(number: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn with_exponent(mantissa: &str, exponent: i32, out: &mut Vec<u8>) {
+fn with_exponent(mantissa: &str, exponent: i32, width: usize, out: &mut Vec<u8>) {
     let sign = if exponent < 0 { '-' } else { '+' };
-    out.extend_from_slice(format!("{mantissa}e{sign}{:02}", exponent.abs()).as_bytes());
+    out.extend_from_slice(format!("{mantissa}e{sign}{:0width$}", exponent.abs()).as_bytes());
 }
 
 fn without_zeros(text: &str) -> &str {
@@ -100,7 +100,7 @@ mod tests {
             (0.1, "0.1"),
             (3.25, "3.25"),
             (1e21, "1e+21"),
-            (1e-7, "1e-07"),
+            (1e-7, "1e-7"),
             (-12.0, "-12"),
             (f64::NEG_INFINITY, "-inf"),
         ] {

@@ -1,0 +1,30 @@
+//! Scripts in Lua 5.1, as Redis has them.
+//!
+//! [`vm`] is the interpreter of a core, `api` and the libraries beside it what scripts find in it;
+//! [`gauge`] lets other cores end a script. How scripts run over shards is the engine's
+//! (`engine/script.rs`).
+
+#[cfg(feature = "lua")]
+mod api;
+#[cfg(feature = "lua")]
+mod bits;
+#[cfg(feature = "lua")]
+mod convert;
+#[cfg(feature = "lua")]
+mod decimal;
+#[cfg(feature = "lua")]
+mod fail;
+pub mod gauge;
+#[cfg(feature = "lua")]
+mod json;
+#[cfg(feature = "lua")]
+mod link;
+#[cfg(feature = "lua")]
+mod msgpack;
+#[cfg(feature = "lua")]
+mod random;
+pub(crate) mod sha1;
+#[cfg(feature = "lua")]
+mod structs;
+#[cfg(feature = "lua")]
+pub(crate) mod vm;
