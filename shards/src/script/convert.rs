@@ -11,8 +11,9 @@ use crate::command::reply::Reply;
 
 /// Deepest nesting of what a script returns.
 const DEPTH_MAX: usize = 256;
-/// Bytes that the reply of a script may take, about.
-const REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes that the reply of a script may take, about. Less in tests, which reach it in a build that
+/// is not optimised.
+const REPLY_BYTES_MAX: usize = if cfg!(test) { 4 << 20 } else { 256 << 20 };
 
 /// The value that a script gets for the answer to a command.
 pub(super) fn to_lua(lua: &Lua, reply: Reply<'_>, resp3: bool) -> Result<Value> {
@@ -53,7 +54,11 @@ pub(super) fn to_lua(lua: &Lua, reply: Reply<'_>, resp3: bool) -> Result<Value> 
             }
             wrapped(lua, "map", map)?
         }
-        Reply::Map(pairs) => {
+        Reply::Pairs(pairs) if resp3 => {
+            let nested = |(first, second)| Reply::Array(vec![first, second]);
+            sequence(lua, pairs.into_iter().map(nested).collect(), resp3)?
+        }
+        Reply::Map(pairs) | Reply::Pairs(pairs) => {
             sequence(lua, pairs.into_iter().flat_map(<[_; 2]>::from).collect(), resp3)?
         }
         Reply::Set(items) if resp3 => {

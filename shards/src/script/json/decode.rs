@@ -1,6 +1,6 @@
 //! JSON text to Lua values.
 
-use mlua::{Error, Lua, Result, Table, Value};
+use mlua::{Error, Lua, LuaString, Result, Table, Value};
 
 use super::Settings;
 use crate::script::fail::fail;
@@ -48,6 +48,25 @@ struct Decoder<'a> {
     at: usize,
     /// Where the last token began.
     began: usize,
+    /// What is being read, outermost first. Not by recursion: what is nested deeply would need
+    /// more stack than a thread has.
+    levels: Vec<Level>,
+}
+
+/// An array or object that is being read.
+struct Level {
+    table: Table,
+    is_object: bool,
+    /// The name of the member that is being read, in an object.
+    name: Option<LuaString>,
+}
+
+/// How an array or object goes on.
+enum Begun {
+    /// With a value that begins with this.
+    Goes(Token),
+    /// Not at all: this is it.
+    Whole(Table),
 }
 
 /// The value that `text` stands for.
@@ -57,9 +76,10 @@ pub(super) fn decode(lua: &Lua, settings: Settings, mark: &Table, text: &[u8]) -
     {
         return Err(fail(lua, "JSON parser does not support UTF-16 or UTF-32"));
     }
-    let mut decoder = Decoder { lua, settings, mark, text, at: 0, began: 0 };
+    let levels = Vec::new();
+    let mut decoder = Decoder { lua, settings, mark, text, at: 0, began: 0, levels };
     let token = decoder.next();
-    let value = decoder.value(token, 0)?;
+    let value = decoder.value(token)?;
     match decoder.next() {
         Token::End => Ok(value),
         other => Err(decoder.unexpected("the end", &other)),
@@ -73,73 +93,102 @@ impl Decoder<'_> {
         fail(self.lua, text)
     }
 
-    fn value(&mut self, token: Token, depth: i64) -> Result<Value> {
-        match token {
-            Token::String(text) => Ok(Value::String(self.lua.create_string(text)?)),
-            Token::Number(number) => Ok(Value::Number(number)),
-            Token::Boolean(truth) => Ok(Value::Boolean(truth)),
-            Token::Null => Ok(Value::NULL),
-            Token::ObjectBegin => self.object(depth + 1),
-            Token::ArrayBegin => self.array(depth + 1),
-            other => Err(self.unexpected("value", &other)),
-        }
-    }
-
-    fn check_depth(&self, depth: i64) -> Result<()> {
-        if depth <= self.settings.decode_depth {
-            return Ok(());
-        }
-        let position = self.at;
-        let text = format_args!(
-            "Found too many nested data structures ({depth}) at character {position}"
-        );
-        Err(fail(self.lua, text))
-    }
-
-    fn object(&mut self, depth: i64) -> Result<Value> {
-        self.check_depth(depth)?;
-        let table = self.lua.create_table()?;
-        let mut token = self.next();
-        if matches!(token, Token::ObjectEnd) {
-            return Ok(Value::Table(table));
-        }
+    /// The value that begins with `token`, and all within it.
+    fn value(&mut self, mut token: Token) -> Result<Value> {
         loop {
-            let Token::String(name) = token else {
-                return Err(self.unexpected("object key string", &token));
+            let mut done = match token {
+                Token::String(text) => Value::String(self.lua.create_string(text)?),
+                Token::Number(number) => Value::Number(number),
+                Token::Boolean(truth) => Value::Boolean(truth),
+                Token::Null => Value::NULL,
+                Token::ObjectBegin | Token::ArrayBegin => {
+                    match self.begin(matches!(token, Token::ObjectBegin))? {
+                        Begun::Goes(on) => {
+                            token = on;
+                            continue;
+                        }
+                        Begun::Whole(table) => Value::Table(table),
+                    }
+                }
+                other => return Err(self.unexpected("value", &other)),
             };
-            match self.next() {
-                Token::Colon => {}
-                other => return Err(self.unexpected("colon", &other)),
-            }
-            let token_of_value = self.next();
-            let value = self.value(token_of_value, depth)?;
-            table.raw_set(self.lua.create_string(name)?, value)?;
-            match self.next() {
-                Token::ObjectEnd => return Ok(Value::Table(table)),
-                Token::Comma => token = self.next(),
-                other => return Err(self.unexpected("comma or object end", &other)),
+            // It belongs to what is being read, and may be the last in it.
+            loop {
+                let Some(level) = self.levels.last_mut() else { return Ok(done) };
+                match level.name.take() {
+                    Some(name) => level.table.raw_set(name, done)?,
+                    None => level.table.raw_push(done)?,
+                }
+                match self.behind_item()? {
+                    Begun::Goes(on) => {
+                        token = on;
+                        break;
+                    }
+                    Begun::Whole(table) => done = Value::Table(table),
+                }
             }
         }
     }
 
-    fn array(&mut self, depth: i64) -> Result<Value> {
-        self.check_depth(depth)?;
+    /// The beginning of an array or object: the first token of its first value, or all of it if it
+    /// is empty.
+    fn begin(&mut self, is_object: bool) -> Result<Begun> {
+        let depth = self.levels.len() as i64 + 1;
+        if depth > self.settings.decode_depth {
+            let position = self.at;
+            let text = format_args!(
+                "Found too many nested data structures ({depth}) at character {position}"
+            );
+            return Err(fail(self.lua, text));
+        }
         let table = self.lua.create_table()?;
-        if self.settings.mark_arrays {
+        if !is_object && self.settings.mark_arrays {
             table.set_metatable(Some(self.mark.clone()))?;
         }
-        let mut token = self.next();
-        if matches!(token, Token::ArrayEnd) {
-            return Ok(Value::Table(table));
-        }
-        loop {
-            let value = self.value(token, depth)?;
-            table.raw_push(value)?;
-            match self.next() {
-                Token::ArrayEnd => return Ok(Value::Table(table)),
-                Token::Comma => token = self.next(),
-                other => return Err(self.unexpected("comma or array end", &other)),
+        let token = self.next();
+        match (&token, is_object) {
+            (Token::ObjectEnd, true) | (Token::ArrayEnd, false) => Ok(Begun::Whole(table)),
+            (_, true) => {
+                self.levels.push(Level { table, is_object, name: None });
+                self.member(token)
             }
+            (_, false) => {
+                self.levels.push(Level { table, is_object, name: None });
+                Ok(Begun::Goes(token))
+            }
+        }
+    }
+
+    /// The name of a member, which `token` is, and the first token of its value.
+    fn member(&mut self, token: Token) -> Result<Begun> {
+        let Token::String(name) = token else {
+            return Err(self.unexpected("object key string", &token));
+        };
+        match self.next() {
+            Token::Colon => {}
+            other => return Err(self.unexpected("colon", &other)),
+        }
+        let name = self.lua.create_string(name)?;
+        let level = self.levels.last_mut().expect("a member stands in an object");
+        level.name = Some(name);
+        Ok(Begun::Goes(self.next()))
+    }
+
+    /// What stands behind an item: the first token of the next one, or the end.
+    fn behind_item(&mut self) -> Result<Begun> {
+        let is_object = self.levels.last().is_some_and(|level| level.is_object);
+        match (self.next(), is_object) {
+            (Token::Comma, false) => Ok(Begun::Goes(self.next())),
+            (Token::Comma, true) => {
+                let token = self.next();
+                self.member(token)
+            }
+            (Token::ObjectEnd, true) | (Token::ArrayEnd, false) => {
+                let level = self.levels.pop().expect("what ends has begun");
+                Ok(Begun::Whole(level.table))
+            }
+            (other, true) => Err(self.unexpected("comma or object end", &other)),
+            (other, false) => Err(self.unexpected("comma or array end", &other)),
         }
     }
 

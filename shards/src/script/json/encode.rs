@@ -1,6 +1,6 @@
 //! Lua values to JSON text.
 
-use mlua::{Lua, LuaString, Result, Table, Value};
+use mlua::{Function, Lua, LuaString, Result, Table, Value};
 
 use super::Settings;
 use crate::script::decimal;
@@ -11,7 +11,18 @@ struct Encoder<'a> {
     settings: Settings,
     /// The metatable of tables that are arrays even when they are empty.
     mark: &'a Table,
+    /// Lua's `next`.
+    next: Function,
+    /// Tables that are being written, outermost first. Not by recursion: what a script nests
+    /// deeply would need more stack than a thread has.
+    levels: Vec<Level>,
     out: Vec<u8>,
+}
+
+/// A table that is being written, and where in it.
+enum Level {
+    Array { table: Table, next: i64, length: i64 },
+    Object { table: Table, key: Value },
 }
 
 /// The JSON text of `value`.
@@ -21,13 +32,19 @@ pub(super) fn encode(
     mark: &Table,
     value: &Value,
 ) -> Result<LuaString> {
-    let mut encoder = Encoder { lua, settings, mark, out: Vec::new() };
-    encoder.value(value, 0)?;
+    let next = lua.globals().raw_get("next")?;
+    let (levels, out) = (Vec::new(), Vec::new());
+    let mut encoder = Encoder { lua, settings, mark, next, levels, out };
+    encoder.value(value)?;
+    while let Some(level) = encoder.levels.pop() {
+        encoder.go_on(level)?;
+    }
     lua.create_string(encoder.out)
 }
 
 impl Encoder<'_> {
-    fn value(&mut self, value: &Value, depth: i64) -> Result<()> {
+    /// Writes a value; of a table its beginning, the rest is a level more.
+    fn value(&mut self, value: &Value) -> Result<()> {
         if self.out.len() > OUTPUT_BYTES_MAX {
             return Err(fail(self.lua, "not enough memory"));
         }
@@ -36,7 +53,7 @@ impl Encoder<'_> {
             Value::Boolean(true) => self.out.extend_from_slice(b"true"),
             Value::Boolean(false) => self.out.extend_from_slice(b"false"),
             Value::String(text) => self.string(&text.as_bytes()),
-            Value::Table(table) => self.table(table, depth + 1)?,
+            Value::Table(table) => self.table(table)?,
             Value::LightUserData(data) if data.0.is_null() => {
                 self.out.extend_from_slice(b"null");
             }
@@ -44,6 +61,71 @@ impl Encoder<'_> {
                 Some(number) => self.number(number)?,
                 None => return Err(self.refuse(type_name(other), "type not supported")),
             },
+        }
+        Ok(())
+    }
+
+    /// The next item of the innermost table, or its end.
+    fn go_on(&mut self, level: Level) -> Result<()> {
+        match level {
+            Level::Array { next, length, .. } if next > length => self.out.push(b']'),
+            Level::Array { table, next, length } => {
+                if next > 1 {
+                    self.out.push(b',');
+                }
+                let item: Value = table.raw_get(next)?;
+                self.levels.push(Level::Array { table, next: next + 1, length });
+                self.value(&item)?;
+            }
+            Level::Object { table, key } => {
+                let is_first = key.is_nil();
+                let (key, value): (Value, Value) = self.next.call((&table, key))?;
+                if key.is_nil() {
+                    self.out.push(b'}');
+                    return Ok(());
+                }
+                if !is_first {
+                    self.out.push(b',');
+                }
+                self.key(&key)?;
+                self.levels.push(Level::Object { table, key });
+                self.value(&value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, key: &Value) -> Result<()> {
+        match (key, number_of(key)) {
+            (Value::String(name), _) => self.string(&name.as_bytes()),
+            (_, Some(number)) => {
+                self.out.push(b'"');
+                self.number(number)?;
+                self.out.push(b'"');
+            }
+            _ => return Err(self.refuse("table", "table key must be a number or string")),
+        }
+        self.out.push(b':');
+        Ok(())
+    }
+
+    fn table(&mut self, table: &Table) -> Result<()> {
+        let depth = self.levels.len() as i64 + 1;
+        if depth > self.settings.encode_depth {
+            let text = format_args!("Cannot serialise, excessive depth ({depth})");
+            return Err(fail(self.lua, text));
+        }
+        let marked = table.metatable().is_some_and(|meta| meta == *self.mark);
+        let table = table.clone();
+        match self.array_length(&table)? {
+            Some(length) if length > 0 || marked => {
+                self.out.push(b'[');
+                self.levels.push(Level::Array { table, next: 1, length });
+            }
+            _ => {
+                self.out.push(b'{');
+                self.levels.push(Level::Object { table, key: Value::Nil });
+            }
         }
         Ok(())
     }
@@ -79,18 +161,6 @@ impl Encoder<'_> {
         self.out.push(b'"');
     }
 
-    fn table(&mut self, table: &Table, depth: i64) -> Result<()> {
-        if depth > self.settings.encode_depth {
-            let text = format_args!("Cannot serialise, excessive depth ({depth})");
-            return Err(fail(self.lua, text));
-        }
-        let marked = table.metatable().is_some_and(|meta| meta == *self.mark);
-        match self.array_length(table)? {
-            Some(length) if length > 0 || marked => self.array(table, length, depth),
-            _ => self.object(table, depth),
-        }
-    }
-
     /// The greatest index of a table that has nothing but positive integers as keys.
     fn array_length(&self, table: &Table) -> Result<Option<i64>> {
         let (mut most, mut items) = (0i64, 0i64);
@@ -109,42 +179,5 @@ impl Encoder<'_> {
             (true, false) => Err(self.refuse("table", "excessively sparse array")),
             (false, _) => Ok(Some(most)),
         }
-    }
-
-    fn array(&mut self, table: &Table, length: i64, depth: i64) -> Result<()> {
-        self.out.push(b'[');
-        for index in 1..=length {
-            if index > 1 {
-                self.out.push(b',');
-            }
-            let item: Value = table.raw_get(index)?;
-            self.value(&item, depth)?;
-        }
-        self.out.push(b']');
-        Ok(())
-    }
-
-    fn object(&mut self, table: &Table, depth: i64) -> Result<()> {
-        self.out.push(b'{');
-        let mut is_first = true;
-        for pair in table.pairs::<Value, Value>() {
-            let (key, value) = pair?;
-            if !std::mem::take(&mut is_first) {
-                self.out.push(b',');
-            }
-            match (&key, number_of(&key)) {
-                (Value::String(name), _) => self.string(&name.as_bytes()),
-                (_, Some(number)) => {
-                    self.out.push(b'"');
-                    self.number(number)?;
-                    self.out.push(b'"');
-                }
-                _ => return Err(self.refuse("table", "table key must be a number or string")),
-            }
-            self.out.push(b':');
-            self.value(&value, depth)?;
-        }
-        self.out.push(b'}');
-        Ok(())
     }
 }
