@@ -20,6 +20,7 @@ pub mod snapshot;
 
 pub mod health;
 pub mod protocol;
+pub mod scripts;
 pub mod session;
 
 pub mod backup;

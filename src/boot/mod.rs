@@ -215,6 +215,8 @@ fn facts(
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
+        scripts: Arc::default(),
+        script_gauges: (0..cores).map(|_| Arc::default()).collect(),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
+use synap_shards::engine::script::ScriptSettings;
 use synap_shards::command::reply::Reply;
 use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
 use synap_shards::id::{ConnId, Ticket};
@@ -119,6 +120,11 @@ impl Core {
             notices: settings.notices,
             thresholds: settings.thresholds,
         });
+        self.engine.set_scripts(ScriptSettings {
+            time_limit_ms: settings.script_time_limit_ms,
+            memory_limit_bytes: settings.script_memory_bytes,
+            allow_flush: settings.allow_flush_commands,
+        });
     }
 
     fn refresh_gauges(&mut self) {
@@ -130,6 +136,8 @@ impl Core {
         metrics.evicted_keys.set(stats.evicted);
         metrics.forwarded.set(stats.forwarded);
         metrics.loans.set(stats.lent);
+        metrics.scripts_run.set(stats.scripts_run);
+        metrics.scripts_rerun.set(stats.scripts_rerun);
         let (mut keys, mut volatile, mut live, mut held) = (0, 0, 0, 0);
         let mut counts = TypeCounts::default();
         for shard in self.engine.shards() {

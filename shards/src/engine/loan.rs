@@ -260,7 +260,13 @@ impl Engine {
         // Before the borrowed shards are here: a core evicts what is its own.
         let has_room = !task.denies_oom() || self.make_room(now);
         self.place(borrowed);
-        let Ran { reply, touched, unstable } = self.run_task(now, &task, has_room, out);
+        let Ran { reply, touched, unstable, again } = self.run_task(now, &task, has_room, out);
+        if again {
+            self.send_home(wanted, 0);
+            self.start_task(now, task.widened(), u64::MAX, out);
+            self.run_waiting(now, out);
+            return;
+        }
         assert_eq!(touched & !wanted, 0, "it writes to the shards it asked for");
         let settled_at_once = self.settings.acknowledge == Acknowledge::OnAppend;
         if settled_at_once {

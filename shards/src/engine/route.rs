@@ -49,6 +49,9 @@ impl Engine {
         if let Run::EveryCore(fold) = spec.run {
             return self.scatter(now, request, fold, Manner::OnCore, out);
         }
+        if let Run::Script(verb) = spec.run {
+            return self.script(now, request, verb, out);
+        }
         match (spec.keys, spec.atomicity) {
             (Keys::None, _) => {
                 self.start(now, request, Manner::Single, 0, out);

@@ -119,7 +119,9 @@ impl Engine {
                 let request = Request { reply_to, caller, quiet, command, args, target: None };
                 self.run(now, request, manner, waiting.shards, out);
             }
-            Job::Task(task) => self.run_task_here(now, &task, out),
+            Job::Task(task) => {
+                self.run_task_here(now, task, out);
+            }
             Job::Lend { to, loan } => self.lend(to, loan, waiting.shards),
             Job::Take { loan } => self.take_own(now, loan, waiting.shards, out),
         }
@@ -156,7 +158,7 @@ impl Engine {
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
             }
-            Run::Session | Run::EveryCore(_) | Run::Transaction => {
+            Run::Session | Run::EveryCore(_) | Run::Transaction | Run::Script(_) => {
                 unreachable!("{} runs elsewhere", spec.resp)
             }
         };
@@ -275,7 +277,8 @@ impl Engine {
             self.seal_and_apply(now, planned.touched);
         }
         self.set_access(planned.access);
-        Ran { reply: planned.reply, touched: planned.touched, unstable: planned.unstable }
+        let Planned { reply, touched, unstable, .. } = planned;
+        Ran { reply, touched, unstable, again: false }
     }
 
     /// Lets a writing command decide; its records are in `self.records` afterwards.
@@ -307,7 +310,11 @@ impl Engine {
                 Blocked::Done(reply) => reply,
                 Blocked::Wait(pause) => pause.nothing,
             }),
-            Run::Read(_) | Run::Session | Run::Transaction | Run::EveryCore(_) => {
+            Run::Read(_)
+            | Run::Session
+            | Run::Transaction
+            | Run::Script(_)
+            | Run::EveryCore(_) => {
                 unreachable!("{} does not write", spec.resp)
             }
         };

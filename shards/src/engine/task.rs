@@ -6,6 +6,8 @@ use super::event::{Flow, Outbound};
 use super::parcel::OwnedWords;
 use super::route::Request;
 use super::run::Job;
+#[cfg(feature = "lua")]
+use super::script::Invocation;
 use super::tx::Transaction;
 use super::{Engine, ReplyTo, Waiting};
 use crate::command::args::Args;
@@ -30,6 +32,9 @@ pub(super) enum Work {
     Command { command: CommandId, words: OwnedWords },
     /// The commands of a transaction.
     Exec(Transaction),
+    /// A script.
+    #[cfg(feature = "lua")]
+    Script(Invocation),
 }
 
 /// What work came to. Its batch, if it wrote one, is sealed and applied; nobody has taken note yet
@@ -41,6 +46,8 @@ pub(super) struct Ran {
     pub(super) touched: u64,
     /// Shards in which it saw something that is not stable yet.
     pub(super) unstable: u64,
+    /// It has come to nothing, and has to run again with every shard.
+    pub(super) again: bool,
 }
 
 impl Task {
@@ -49,7 +56,19 @@ impl Task {
         match &self.work {
             Work::Command { command, .. } => command.spec().flags.has(Flags::DENY_OOM),
             Work::Exec(transaction) => transaction.denies_oom(),
+            #[cfg(feature = "lua")]
+            Work::Script(_) => true,
         }
+    }
+
+    /// The same task with every shard.
+    pub(super) fn widened(self) -> Self {
+        let work = match self.work {
+            #[cfg(feature = "lua")]
+            Work::Script(invocation) => Work::Script(invocation.widened()),
+            other => other,
+        };
+        Self { work, ..self }
     }
 }
 
@@ -68,8 +87,7 @@ impl Engine {
             return Flow::Barrier;
         }
         if wanted & self.unavailable() == 0 {
-            self.run_task_here(now, &task, out);
-            return Flow::Continue;
+            return self.run_task_here(now, task, out);
         }
         // Not refused when many wait: a connection has one transaction under way at most.
         self.waiting.push_back(Waiting { shards: wanted, job: Job::Task(task) });
@@ -77,12 +95,21 @@ impl Engine {
     }
 
     /// Runs a task over shards of this core, which are here.
-    pub(super) fn run_task_here(&mut self, now: Now, task: &Task, out: &mut dyn Outbound) {
+    pub(super) fn run_task_here(
+        &mut self,
+        now: Now,
+        task: Task,
+        out: &mut dyn Outbound,
+    ) -> Flow {
         let has_room = !task.denies_oom() || self.make_room(now);
-        let Ran { reply, touched, unstable } = self.run_task(now, task, has_room, out);
+        let Ran { reply, touched, unstable, again } = self.run_task(now, &task, has_room, out);
+        if again {
+            return self.start_task(now, task.widened(), u64::MAX, out);
+        }
         let needs =
             if touched == 0 { self.needs_of(unstable) } else { self.committed(touched, unstable) };
         self.answer_when(needs, task.reply_to, reply, out);
+        Flow::Continue
     }
 
     /// Runs a task over the shards in the table. `has_room`: memory is not short, or nothing in
@@ -98,7 +125,7 @@ impl Engine {
         match work {
             Work::Command { .. } if !has_room => {
                 let reply = Reply::Error(CommandError::OutOfMemory);
-                Ran { reply, touched: 0, unstable: 0 }
+                Ran { reply, touched: 0, unstable: 0, again: false }
             }
             Work::Command { command, words } => {
                 let words = words.get();
@@ -112,6 +139,10 @@ impl Engine {
             Work::Exec(transaction) => {
                 self.run_exec(now, transaction, (*reply_to, *quiet), has_room, out)
             }
+            #[cfg(feature = "lua")]
+            Work::Script(invocation) => {
+                self.run_script(now, invocation, (*reply_to, *quiet), has_room, out)
+            }
         }
     }
 
@@ -120,7 +151,7 @@ impl Engine {
             let rules = self.settings.memory.rules();
             let view = View::new(&self.shards, now, &self.tally, rules, 0, None);
             let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
-            return Ran { reply, touched: 0, unstable: view.unstable() };
+            return Ran { reply, touched: 0, unstable: view.unstable(), again: false };
         }
         self.run_whole(now, request)
     }

@@ -17,6 +17,8 @@ const REPLY_BYTES_MAX: usize = if cfg!(test) { 4 << 20 } else { 256 << 20 };
 
 /// The value that a script gets for the answer to a command.
 pub(super) fn to_lua(lua: &Lua, reply: Reply<'_>, resp3: bool) -> Result<Value> {
+    // Nested also where the protocol has no maps.
+    let named = matches!(reply, Reply::Named(_));
     Ok(match reply {
         Reply::Nil | Reply::NilArray if resp3 => Value::Nil,
         Reply::Nil | Reply::NilArray => Value::Boolean(false),
@@ -44,7 +46,12 @@ pub(super) fn to_lua(lua: &Lua, reply: Reply<'_>, resp3: bool) -> Result<Value> 
         Reply::BigNumber(digits) if resp3 => single(lua, "big_number", digits.as_bytes())?,
         Reply::BigNumber(digits) => string(lua, digits.as_bytes())?,
         Reply::Array(items) => sequence(lua, items, resp3)?,
-        Reply::Map(pairs) if resp3 => {
+        Reply::Decimal(number) if resp3 => return to_lua(lua, Reply::Double(number), resp3),
+        Reply::Decimal(number) => {
+            let text = format!("{number:.17}");
+            string(lua, text.trim_end_matches('0').trim_end_matches('.').as_bytes())?
+        }
+        Reply::Map(pairs) | Reply::Named(pairs) if resp3 => {
             let map = lua.create_table()?;
             for (name, value) in pairs {
                 let name = to_lua(lua, name, resp3)?;
@@ -54,11 +61,11 @@ pub(super) fn to_lua(lua: &Lua, reply: Reply<'_>, resp3: bool) -> Result<Value> 
             }
             wrapped(lua, "map", map)?
         }
-        Reply::Pairs(pairs) if resp3 => {
+        Reply::Named(pairs) | Reply::Pairs(pairs) if resp3 || named => {
             let nested = |(first, second)| Reply::Array(vec![first, second]);
             sequence(lua, pairs.into_iter().map(nested).collect(), resp3)?
         }
-        Reply::Map(pairs) | Reply::Pairs(pairs) => {
+        Reply::Map(pairs) | Reply::Named(pairs) | Reply::Pairs(pairs) => {
             sequence(lua, pairs.into_iter().flat_map(<[_; 2]>::from).collect(), resp3)?
         }
         Reply::Set(items) if resp3 => {

@@ -87,9 +87,9 @@ pub(super) struct Link {
 
 /// A function that a library has registered.
 #[derive(Clone, Debug)]
-pub(super) struct Registered {
-    pub(super) name: Vec<u8>,
-    pub(super) callback: Function,
-    pub(super) description: Option<Vec<u8>>,
-    pub(super) flags: Vec<Vec<u8>>,
+pub(crate) struct Registered {
+    pub(crate) name: Vec<u8>,
+    pub(crate) callback: Function,
+    pub(crate) description: Option<Vec<u8>>,
+    pub(crate) flags: Vec<Vec<u8>>,
 }

@@ -18,12 +18,15 @@ pub mod gauge;
 #[cfg(feature = "lua")]
 mod json;
 #[cfg(feature = "lua")]
-mod link;
+pub(crate) mod link;
 #[cfg(feature = "lua")]
 mod msgpack;
 #[cfg(feature = "lua")]
 mod random;
+pub mod registry;
 pub(crate) mod sha1;
+#[cfg(feature = "lua")]
+pub(crate) mod shebang;
 #[cfg(feature = "lua")]
 mod structs;
 #[cfg(feature = "lua")]

@@ -6,7 +6,7 @@
 /// A digest.
 pub(crate) type Digest = [u8; 20];
 /// A digest in lower-case hexadecimal digits, as clients send and see it.
-pub(crate) type HexDigest = [u8; 40];
+pub type HexDigest = [u8; 40];
 
 const BLOCK_BYTES: usize = 64;
 

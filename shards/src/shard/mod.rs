@@ -13,6 +13,8 @@ mod load;
 pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
+#[cfg(feature = "lua")]
+pub(crate) mod undo;
 pub(crate) mod table;
 mod watches;
 
