@@ -657,3 +657,6 @@ impl Runner<'_> {
 fn writes(spec: &CommandSpec) -> bool {
     spec.access == Access::Write || matches!(spec.run, Run::Write(_) | Run::Block(_))
 }
+
+#[cfg(test)]
+mod tests;

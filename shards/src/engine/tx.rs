@@ -331,4 +331,4 @@ fn weight(reply: &Reply<'_>) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -45,7 +45,9 @@ pub(super) fn to_lua(lua: &Lua, reply: Reply<'_>, resp3: bool) -> Result<Value> 
         Reply::Verbatim { bytes, .. } => string(lua, &bytes)?,
         Reply::BigNumber(digits) if resp3 => single(lua, "big_number", digits.as_bytes())?,
         Reply::BigNumber(digits) => string(lua, digits.as_bytes())?,
-        Reply::Array(items) => sequence(lua, items, resp3)?,
+        Reply::Array(items) | Reply::Push(items) | Reply::Several(items) => {
+            sequence(lua, items, resp3)?
+        }
         Reply::Decimal(number) if resp3 => return to_lua(lua, Reply::Double(number), resp3),
         Reply::Decimal(number) => {
             let text = format!("{number:.17}");

@@ -25,7 +25,7 @@ const START_MS: u64 = 1_800_000_000_000;
 struct Replies(BTreeMap<u64, Reply<'static>>);
 
 impl Outbound for Replies {
-    fn reply(&mut self, _: ConnId, ticket: Ticket, reply: Reply<'_>) {
+    pub(in crate::engine) fn reply(&mut self, _: ConnId, ticket: Ticket, reply: Reply<'_>) {
         assert!(self.0.insert(ticket.0, reply.into_owned()).is_none(), "one reply each");
     }
 
@@ -43,8 +43,8 @@ impl Outbound for Replies {
 }
 
 /// Cores, what is under way between them, and their logs.
-struct Cores {
-    engines: Vec<Engine>,
+pub(in crate::engine) struct Cores {
+    pub(in crate::engine) engines: Vec<Engine>,
     /// By sender, receiver and lane.
     under_way: Vec<VecDeque<Parcel>>,
     logs: Vec<Vec<u8>>,
@@ -70,7 +70,7 @@ fn mask(keys: &[&str]) -> u64 {
 }
 
 impl Cores {
-    fn new(cores: usize, acknowledge: Acknowledge, seed: u64) -> Self {
+    pub(in crate::engine) fn new(cores: usize, acknowledge: Acknowledge, seed: u64) -> Self {
         let map = ShardMap::new(cores);
         let memory = MemorySettings {
             limit_keys: 0,
@@ -129,10 +129,13 @@ impl Cores {
         Ticket(self.next_ticket)
     }
 
-    fn ask(&mut self, core: usize, line: &str) -> u64 {
-        let words = words(line);
-        let command = table::lookup(&words).expect("the test names commands");
-        let args = Args::parse(command.spec(), &words).expect("the test writes good commands");
+    pub(in crate::engine) fn ask(&mut self, core: usize, line: &str) -> u64 {
+        self.ask_words(core, &words(line))
+    }
+
+    pub(in crate::engine) fn ask_words(&mut self, core: usize, words: &[&[u8]]) -> u64 {
+        let command = table::lookup(words).expect("the test names commands");
+        let args = Args::parse(command.spec(), words).expect("the test writes good commands");
         let (conn, ticket) = (ConnId(0), self.ticket());
         let (caller, quiet, here, place, args) = (0, false, false, None, &args);
         let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
@@ -140,7 +143,7 @@ impl Cores {
         ticket.0
     }
 
-    fn exec(&mut self, core: usize, watcher: u64, watched: u64, lines: &[String]) -> u64 {
+    pub(in crate::engine) fn exec(&mut self, core: usize, watcher: u64, watched: u64, lines: &[String]) -> u64 {
         let commands = lines.iter().map(|line| queued(line)).collect();
         let transaction = Transaction { commands, watcher, watched };
         let (conn, ticket, quiet, here) = (ConnId(0), self.ticket(), false, false);
@@ -165,7 +168,7 @@ impl Cores {
     }
 
     /// Lets one thing happen, at random; false when there is nothing left.
-    fn go_on(&mut self) -> bool {
+    pub(in crate::engine) fn go_on(&mut self) -> bool {
         let rings: Vec<usize> =
             (0..self.under_way.len()).filter(|ring| !self.under_way[*ring].is_empty()).collect();
         if rings.is_empty() || self.rng.below(8) == 0 {
@@ -181,7 +184,7 @@ impl Cores {
     }
 
     /// Until nothing is left to happen.
-    fn settle(&mut self) {
+    pub(in crate::engine) fn settle(&mut self) {
         for _ in 0..4 {
             while self.go_on() {}
             (0..self.engines.len()).for_each(|core| self.sync(core));
@@ -195,13 +198,13 @@ impl Cores {
     }
 
     /// Runs a command to its end.
-    fn run(&mut self, core: usize, line: &str) -> Reply<'static> {
+    pub(in crate::engine) fn run(&mut self, core: usize, line: &str) -> Reply<'static> {
         let ticket = self.ask(core, line);
         self.settle();
         self.reply(ticket)
     }
 
-    fn run_exec(&mut self, core: usize, watched: &[&str], lines: &[&str]) -> Reply<'static> {
+    pub(in crate::engine) fn run_exec(&mut self, core: usize, watched: &[&str], lines: &[&str]) -> Reply<'static> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let ticket = self.exec(core, 7, mask(watched), &lines);
         self.settle();
@@ -214,7 +217,7 @@ impl Cores {
     }
 
     /// Asserts that the logs make the same shards again.
-    fn assert_replay(&self) {
+    pub(in crate::engine) fn assert_replay(&self) {
         let mut shards: ShardTable = std::array::from_fn(|at| {
             Some(Box::new(Shard::new(ShardId::new(at), 9, AccessMode::Recency)))
         });
