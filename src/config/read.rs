@@ -7,7 +7,7 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Scripting, Rest, Scripting, Server,
+    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Scripting, Server,
     Snapshot, SnapshotCodec, Wal,
 };
 use std::cell::RefCell;
