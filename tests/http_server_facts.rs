@@ -1,7 +1,7 @@
 //! Health, totals, sections and metrics, from the counters of several cores.
 
-use std::sync::Arc;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;

@@ -4,9 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
-use synap_shards::engine::script::ScriptSettings;
 use synap_shards::command::reply::Reply;
 use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
+use synap_shards::engine::script::ScriptSettings;
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
 use synap_shards::shard::TypeCounts;

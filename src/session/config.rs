@@ -62,10 +62,7 @@ const OWN: &[Parameter] = &[
         "busy-reply-threshold",
         |settings, _| settings.script_time_limit_ms.to_string(),
         |settings, value| {
-            store(
-                &mut settings.script_time_limit_ms,
-                number(value, 1, 60_000).map(|ms| ms as u64),
-            )
+            store(&mut settings.script_time_limit_ms, number(value, 1, 60_000).map(|ms| ms as u64))
         },
     ),
     fixed("bind", |_, shared| shared.resp_address.map_or_else(String::new, |a| a.ip().to_string())),
@@ -109,10 +106,7 @@ const OWN: &[Parameter] = &[
         "lua-time-limit",
         |settings, _| settings.script_time_limit_ms.to_string(),
         |settings, value| {
-            store(
-                &mut settings.script_time_limit_ms,
-                number(value, 1, 60_000).map(|ms| ms as u64),
-            )
+            store(&mut settings.script_time_limit_ms, number(value, 1, 60_000).map(|ms| ms as u64))
         },
     ),
     changeable(

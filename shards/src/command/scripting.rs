@@ -25,8 +25,7 @@ pub const COMMANDS: &[&CommandSpec] = &[
 
 const COUNT: ArgSpec =
     ArgSpec::integer("numkeys", "how many of the words behind it are keys; may be 0");
-const KEYS: ArgSpec =
-    ArgSpec::key("keys", "keys that the script works on").optional().repeated();
+const KEYS: ArgSpec = ArgSpec::key("keys", "keys that the script works on").optional().repeated();
 const ARGUMENTS: ArgSpec =
     ArgSpec::bytes("args", "further arguments of the script").optional().repeated();
 const SOURCE: ArgSpec = ArgSpec::bytes("script", "Lua 5.1");

@@ -310,11 +310,7 @@ impl Engine {
                 Blocked::Done(reply) => reply,
                 Blocked::Wait(pause) => pause.nothing,
             }),
-            Run::Read(_)
-            | Run::Session
-            | Run::Transaction
-            | Run::Script(_)
-            | Run::EveryCore(_) => {
+            Run::Read(_) | Run::Session | Run::Transaction | Run::Script(_) | Run::EveryCore(_) => {
                 unreachable!("{} does not write", spec.resp)
             }
         };

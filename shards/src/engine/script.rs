@@ -13,6 +13,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mlua::Function;
+
 use super::event::{Flow, Outbound};
 use super::open::Open;
 use super::parcel::OwnedWords;
@@ -32,7 +34,7 @@ use crate::script::link::Stop;
 use crate::script::registry::{Origin, Registry};
 use crate::script::sha1::{self, HexDigest};
 use crate::script::shebang::{self, ScriptFlags};
-use crate::script::vm::{Body, Host, Inputs, Limits, Vm};
+use crate::script::vm::{Host, Inputs, Limits, Vm};
 use crate::shard::plan::Now;
 use crate::shard::undo::Before;
 
@@ -48,10 +50,8 @@ const UNDO_KEY_BYTES: usize = 512;
 /// Longest time that one call may ask for, in milliseconds.
 const TIME_LIMIT_MS_MAX: i64 = 60_000;
 
-const NO_SCRIPT: CommandError = CommandError::Coded {
-    code: "NOSCRIPT",
-    message: "No matching script. Please use EVAL.",
-};
+const NO_SCRIPT: CommandError =
+    CommandError::Coded { code: "NOSCRIPT", message: "No matching script. Please use EVAL." };
 const UNKNOWN: CommandError = CommandError::Invalid("Unknown Redis command called from script");
 const WRONG_ARITY: CommandError =
     CommandError::Invalid("Wrong number of args calling Redis command from script");
@@ -97,7 +97,7 @@ impl Default for ScriptSettings {
 /// A script as this core knows it.
 #[derive(Debug)]
 struct Known {
-    body: Body,
+    function: Function,
     flags: ScriptFlags,
     /// Runs with every shard in which it kept to its keys.
     runs: u8,
@@ -196,9 +196,9 @@ impl Scripts {
         self.vm.get_or_insert_with(|| Vm::new(seed, Arc::clone(&inputs.gauge), inputs.clock))
     }
 
-    fn compile(&mut self, text: &[u8]) -> Result<(Body, ScriptFlags), CommandError> {
+    fn compile(&mut self, text: &[u8]) -> Result<(Function, ScriptFlags), CommandError> {
         let shebang = shebang::read(text)?;
-        Ok((Body::Script(self.vm().compile(shebang.code)?), shebang.flags))
+        Ok((self.vm().compile(shebang.code)?, shebang.flags))
     }
 
     /// Takes a script in, or finds it; `text` where the client gave it.
@@ -224,23 +224,18 @@ impl Scripts {
             None => Some(self.inputs.registry.find(&digest).ok_or(NO_SCRIPT)?),
         };
         let source = text.or(found.as_deref()).unwrap_or_default();
-        let (body, flags) = self.compile(source)?;
+        let (function, flags) = self.compile(source)?;
         if let Some(text) = text {
             self.register(digest, text, origin)?;
         }
         if self.known.len() >= COMPILED_MAX {
             self.known.pop_first();
         }
-        self.known.insert(digest, Known { body, flags, runs: 0, is_wide: false });
+        self.known.insert(digest, Known { function, flags, runs: 0, is_wide: false });
         Ok(())
     }
 
-    fn register(
-        &self,
-        digest: HexDigest,
-        text: &[u8],
-        origin: Origin,
-    ) -> Result<(), CommandError> {
+    fn register(&self, digest: HexDigest, text: &[u8], origin: Origin) -> Result<(), CommandError> {
         if self.inputs.registry.add(digest, text, origin) || origin == Origin::Evaluated {
             return Ok(());
         }
@@ -420,7 +415,7 @@ impl Engine {
         let text = (!call.by_digest()).then_some(call.script);
         scripts.know(digest, text, Origin::Evaluated)?;
         let known = &scripts.known[&digest];
-        let (body, flags) = (known.body.clone(), known.flags);
+        let (function, flags) = (known.function.clone(), known.flags);
         let may_write = !flags.has(ScriptFlags::NO_WRITES) && !call.is_read_only();
         let claims_room = !flags.has(ScriptFlags::UNSAID) && !flags.has(ScriptFlags::ALLOW_OOM);
         if !frame.has_room && claims_room && may_write {
@@ -443,16 +438,9 @@ impl Engine {
         let vm = scripts.vm.as_ref().expect("it was made just now");
         self.stats.scripts_run += 1;
         gauge.begin();
-        let mut runner = Runner {
-            engine: self,
-            frame,
-            out,
-            gauge: &gauge,
-            may_write,
-            allow_flush,
-            used: 0,
-        };
-        let outcome = vm.run(&body, &inputs, &mut runner);
+        let mut runner =
+            Runner { engine: self, frame, out, gauge: &gauge, may_write, allow_flush, used: 0 };
+        let outcome = vm.run(&function, &inputs, &mut runner);
         let used = runner.used;
         gauge.end();
         let known = scripts.known.get_mut(&digest).expect("it ran just now");
@@ -505,7 +493,8 @@ fn about_scripts(
     args: &Args<'_>,
 ) -> Result<Reply<'static>, CommandError> {
     let registry = Arc::clone(&scripts.inputs.registry);
-    let is_known = |word: &&[u8]| sha1::parse(word).is_some_and(|name| registry.find(&name).is_some());
+    let is_known =
+        |word: &&[u8]| sha1::parse(word).is_some_and(|name| registry.find(&name).is_some());
     match verb {
         ScriptVerb::Load => {
             let text = args.bytes(Arg(0));
@@ -577,10 +566,7 @@ impl Host for Runner<'_> {
 }
 
 impl Runner<'_> {
-    fn checked(
-        &mut self,
-        words: &[&[u8]],
-    ) -> Result<Result<Reply<'static>, Stop>, CommandError> {
+    fn checked(&mut self, words: &[&[u8]]) -> Result<Result<Reply<'static>, Stop>, CommandError> {
         let command = table::lookup(words).map_err(|_| UNKNOWN)?;
         let spec = command.spec();
         let args = Args::parse(spec, words).map_err(|error| match error {

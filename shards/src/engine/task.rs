@@ -95,12 +95,7 @@ impl Engine {
     }
 
     /// Runs a task over shards of this core, which are here.
-    pub(super) fn run_task_here(
-        &mut self,
-        now: Now,
-        task: Task,
-        out: &mut dyn Outbound,
-    ) -> Flow {
+    pub(super) fn run_task_here(&mut self, now: Now, task: Task, out: &mut dyn Outbound) -> Flow {
         let has_room = !task.denies_oom() || self.make_room(now);
         let Ran { reply, touched, unstable, again } = self.run_task(now, &task, has_room, out);
         if again {

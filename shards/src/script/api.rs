@@ -7,7 +7,7 @@ use mlua::{Lua, MultiValue, Result, Table, Value};
 use super::convert::{error_text, single, to_lua};
 use super::decimal;
 use super::fail::{Arguments, Raised, fail, number_of};
-use super::link::{Line, Link, Registered, Request};
+use super::link::{Line, Link, Request};
 use super::random::Sequence;
 use super::sha1;
 use crate::command::reply::Reply;
@@ -38,8 +38,13 @@ pub(super) fn library(lua: &Lua, link: &Rc<Link>) -> Result<Table> {
     for (level, name) in LEVELS.iter().enumerate() {
         library.raw_set(*name, level)?;
     }
-    let constants =
-        [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", 3)];
+    let constants = [
+        ("REPL_NONE", 0),
+        ("REPL_AOF", 1),
+        ("REPL_SLAVE", 2),
+        ("REPL_REPLICA", 2),
+        ("REPL_ALL", 3),
+    ];
     for (name, value) in constants {
         library.raw_set(name, value)?;
     }
@@ -48,7 +53,6 @@ pub(super) fn library(lua: &Lua, link: &Rc<Link>) -> Result<Table> {
     add_replies(lua, &library)?;
     add_switches(lua, &library, link)?;
     add_log(lua, &library, link)?;
-    add_register(lua, &library, link)?;
     Ok(library)
 }
 
@@ -233,96 +237,4 @@ pub(super) fn clock_library(lua: &Lua, clock: fn() -> u64) -> Result<Table> {
     let clock = lua.create_function(move |_, ()| Ok(clock() as f64 / 1e9))?;
     library.raw_set("clock", clock)?;
     Ok(library)
-}
-
-/// `redis.register_function`, in both its forms.
-fn add_register(lua: &Lua, library: &Table, link: &Rc<Link>) -> Result<()> {
-    let shared = Rc::clone(link);
-    let register = lua.create_function(move |_, values: MultiValue| {
-        let mut registering = shared.registering.borrow_mut();
-        let Some(registered) = registering.as_mut() else {
-            return Err(refuse(
-                "redis.register_function can only be called on FUNCTION LOAD command",
-            ));
-        };
-        registered.push(registration(&values)?);
-        Ok(())
-    })?;
-    library.raw_set("register_function", register)
-}
-
-fn registration(values: &MultiValue) -> Result<Registered> {
-    let wrong = || refuse("wrong number of arguments to redis.register_function");
-    match (values.front(), values.get(1), values.len()) {
-        (Some(Value::Table(named)), None, 1) => from_fields(named),
-        (Some(Value::String(name)), Some(Value::Function(callback)), 2) => Ok(Registered {
-            name: name.as_bytes().to_vec(),
-            callback: callback.clone(),
-            description: None,
-            flags: Vec::new(),
-        }),
-        (Some(_), None, 1) => Err(refuse(
-            "calling redis.register_function with a single argument is only applicable to Lua \
-             table (representing named arguments).",
-        )),
-        (Some(Value::String(_)), Some(_), 2) => {
-            Err(refuse("second argument to redis.register_function must be a function"))
-        }
-        (Some(_), Some(_), 2) => {
-            Err(refuse("first argument to redis.register_function must be a string"))
-        }
-        _ => Err(wrong()),
-    }
-}
-
-fn from_fields(fields: &Table) -> Result<Registered> {
-    let (mut name, mut callback, mut description, mut flags) = (None, None, None, Vec::new());
-    for pair in fields.pairs::<Value, Value>() {
-        let (field, value) = pair?;
-        let Value::String(field) = field else {
-            return Err(refuse(
-                "named argument key given to redis.register_function is not a string",
-            ));
-        };
-        match (&*field.as_bytes(), value) {
-            (b"function_name", Value::String(text)) => name = Some(text.as_bytes().to_vec()),
-            (b"function_name", _) => {
-                return Err(refuse(
-                    "function_name argument given to redis.register_function must be a string",
-                ));
-            }
-            (b"description", Value::String(text)) => description = Some(text.as_bytes().to_vec()),
-            (b"description", _) => {
-                return Err(refuse(
-                    "description argument given to redis.register_function must be a string",
-                ));
-            }
-            (b"callback", Value::Function(function)) => callback = Some(function),
-            (b"callback", _) => {
-                return Err(refuse(
-                    "callback argument given to redis.register_function must be a function",
-                ));
-            }
-            (b"flags", Value::Table(words)) => flags = flag_words(&words)?,
-            (b"flags", _) => {
-                return Err(refuse(
-                    "flags argument to redis.register_function must be a table representing \
-                     function flags",
-                ));
-            }
-            _ => return Err(refuse("unknown argument given to redis.register_function")),
-        }
-    }
-    let missing = |what| refuse(&format!("redis.register_function must get a {what} argument"));
-    let name = name.ok_or_else(|| missing("function name"))?;
-    let callback = callback.ok_or_else(|| missing("callback"))?;
-    Ok(Registered { name, callback, description, flags })
-}
-
-fn flag_words(words: &Table) -> Result<Vec<Vec<u8>>> {
-    let words = words.sequence_values::<Value>().map(|word| match word? {
-        Value::String(word) => Ok(word.as_bytes().to_vec()),
-        _ => Err(refuse("unknown flag given")),
-    });
-    words.collect()
 }

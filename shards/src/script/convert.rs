@@ -163,7 +163,11 @@ impl Writer {
 
     fn count(&mut self, bytes: usize) -> std::result::Result<(), &'static str> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > REPLY_BYTES_MAX { Err("the reply of the script is too large") } else { Ok(()) }
+        if self.bytes > REPLY_BYTES_MAX {
+            Err("the reply of the script is too large")
+        } else {
+            Ok(())
+        }
     }
 
     fn take(&mut self, bytes: &[u8]) -> std::result::Result<Vec<u8>, &'static str> {

@@ -51,7 +51,8 @@ impl Gauge {
 
     /// The script is about to write; false when it was killed before.
     pub(crate) fn writes(&self) -> bool {
-        let before = self.0.compare_exchange(RUNS, HAS_WRITTEN, Ordering::AcqRel, Ordering::Acquire);
+        let before =
+            self.0.compare_exchange(RUNS, HAS_WRITTEN, Ordering::AcqRel, Ordering::Acquire);
         before != Err(KILLED)
     }
 

@@ -81,15 +81,4 @@ pub(super) struct Link {
     pub(super) resp3: Cell<bool>,
     /// When the script has to end, on the clock that was handed in.
     pub(super) deadline_ns: Cell<u64>,
-    /// Functions that a library registers, while it is being loaded.
-    pub(super) registering: RefCell<Option<Vec<Registered>>>,
-}
-
-/// A function that a library has registered.
-#[derive(Clone, Debug)]
-pub(crate) struct Registered {
-    pub(crate) name: Vec<u8>,
-    pub(crate) callback: Function,
-    pub(crate) description: Option<Vec<u8>>,
-    pub(crate) flags: Vec<Vec<u8>>,
 }

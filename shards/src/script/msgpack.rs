@@ -63,8 +63,7 @@ fn unpack_from(arguments: &Arguments<'_>, limit: i64, offset_at: usize) -> Resul
         return Err(fail(arguments.lua, text));
     };
     if from > text.len() {
-        let text =
-            format_args!("Start offset {from} greater than input length {}.", text.len());
+        let text = format_args!("Start offset {from} greater than input length {}.", text.len());
         return Err(fail(arguments.lua, text));
     }
     let (mut found, end) = unpack_some(arguments.lua, &text, from, most)?;

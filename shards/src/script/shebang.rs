@@ -1,9 +1,8 @@
-//! The first line of a script, which may say what it needs: `#!lua flags=no-writes,allow-oom`; of a
-//! library, `#!lua name=lib`.
+//! The first line of a script, which may say what it needs: `#!lua flags=no-writes,allow-oom`.
 
 use crate::command::error::{CommandError, quote};
 
-/// What a script or function says about itself. Those about replicas and clusters change nothing
+/// What a script says about itself. Those about replicas and clusters change nothing
 /// here: there is one copy of the data, and every key is within reach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ScriptFlags(u8);
@@ -35,11 +34,6 @@ impl ScriptFlags {
         let known = Self::NAMES.iter().find(|(known, _)| known.as_bytes() == name);
         known.map(|(_, flag)| self.0 |= flag.0).is_some()
     }
-
-    /// The names of the flags that are set.
-    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
-        Self::NAMES.into_iter().filter(move |(_, flag)| self.has(*flag)).map(|(name, _)| name)
-    }
 }
 
 /// What the first line says, and the rest, which begins with the line's end so that line numbers
@@ -47,15 +41,13 @@ impl ScriptFlags {
 #[derive(Debug)]
 pub(crate) struct Shebang<'s> {
     pub(crate) flags: ScriptFlags,
-    /// Name of a library.
-    pub(crate) name: Option<&'s [u8]>,
     pub(crate) code: &'s [u8],
 }
 
 /// Reads the first line of a script.
 pub(crate) fn read(source: &[u8]) -> Result<Shebang<'_>, CommandError> {
     if !source.starts_with(b"#!") {
-        return Ok(Shebang { flags: ScriptFlags::UNSAID, name: None, code: source });
+        return Ok(Shebang { flags: ScriptFlags::UNSAID, code: source });
     }
     let end = source.iter().position(|byte| *byte == b'\n');
     let Some(end) = end else { return Err(CommandError::Invalid("Invalid script shebang")) };
@@ -66,7 +58,7 @@ pub(crate) fn read(source: &[u8]) -> Result<Shebang<'_>, CommandError> {
     if engine != b"lua" {
         return Err(quoted("Unexpected engine in script shebang: ", engine));
     }
-    let (mut flags, mut name) = (ScriptFlags::default(), None);
+    let mut flags = ScriptFlags::default();
     for word in words {
         if let Some(list) = word.strip_prefix(b"flags=") {
             for flag in list.split(|byte| *byte == b',').filter(|flag| !flag.is_empty()) {
@@ -74,15 +66,11 @@ pub(crate) fn read(source: &[u8]) -> Result<Shebang<'_>, CommandError> {
                     return Err(quoted("Unexpected flag in script shebang: ", flag));
                 }
             }
-        } else if let Some(given) = word.strip_prefix(b"name=") {
-            if name.replace(given).is_some() {
-                return Err(CommandError::Invalid("Invalid metadata value, name argument was given multiple times"));
-            }
         } else {
             return Err(quoted("Unknown lua shebang option: ", word));
         }
     }
-    Ok(Shebang { flags, name, code })
+    Ok(Shebang { flags, code })
 }
 
 fn quoted(before: &'static str, found: &[u8]) -> CommandError {
@@ -101,8 +89,7 @@ mod tests {
         assert!(flagged.flags.has(ScriptFlags::NO_WRITES));
         assert!(!flagged.flags.has(ScriptFlags::UNSAID));
         assert_eq!(flagged.code, b"\nreturn 1");
-        assert_eq!(flagged.flags.names().collect::<Vec<_>>(), ["no-writes", "allow-stale"]);
-        assert_eq!(read(b"#!lua name=lib\r\nx").unwrap().name, Some(&b"lib"[..]));
+        assert_eq!(read(b"#!lua\r\nx").unwrap().code, b"\nx");
         for (source, message) in [
             (&b"#!lua"[..], "Invalid script shebang"),
             (b"#!js\n", "Unexpected engine in script shebang: js"),

@@ -206,8 +206,8 @@ fn unpack(arguments: &Arguments<'_>) -> Result<MultiValue> {
             b'c' => {
                 if size == 0 {
                     let count = found.pop().and_then(|value| super::fail::number_of(&value));
-                    let count = count
-                        .ok_or_else(|| fail(lua, "format 'c0' needs a previous size"))?;
+                    let count =
+                        count.ok_or_else(|| fail(lua, "format 'c0' needs a previous size"))?;
                     size = count as usize;
                 }
                 found.push(Value::String(lua.create_string(take(at, size)?)?));
@@ -306,13 +306,22 @@ mod tests {
             ("list(struct.unpack('>Bc0', '\\3abcd'))", "abc 5"),
             ("list(struct.unpack('>I2', '\\0\\0\\1\\0', 3))", "256 5"),
             ("list(struct.size('>!4 b i4 d'))", "16"),
-            ("list(pcall(struct.unpack, '>I4', 'ab'))", "false bad argument #2 to 'unpack' \
-              (data string too short)"),
-            ("list(pcall(struct.pack, 'i99', 1))", "false integral size 99 is larger than limit \
-              of 32"),
+            (
+                "list(pcall(struct.unpack, '>I4', 'ab'))",
+                "false bad argument #2 to 'unpack' \
+              (data string too short)",
+            ),
+            (
+                "list(pcall(struct.pack, 'i99', 1))",
+                "false integral size 99 is larger than limit \
+              of 32",
+            ),
             ("list(pcall(struct.pack, 'y', 1))", "false invalid format option 'y'"),
-            ("list(pcall(struct.unpack, '>I4', 'abcd', 0))", "false bad argument #3 to 'unpack' \
-              (offset must be 1 or greater)"),
+            (
+                "list(pcall(struct.unpack, '>I4', 'abcd', 0))",
+                "false bad argument #3 to 'unpack' \
+              (offset must be 1 or greater)",
+            ),
         ] {
             let found = text(&format!("return {code}"));
             assert_eq!(found.lines().next().unwrap(), expected, "{code}");

@@ -16,7 +16,7 @@ use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value,
 use super::convert::{Form, to_reply};
 use super::fail::Raised;
 use super::gauge::Gauge;
-use super::link::{Failure, Line, Link, Registered, Request, Stop};
+use super::link::{Failure, Line, Link, Request, Stop};
 use super::{api, bits, json, msgpack, structs};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -49,22 +49,13 @@ pub(crate) struct Limits {
 
 /// What a run works on.
 pub(crate) struct Inputs<'a> {
-    /// Name of the script in its errors: its digest, or the name of the function.
+    /// Name of the script in its errors: its digest.
     pub(crate) name: &'a str,
     pub(crate) keys: &'a [&'a [u8]],
     pub(crate) arguments: &'a [&'a [u8]],
     /// True and false stay what they are, for JSON.
     pub(crate) booleans: bool,
     pub(crate) limits: Limits,
-}
-
-/// Compiled code of a script, or a function of a library.
-#[derive(Clone, Debug)]
-pub(crate) enum Body {
-    /// Gets its keys and arguments as globals.
-    Script(Function),
-    /// Gets its keys and arguments as arguments.
-    Function(Function),
 }
 
 /// An interpreter.
@@ -124,32 +115,28 @@ impl Vm {
 
     /// Compiles a script.
     pub(crate) fn compile(&self, source: &[u8]) -> Result<Function, CommandError> {
-        self.compile_as(source, SCRIPT_NAME).map_err(|why| {
-            CommandError::scripted(
-                format!("ERR Error compiling script (new function): {why}").as_bytes(),
-            )
-        })
-    }
-
-    fn compile_as(&self, source: &[u8], name: &str) -> Result<Function, String> {
-        let chunk = self.lua.load(source).set_name(name).set_mode(ChunkMode::Text);
+        let chunk = self.lua.load(source).set_name(SCRIPT_NAME).set_mode(ChunkMode::Text);
         let chunk = chunk.set_environment(self.environment.clone());
-        chunk.into_function().map_err(|error| match error {
-            Error::SyntaxError { message, .. } => message,
-            other => other.to_string(),
+        chunk.into_function().map_err(|error| {
+            let why = match error {
+                Error::SyntaxError { message, .. } => message,
+                other => other.to_string(),
+            };
+            let text = format!("ERR Error compiling script (new function): {why}");
+            CommandError::scripted(text.as_bytes())
         })
     }
 
     /// Runs a script. Its reply, or why it was stopped without one by the host.
     pub(crate) fn run(
         &self,
-        body: &Body,
+        script: &Function,
         inputs: &Inputs<'_>,
         host: &mut dyn Host,
     ) -> Result<Reply<'static>, Stop> {
         self.json.set(json::Settings::default());
         self.link.begin((self.clock)().saturating_add(inputs.limits.time_ms * 1_000_000));
-        let outcome = self.guarded(body, inputs, host);
+        let outcome = self.guarded(script, inputs, host);
         self.link.bridge.replace(None);
         // Failing to lift a limit cannot happen: the allocator is the interpreter's own.
         let _limit = self.lua.set_memory_limit(0);
@@ -166,38 +153,22 @@ impl Vm {
 
     fn guarded(
         &self,
-        body: &Body,
+        script: &Function,
         inputs: &Inputs<'_>,
         host: &mut dyn Host,
     ) -> mlua::Result<Value> {
         let memory = self.lua.used_memory() + inputs.limits.memory_bytes;
         self.lua.set_memory_limit(memory)?;
-        let keys = self.words(inputs.keys)?;
-        let arguments = self.words(inputs.arguments)?;
+        self.pool.raw_set("KEYS", self.words(inputs.keys)?)?;
+        self.pool.raw_set("ARGV", self.words(inputs.arguments)?)?;
         let link = &*self.link;
-        let call = match body {
-            Body::Script(function) => {
-                self.pool.raw_set("KEYS", keys)?;
-                self.pool.raw_set("ARGV", arguments)?;
-                (function.clone(), None)
-            }
-            Body::Function(function) => {
-                self.pool.raw_set("KEYS", Value::Nil)?;
-                self.pool.raw_set("ARGV", Value::Nil)?;
-                (function.clone(), Some((keys, arguments)))
-            }
-        };
         self.lua.scope(|scope| {
             let bridge = scope.create_function_mut(|_, ()| {
                 link.serve(host);
                 Ok(())
             })?;
             link.bridge.replace(Some(bridge));
-            let (function, given) = call;
-            let (done, value): (bool, Value) = match given {
-                None => self.run.call((function, Value::Nil))?,
-                Some((keys, arguments)) => self.run.call((function, keys, arguments))?,
-            };
+            let (done, value): (bool, Value) = self.run.call(script)?;
             if done { Ok(value) } else { Err(Error::runtime(plain_text(&value))) }
         })
     }
@@ -226,44 +197,6 @@ impl Vm {
         CommandError::scripted(&text)
     }
 
-    /// Loads a library: its code runs once and registers functions.
-    pub(crate) fn load_library(
-        &self,
-        name: &str,
-        code: &[u8],
-        limits: Limits,
-    ) -> Result<Vec<Registered>, CommandError> {
-        let failed = |what: &str, why: &[u8]| {
-            CommandError::scripted(&[b"ERR Error ", what.as_bytes(), why].concat())
-        };
-        let function = self
-            .compile_as(code, "@user_function")
-            .map_err(|why| failed("compiling function: ", why.as_bytes()))?;
-        self.link.begin((self.clock)().saturating_add(limits.time_ms * 1_000_000));
-        self.link.registering.replace(Some(Vec::new()));
-        let outcome = self.register(function, limits);
-        let registered = self.link.registering.take().unwrap_or_default();
-        let _limit = self.lua.set_memory_limit(0);
-        if self.link.stop.get().is_some() {
-            return Err(failed("registering functions: ", b"FUNCTION LOAD timeout"));
-        }
-        match outcome {
-            Ok(()) => Ok(registered),
-            Err(error) => {
-                let error = self.failed(&error, name).to_string();
-                Err(failed("registering functions: ", error.as_bytes()))
-            }
-        }
-    }
-
-    fn register(&self, function: Function, limits: Limits) -> mlua::Result<()> {
-        self.lua.set_memory_limit(self.lua.used_memory() + limits.memory_bytes)?;
-        self.pool.raw_set("KEYS", Value::Nil)?;
-        self.pool.raw_set("ARGV", Value::Nil)?;
-        let (done, value): (bool, Value) = self.run.call((function, Value::Nil))?;
-        if done { Ok(()) } else { Err(Error::runtime(plain_text(&value))) }
-    }
-
     /// Gives memory back after a run. Whether the interpreter has grown so much that a new one
     /// should take its place.
     pub(crate) fn tidy(&self) -> bool {
@@ -272,11 +205,6 @@ impl Vm {
             let _collected = self.lua.gc_collect();
         }
         self.lua.used_memory() > self.base_bytes + GROWTH_BYTES_MAX
-    }
-
-    /// Bytes that it holds.
-    pub(crate) fn used_bytes(&self) -> usize {
-        self.lua.used_memory()
     }
 }
 
@@ -311,9 +239,9 @@ impl Link {
 fn stopped(stop: Stop, inputs: &Inputs<'_>) -> CommandError {
     match stop {
         Stop::TimedOut => CommandError::ScriptTimeout { limit_ms: inputs.limits.time_ms },
-        Stop::Killed | Stop::Again => CommandError::Invalid(
-            "Error running script: Script killed by user with SCRIPT KILL.",
-        ),
+        Stop::Killed | Stop::Again => {
+            CommandError::Invalid("Error running script: Script killed by user with SCRIPT KILL.")
+        }
     }
 }
 
@@ -325,12 +253,7 @@ fn plain_text(value: &Value) -> String {
 }
 
 /// Ends a script that runs too long, or that somebody wants to end.
-fn watch(
-    lua: &Lua,
-    link: &Rc<Link>,
-    gauge: Arc<Gauge>,
-    clock: fn() -> u64,
-) -> mlua::Result<()> {
+fn watch(lua: &Lua, link: &Rc<Link>, gauge: Arc<Gauge>, clock: fn() -> u64) -> mlua::Result<()> {
     let link = Rc::clone(link);
     let every = HookTriggers::new().every_nth_instruction(INSTRUCTIONS_PER_LOOK);
     lua.set_global_hook(every, move |_, _| {

@@ -54,7 +54,7 @@ fn vm() -> Vm {
 
 fn try_run(vm: &Vm, code: &str, host: &mut Answers) -> Result<Reply<'static>, Stop> {
     let body = match vm.compile(code.as_bytes()) {
-        Ok(function) => Body::Script(function),
+        Ok(function) => function,
         Err(error) => return Ok(Reply::Error(error)),
     };
     let inputs = Inputs {
@@ -106,8 +106,11 @@ fn results_become_replies() {
         ("return redis.error_reply('word')", "ERR word"),
         ("return KEYS[2] .. ARGV[1] .. #KEYS", "\"k2a12\""),
         ("return redis.sha1hex('')", "\"da39a3ee5e6b4b0d3255bfef95601890afd80709\""),
-        ("return print", "ERR user_script:1: Script attempted to access nonexistent global \
-          variable 'print' script: sha, on @user_script:1."),
+        (
+            "return print",
+            "ERR user_script:1: Script attempted to access nonexistent global \
+          variable 'print' script: sha, on @user_script:1.",
+        ),
         ("local t = {} for i = 1, 300 do t = {t} end return t", "ERR reached lua stack limit"),
     ]);
 }
@@ -119,18 +122,24 @@ fn replies_become_values() {
         ("redis.setresp(3) return type(redis.call('GET', 'k'))", "\"nil\""),
         ("return redis.call('SET', 'k', 'v')['ok']", "\"OK\""),
         ("return redis.call('INCR', 'k') + 1", "8"),
-        ("local l = redis.call('LIST') return {l[1], tostring(l[2]), l[3]}",
-         "[1, \"false\", \"x\"]"),
+        (
+            "local l = redis.call('LIST') return {l[1], tostring(l[2]), l[3]}",
+            "[1, \"false\", \"x\"]",
+        ),
         ("return redis.call('MAP')", "[\"a\", 1]"),
         ("redis.setresp(3) return redis.call('MAP').map.a", "1"),
         ("redis.setresp(3) return tostring(redis.call('SETOF').set.m)", "\"true\""),
         ("return redis.call('DOUBLE')", "\"1.5\""),
         ("redis.setresp(3) return redis.call('DOUBLE').double * 2", "3"),
         ("return redis.call('BOOL')", "1"),
-        ("return redis.pcall('WRONG').err",
-         "\"WRONGTYPE Operation against a key holding the wrong kind of value\""),
-        ("return redis.pcall('WRONG')",
-         "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        (
+            "return redis.pcall('WRONG').err",
+            "\"WRONGTYPE Operation against a key holding the wrong kind of value\"",
+        ),
+        (
+            "return redis.pcall('WRONG')",
+            "WRONGTYPE Operation against a key holding the wrong kind of value",
+        ),
     ]);
 }
 
@@ -142,56 +151,107 @@ fn words_of_calls_are_strings() {
     try_run(&vm, code, &mut host).unwrap();
     assert_eq!(*host.calls.borrow(), ["SET k 12 1.5 1000000000000000 9007199254740992 0.1"]);
     expect(&[
-        ("return redis.call()", "ERR Please specify at least one argument for this redis.call() \
-          script: sha, on @user_script:1."),
-        ("redis.call('SET', {})", "ERR Lua redis lib command arguments must be strings or \
-          integers script: sha, on @user_script:1."),
+        (
+            "return redis.call()",
+            "ERR Please specify at least one argument for this redis.call() \
+          script: sha, on @user_script:1.",
+        ),
+        (
+            "redis.call('SET', {})",
+            "ERR Lua redis lib command arguments must be strings or \
+          integers script: sha, on @user_script:1.",
+        ),
     ]);
 }
 
 #[test]
 fn errors_have_the_form_of_redis() {
     expect(&[
-        ("\nreturn redis.call('WRONG')", "WRONGTYPE Operation against a key holding the wrong \
-          kind of value script: sha, on @user_script:2."),
-        ("local function f() redis.call('NO') end\nf()",
-         "ERR no such thing script: sha, on @user_script:1."),
+        (
+            "\nreturn redis.call('WRONG')",
+            "WRONGTYPE Operation against a key holding the wrong \
+          kind of value script: sha, on @user_script:2.",
+        ),
+        (
+            "local function f() redis.call('NO') end\nf()",
+            "ERR no such thing script: sha, on @user_script:1.",
+        ),
         ("error('oops')", "ERR user_script:1: oops script: sha, on @user_script:1."),
         ("error({err='CODE mine'})", "CODE mine script: sha, on @user_script:1."),
-        ("return 1 + nil", "ERR user_script:1: attempt to perform arithmetic on a nil value \
-          script: sha, on @user_script:1."),
-        ("return cjson.decode('x')", "ERR user_script:1: Expected value but found invalid token \
-          at character 1 script: sha, on @user_script:1."),
-        ("return )", "ERR Error compiling script (new function): user_script:1: unexpected \
-          symbol near ')'"),
-        ("\u{1b}Lua", "ERR Error compiling script (new function): attempt to load a binary chunk \
-          (mode is 't')"),
-        ("local function f() return f() + 1 end return f()",
-         "ERR user_script:1: stack overflow script: sha, on @user_script:1."),
-        ("local ok, e = pcall(redis.call, 'WRONG') return {tostring(ok), type(e), e.err}",
-         "[\"false\", \"table\", \"WRONGTYPE Operation against a key holding the wrong kind of \
-          value\"]"),
+        (
+            "return 1 + nil",
+            "ERR user_script:1: attempt to perform arithmetic on a nil value \
+          script: sha, on @user_script:1.",
+        ),
+        (
+            "return cjson.decode('x')",
+            "ERR user_script:1: Expected value but found invalid token \
+          at character 1 script: sha, on @user_script:1.",
+        ),
+        (
+            "return )",
+            "ERR Error compiling script (new function): user_script:1: unexpected \
+          symbol near ')'",
+        ),
+        (
+            "\u{1b}Lua",
+            "ERR Error compiling script (new function): attempt to load a binary chunk \
+          (mode is 't')",
+        ),
+        (
+            "local function f() return f() + 1 end return f()",
+            "ERR user_script:1: stack overflow script: sha, on @user_script:1.",
+        ),
+        (
+            "local ok, e = pcall(redis.call, 'WRONG') return {tostring(ok), type(e), e.err}",
+            "[\"false\", \"table\", \"WRONGTYPE Operation against a key holding the wrong kind of \
+          value\"]",
+        ),
         ("local ok, e = pcall(error, 'x') return e", "\"x\""),
         ("local ok, e = pcall(cjson.decode, '{') return {type(e)}", "[\"string\"]"),
-        ("local ok, e = xpcall(function() redis.call('WRONG') end, function(e) return e.err end) \
-          return e", "\"WRONGTYPE Operation against a key holding the wrong kind of value\""),
-        ("local c = coroutine.create(function() redis.call('NO') end) \
-          local ok, e = coroutine.resume(c) return e.err", "\"ERR no such thing\""),
-        ("local c = coroutine.wrap(function(a) local b = coroutine.yield(a + 1) return b * 2 end) \
-          return {c(1), c(21)}", "[2, 42]"),
+        (
+            "local ok, e = xpcall(function() redis.call('WRONG') end, function(e) return e.err end) \
+          return e",
+            "\"WRONGTYPE Operation against a key holding the wrong kind of value\"",
+        ),
+        (
+            "local c = coroutine.create(function() redis.call('NO') end) \
+          local ok, e = coroutine.resume(c) return e.err",
+            "\"ERR no such thing\"",
+        ),
+        (
+            "local c = coroutine.wrap(function(a) local b = coroutine.yield(a + 1) return b * 2 end) \
+          return {c(1), c(21)}",
+            "[2, 42]",
+        ),
     ]);
 }
 
 #[test]
 fn nothing_reaches_outside_or_stays() {
     let missing = |name: &str| {
-        format!("ERR user_script:1: Script attempted to access nonexistent global variable \
-                 '{name}' script: sha, on @user_script:1.")
+        format!(
+            "ERR user_script:1: Script attempted to access nonexistent global variable \
+                 '{name}' script: sha, on @user_script:1."
+        )
     };
     let vm = vm();
     for name in [
-        "io", "require", "package", "dofile", "loadfile", "debug", "module", "load", "loadstring",
-        "print", "getfenv", "setfenv", "newproxy", "collectgarbage", "gcinfo",
+        "io",
+        "require",
+        "package",
+        "dofile",
+        "loadfile",
+        "debug",
+        "module",
+        "load",
+        "loadstring",
+        "print",
+        "getfenv",
+        "setfenv",
+        "newproxy",
+        "collectgarbage",
+        "gcinfo",
     ] {
         assert_eq!(ask(&vm, &format!("return {name}")), missing(name));
     }
@@ -210,15 +270,19 @@ fn nothing_reaches_outside_or_stays() {
         assert_eq!(ask(&vm, code), readonly, "{code}");
     }
     assert_eq!(ask(&vm, "return x"), missing("x"));
-    assert_eq!(ask(&vm, "return {type(os.clock()), tostring(os.time), tostring(string.dump)}"),
-        "[\"number\", \"nil\", \"nil\"]");
+    assert_eq!(
+        ask(&vm, "return {type(os.clock()), tostring(os.time), tostring(string.dump)}"),
+        "[\"number\", \"nil\", \"nil\"]"
+    );
     assert_eq!(ask(&vm, "return tostring(getmetatable(''))"), "\"false\"");
     assert_eq!(ask(&vm, "return tostring(getmetatable(_G))"), "\"false\"");
     assert_eq!(ask(&vm, "return ('abc'):upper()"), "\"ABC\"");
     assert_eq!(ask(&vm, "KEYS[3] = 'x' return #KEYS"), "3");
     assert_eq!(ask(&vm, "return #KEYS"), "2");
-    assert_eq!(ask(&vm, "local function f() end return tostring(pcall(setmetatable, _G, {}))"),
-        "\"false\"");
+    assert_eq!(
+        ask(&vm, "local function f() end return tostring(pcall(setmetatable, _G, {}))"),
+        "\"false\""
+    );
 }
 
 #[test]
@@ -275,8 +339,10 @@ fn a_killed_script_ends() {
     let vm = Vm::new(1, Arc::clone(&gauge), clock);
     gauge.begin();
     gauge.kill();
-    assert_eq!(ask(&vm, "while true do end"),
-        "ERR Error running script: Script killed by user with SCRIPT KILL.");
+    assert_eq!(
+        ask(&vm, "while true do end"),
+        "ERR Error running script: Script killed by user with SCRIPT KILL."
+    );
 }
 
 #[test]

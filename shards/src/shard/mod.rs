@@ -13,9 +13,9 @@ mod load;
 pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
+pub(crate) mod table;
 #[cfg(feature = "lua")]
 pub(crate) mod undo;
-pub(crate) mod table;
 mod watches;
 
 use ahash::RandomState;

@@ -80,7 +80,7 @@ impl OneTable {
                 }
                 Ok(reply)
             }
-            Run::Session | Run::Transaction | Run::EveryCore(_) => {
+            Run::Session | Run::Transaction | Run::Script(_) | Run::EveryCore(_) => {
                 panic!("{} is not run by a shard", spec.resp)
             }
         }

@@ -91,6 +91,7 @@ impl Outbound for Collector {
             | Run::Write(_)
             | Run::Block(_)
             | Run::Transaction
+            | Run::Script(_)
             | Run::Session => Reply::Ok,
         }
     }

@@ -119,16 +119,18 @@ fn refusals() {
         ("return redis.call('NOSUCH')", "ERR Unknown Redis command called from script"),
         ("return redis.call('GET')", "ERR Wrong number of args calling Redis command from script"),
         ("return redis.call('EVAL', 'x', 0)", "ERR This Redis command is not allowed from script"),
-        ("return redis.call('SUBSCRIBE', 'x')", "ERR This Redis command is not allowed from script"),
+        (
+            "return redis.call('SUBSCRIBE', 'x')",
+            "ERR This Redis command is not allowed from script",
+        ),
         ("return redis.call('MULTI')", "ERR This Redis command is not allowed from script"),
         ("return redis.call('SET', 'a', 'b', 'NOPE')", "ERR syntax error"),
     ] {
         let sha = String::from_utf8(hex_digest(script.as_bytes()).to_vec()).unwrap();
         assert_eq!(run(&mut cores, 0, &eval(script, &[], &[])), refusal.to_owned() + &place(&sha));
     }
-    let read_only = |script: &'static str| -> [&'static [u8]; 3] {
-        [b"EVAL_RO", script.as_bytes(), b"0"]
-    };
+    let read_only =
+        |script: &'static str| -> [&'static [u8]; 3] { [b"EVAL_RO", script.as_bytes(), b"0"] };
     assert_eq!(run(&mut cores, 0, &read_only("return redis.call('GET', 'a')")), "nil");
     let refused = run(&mut cores, 0, &read_only("return redis.call('SET', 'a', 1)"));
     let expected = "ERR Write commands are not allowed from read-only scripts.";
@@ -179,9 +181,11 @@ fn a_script_that_reaches_outside_late_runs_once() {
             assert_eq!(far, format!("\"{turn}\""), "seed {seed}");
             assert_eq!(run(&mut cores, 1, &[b"GET", b"a"]), format!("\"{}\"", before + turn));
         }
-        let expected = u64::from(super::shards_of_keys([&b"far"[..]].into_iter())
-            & !super::shards_of_keys([&b"a"[..], b"b", b"third"].into_iter())
-            != 0);
+        let expected = u64::from(
+            super::shards_of_keys([&b"far"[..]].into_iter())
+                & !super::shards_of_keys([&b"a"[..], b"b", b"third"].into_iter())
+                != 0,
+        );
         assert_eq!(reruns(&cores), expected, "it is trusted once");
         cores.assert_replay();
     }
@@ -245,9 +249,7 @@ fn nobody_sees_a_script_half_done() {
                 }
                 1 => cores.ask(core, "GET account:1"),
                 // Only its own key at first, so that it comes to be trusted.
-                _ if step < 100 => {
-                    cores.ask_words(core, &eval(MOVE, &[from], &[from, &amount]))
-                }
+                _ if step < 100 => cores.ask_words(core, &eval(MOVE, &[from], &[from, &amount])),
                 2 | 3 => cores.ask_words(core, &eval(MOVE, &[from, to], &[to, &amount])),
                 _ => cores.ask_words(core, &eval(MOVE, &[from], &[to, &amount])),
             };

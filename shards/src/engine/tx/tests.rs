@@ -25,7 +25,7 @@ const START_MS: u64 = 1_800_000_000_000;
 struct Replies(BTreeMap<u64, Reply<'static>>);
 
 impl Outbound for Replies {
-    pub(in crate::engine) fn reply(&mut self, _: ConnId, ticket: Ticket, reply: Reply<'_>) {
+    fn reply(&mut self, _: ConnId, ticket: Ticket, reply: Reply<'_>) {
         assert!(self.0.insert(ticket.0, reply.into_owned()).is_none(), "one reply each");
     }
 
@@ -143,7 +143,13 @@ impl Cores {
         ticket.0
     }
 
-    pub(in crate::engine) fn exec(&mut self, core: usize, watcher: u64, watched: u64, lines: &[String]) -> u64 {
+    pub(in crate::engine) fn exec(
+        &mut self,
+        core: usize,
+        watcher: u64,
+        watched: u64,
+        lines: &[String],
+    ) -> u64 {
         let commands = lines.iter().map(|line| queued(line)).collect();
         let transaction = Transaction { commands, watcher, watched };
         let (conn, ticket, quiet, here) = (ConnId(0), self.ticket(), false, false);
@@ -193,7 +199,7 @@ impl Cores {
     }
 
     /// The reply to this ticket, which has come.
-    fn reply(&mut self, ticket: u64) -> Reply<'static> {
+    pub(in crate::engine) fn reply(&mut self, ticket: u64) -> Reply<'static> {
         self.replies.0.remove(&ticket).expect("it is answered")
     }
 
@@ -204,7 +210,12 @@ impl Cores {
         self.reply(ticket)
     }
 
-    pub(in crate::engine) fn run_exec(&mut self, core: usize, watched: &[&str], lines: &[&str]) -> Reply<'static> {
+    pub(in crate::engine) fn run_exec(
+        &mut self,
+        core: usize,
+        watched: &[&str],
+        lines: &[&str],
+    ) -> Reply<'static> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let ticket = self.exec(core, 7, mask(watched), &lines);
         self.settle();

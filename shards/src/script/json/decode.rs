@@ -213,8 +213,11 @@ impl Decoder<'_> {
     }
 
     fn word(&mut self) -> Token {
-        let words =
-            [("true", Token::Boolean(true)), ("false", Token::Boolean(false)), ("null", Token::Null)];
+        let words = [
+            ("true", Token::Boolean(true)),
+            ("false", Token::Boolean(false)),
+            ("null", Token::Null),
+        ];
         for (word, token) in words {
             if self.text[self.at..].starts_with(word.as_bytes()) {
                 self.at += word.len();
@@ -241,9 +244,8 @@ impl Decoder<'_> {
     fn number(&mut self) -> Token {
         let negative = self.text[self.at] == b'-';
         let start = self.at + usize::from(negative);
-        let digits = |from: usize| {
-            self.text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count()
-        };
+        let digits =
+            |from: usize| self.text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let mut end = start + digits(start);
         if end == start {
             let word = self.number_word(start, negative);
