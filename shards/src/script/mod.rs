@@ -14,6 +14,7 @@ mod convert;
 mod decimal;
 #[cfg(feature = "lua")]
 mod fail;
+#[cfg_attr(not(feature = "lua"), allow(dead_code, reason = "only scripts move it"))]
 pub mod gauge;
 #[cfg(feature = "lua")]
 mod json;
@@ -24,6 +25,7 @@ mod msgpack;
 #[cfg(feature = "lua")]
 mod random;
 pub mod registry;
+#[cfg_attr(not(feature = "lua"), allow(dead_code, reason = "only scripts have digests"))]
 pub(crate) mod sha1;
 #[cfg(feature = "lua")]
 pub(crate) mod shebang;
