@@ -21,6 +21,7 @@ pub mod transactions;
 
 pub mod health;
 pub mod protocol;
+pub mod scripts;
 pub mod session;
 
 pub mod backup;

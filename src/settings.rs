@@ -30,6 +30,10 @@ pub struct Settings {
     /// Classes of changes of keys that clients are told of, a bit each by
     /// [`synap_shards::shard::plan::Notice`].
     pub notices: u16,
+    /// Milliseconds after which a script is stopped.
+    pub script_time_limit_ms: u64,
+    /// Bytes that the interpreter may take for one run of a script.
+    pub script_memory_bytes: usize,
     /// Bytes of a string value that a client may store.
     pub max_value_bytes: usize,
     /// Microseconds from which on a command is noted in the slow log; negative is never.

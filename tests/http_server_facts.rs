@@ -1,6 +1,7 @@
 //! Health, totals, sections and metrics, from the counters of several cores.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
@@ -29,6 +30,8 @@ fn settings() -> Settings {
         read_only: false,
         thresholds: synap_shards::types::Thresholds::default(),
         notices: 0,
+        script_time_limit_ms: 5000,
+        script_memory_bytes: 1 << 26,
         max_value_bytes: 1024,
         slowlog_threshold_us: 10_000,
         slowlog_max_entries: 128,
@@ -61,6 +64,8 @@ fn shared() -> Shared {
         logs_full: AtomicUsize::new(0),
         snapshots: None,
         transactions: HttpTransactions::default(),
+        scripts: Arc::default(),
+        script_gauges: vec![Arc::default(), Arc::default()],
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }
 }

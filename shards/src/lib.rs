@@ -20,6 +20,7 @@ pub mod shard;
 
 pub mod command;
 pub mod rdb;
+pub mod script;
 pub mod types;
 
 pub mod pubsub;

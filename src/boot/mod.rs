@@ -217,6 +217,8 @@ fn facts(
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         transactions: HttpTransactions::default(),
+        scripts: Arc::default(),
+        script_gauges: (0..cores).map(|_| Arc::default()).collect(),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }
 }

@@ -29,6 +29,8 @@ impl Settings {
             thresholds: kv.thresholds,
             notices: parse_notices(config.server.notify_keyspace_events.as_bytes())
                 .expect("the configuration was checked"),
+            script_time_limit_ms: config.scripting.time_limit_ms,
+            script_memory_bytes: config.scripting.memory_limit_mb.saturating_mul(MIB),
             max_value_bytes: kv.max_value_size_bytes,
             slowlog_threshold_us: i64::try_from(threshold_us).unwrap_or(i64::MAX),
             slowlog_max_entries: config.monitoring.slowlog_max_entries,

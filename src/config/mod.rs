@@ -54,6 +54,8 @@ pub struct Config {
     pub logging: Logging,
     /// Metrics and slow log.
     pub monitoring: Monitoring,
+    /// Lua.
+    pub scripting: Scripting,
     settings: settings::Settings,
 }
 
@@ -244,6 +246,15 @@ pub struct Monitoring {
     pub slowlog_threshold_ms: u64,
     /// Entries of the slow log. Default 128. Reloadable.
     pub slowlog_max_entries: usize,
+}
+
+/// Section `scripting`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scripting {
+    /// Milliseconds after which a script is stopped. Default 5000. Reloadable.
+    pub time_limit_ms: u64,
+    /// MiB that the interpreter may take for one run. Default 64. Reloadable.
+    pub memory_limit_mb: usize,
 }
 
 /// What is evicted when memory reaches its cap; the names in quotes are those of Redis.

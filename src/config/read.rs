@@ -7,8 +7,8 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Server, Snapshot,
-    SnapshotCodec, Wal,
+    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Scripting, Server,
+    Snapshot, SnapshotCodec, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -230,6 +230,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn scripting(&self) -> Scripting {
+        Scripting {
+            time_limit_ms: self.int("scripting.time_limit_ms"),
+            memory_limit_mb: self.int("scripting.memory_limit_mb"),
+        }
+    }
+
     fn config(&self) -> Config {
         let data_dir = PathBuf::from(self.text("data_dir"));
         Config {
@@ -241,6 +248,7 @@ impl<'a> Reader<'a> {
             persistence: self.persistence(&data_dir),
             logging: self.logging(),
             monitoring: self.monitoring(),
+            scripting: self.scripting(),
             data_dir,
             settings: self.settings.clone(),
         }

@@ -156,6 +156,10 @@ pub struct CoreMetrics {
     pub expired_keys: Cell,
     /// Keys removed because memory was short.
     pub evicted_keys: Cell,
+    /// Runs of scripts.
+    pub scripts_run: Cell,
+    /// Of those, runs that were taken back and repeated.
+    pub scripts_rerun: Cell,
     /// Keys now.
     pub keys: Cell,
     /// Keys and elements now, by type of value.
@@ -236,6 +240,8 @@ impl Default for CoreMetrics {
             blocked_clients: Cell::default(),
             expired_keys: Cell::default(),
             evicted_keys: Cell::default(),
+            scripts_run: Cell::default(),
+            scripts_rerun: Cell::default(),
             keys: Cell::default(),
             types: Default::default(),
             volatile_keys: Cell::default(),

@@ -100,6 +100,8 @@ impl Page<'_> {
             (families::CACHE_MISSES, &["memory"], |core| &core.keyspace_misses),
             (families::EXPIRED, &[], |core| &core.expired_keys),
             (families::EVICTED, &[], |core| &core.evicted_keys),
+            (families::SCRIPTS, &[], |core| &core.scripts_run),
+            (families::SCRIPTS_RERUN, &[], |core| &core.scripts_rerun),
             (families::HTTP_CONNECTIONS, &["http"], |core| &core.http_connections),
             (families::RESP_CONNECTIONS, &["open"], |core| &core.resp_connections),
             (families::BYTES_READ, &[], |core| &core.bytes_received),

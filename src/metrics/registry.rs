@@ -110,6 +110,16 @@ pub const EXPIRED: Family = family(
 /// Evicted keys.
 pub const EVICTED: Family =
     family("synap_kv_evicted_keys_total", Counter, &[], "Keys removed because memory was short");
+/// Runs of scripts.
+pub const SCRIPTS: Family = family("synap_scripts_total", Counter, &[], "Runs of scripts");
+/// Runs that came to nothing.
+pub const SCRIPTS_RERUN: Family = family(
+    "synap_scripts_rerun_total",
+    Counter,
+    &[],
+    "Runs of scripts that were repeated with every shard, because the script reached outside the \
+     keys it declared or changed a large value",
+);
 /// HTTP answers.
 pub const HTTP_REQUESTS: Family = family(
     "synap_http_requests_total",
@@ -296,6 +306,8 @@ pub const FAMILIES: &[Family] = &[
     CACHE_MISSES,
     EXPIRED,
     EVICTED,
+    SCRIPTS,
+    SCRIPTS_RERUN,
     HTTP_REQUESTS,
     HTTP_DURATION,
     HTTP_CONNECTIONS,

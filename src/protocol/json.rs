@@ -267,10 +267,11 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply<'_>) {
         Reply::Double(number) | Reply::Decimal(number) => write_double(out, *number),
         Reply::Boolean(truth) => write_bool(out, *truth),
         Reply::Bytes(bytes) => write_bytes(out, bytes),
-        Reply::Text(text) => write_str(out, text),
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
             write_replies(out, items)
         }
+        Reply::Text(text) | Reply::Line(text) | Reply::BigNumber(text) => write_str(out, text),
+        Reply::Verbatim { bytes, .. } => write_bytes(out, bytes),
         Reply::Map(pairs) | Reply::Named(pairs) => {
             out.push(b'{');
             for (index, (name, value)) in pairs.iter().enumerate() {

@@ -189,6 +189,16 @@ impl Outbound for Outlet {
     fn hear(&mut self, words: &[&[u8]]) {
         self.heard(words);
     }
+
+    fn script_log(&mut self, level: u8, text: &[u8]) {
+        let (core, text) = (self.core.index(), String::from_utf8_lossy(text));
+        match level {
+            0 => tracing::trace!(core, "script: {text}"),
+            1 => tracing::debug!(core, "script: {text}"),
+            2 => tracing::info!(core, "script: {text}"),
+            _ => tracing::warn!(core, "script: {text}"),
+        }
+    }
 }
 
 /// The clients of this core, as commands about clients see them.

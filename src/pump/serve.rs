@@ -363,7 +363,12 @@ impl Host<'_> {
         match spec.run {
             Run::Session => return self.run_session(id, command, args),
             Run::Transaction => return self.run_transaction(id, command, args),
-            Run::Read(_) | Run::Write(_) | Run::Block(_) | Run::EveryCore(_) | Run::Unblock => {}
+            Run::Read(_)
+            | Run::Write(_)
+            | Run::Block(_)
+            | Run::Script(_)
+            | Run::EveryCore(_)
+            | Run::Unblock => {}
         }
         let current = self.outlet.current.as_mut().expect("a request is being handled");
         let (conn, ticket) = (current.conn, current.ticket);

@@ -6,6 +6,7 @@ use std::sync::mpsc::Receiver;
 
 use synap_shards::command::reply::Reply;
 use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
+use synap_shards::engine::script::ScriptSettings;
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
 use synap_shards::shard::TypeCounts;
@@ -123,6 +124,11 @@ impl Core {
             notices: settings.notices,
             thresholds: settings.thresholds,
         });
+        self.engine.set_scripts(ScriptSettings {
+            time_limit_ms: settings.script_time_limit_ms,
+            memory_limit_bytes: settings.script_memory_bytes,
+            allow_flush: settings.allow_flush_commands,
+        });
     }
 
     fn refresh_gauges(&mut self) {
@@ -136,6 +142,8 @@ impl Core {
         metrics.loans.set(stats.lent);
         metrics.transactions.set(stats.transactions);
         metrics.transactions_aborted.set(stats.transactions_aborted);
+        metrics.scripts_run.set(stats.scripts_run);
+        metrics.scripts_rerun.set(stats.scripts_rerun);
         let (mut keys, mut volatile, mut live, mut held) = (0, 0, 0, 0);
         let mut counts = TypeCounts::default();
         for shard in self.engine.shards() {

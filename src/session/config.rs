@@ -57,6 +57,14 @@ const OWN: &[Parameter] = &[
         })
     }),
     fixed("appendonly", |_, shared| yes(shared.persistence)),
+    // The newer name of lua-time-limit.
+    changeable(
+        "busy-reply-threshold",
+        |settings, _| settings.script_time_limit_ms.to_string(),
+        |settings, value| {
+            store(&mut settings.script_time_limit_ms, number(value, 1, 60_000).map(|ms| ms as u64))
+        },
+    ),
     fixed("bind", |_, shared| shared.resp_address.map_or_else(String::new, |a| a.ip().to_string())),
     changeable(
         "client-query-buffer-limit",
@@ -92,6 +100,13 @@ const OWN: &[Parameter] = &[
                 &mut settings.lfu_log_factor,
                 number(value, 0, i64::from(i32::MAX)).map(|n| n as u32),
             )
+        },
+    ),
+    changeable(
+        "lua-time-limit",
+        |settings, _| settings.script_time_limit_ms.to_string(),
+        |settings, value| {
+            store(&mut settings.script_time_limit_ms, number(value, 1, 60_000).map(|ms| ms as u64))
         },
     ),
     changeable(

@@ -29,6 +29,7 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("latency.help", help),
     ("memory.help", help),
     ("pubsub.help", help),
+    ("script.help", help),
     ("slowlog.help", help),
 ];
 

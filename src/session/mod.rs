@@ -20,6 +20,7 @@ mod info;
 mod memory;
 pub mod pubsub;
 pub mod rates;
+mod script;
 pub(crate) mod server;
 mod snapshot;
 mod thresholds;
@@ -145,6 +146,7 @@ const HANDLERS: &[&[(&str, Handler)]] = &[
     info::HANDLERS,
     memory::HANDLERS,
     pubsub::HANDLERS,
+    script::HANDLERS,
     server::HANDLERS,
     snapshot::HANDLERS,
     watch::HANDLERS,

@@ -1,6 +1,7 @@
 //! The session commands as a client sees them: requests as lines, replies as RESP.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use synap_shards::command::spec::Run;
@@ -56,6 +57,8 @@ fn settings() -> Settings {
         expiry_interval_ms: 100,
         allow_flush_commands: false,
         read_only: false,
+        script_time_limit_ms: 5000,
+        script_memory_bytes: 1 << 26,
         max_value_bytes: 512 << 20,
         slowlog_threshold_us: 10_000,
         slowlog_max_entries: 3,
@@ -107,6 +110,8 @@ impl Server {
                 logs_full: AtomicUsize::new(0),
                 snapshots: None,
                 transactions: HttpTransactions::default(),
+                scripts: Arc::default(),
+                script_gauges: (0..cores).map(|_| Arc::default()).collect(),
                 metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
             },
             settings: settings(),

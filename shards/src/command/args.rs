@@ -283,6 +283,10 @@ impl<'a> Parser<'_, 'a> {
             ("", text) => (text, CommandError::Syntax),
             (none, text) => (none, CommandError::Invalid(text)),
         };
+        if specs[index].optional {
+            // The command says what is wrong with a number that does not suit.
+            return Ok(Some(usize::try_from(number).unwrap_or(0).min(left)));
+        }
         match usize::try_from(number) {
             Ok(0) | Err(_) => Err(CommandError::Invalid(none)),
             Ok(count) if count > left => Err(too_many),

@@ -97,6 +97,18 @@ pub enum CommandError {
         /// Why.
         why: String,
     },
+    /// An error that a script made or ended with.
+    Scripted {
+        /// The code.
+        code: String,
+        /// The text.
+        message: String,
+    },
+    /// A script ran longer than it may.
+    ScriptTimeout {
+        /// What it may, in milliseconds.
+        limit_ms: u64,
+    },
     /// Any other refusal with a fixed text; the first word is not the code.
     Invalid(&'static str),
     /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
@@ -138,9 +150,20 @@ pub fn quote(bytes: &[u8]) -> String {
 }
 
 impl CommandError {
+    /// An error from a script's text: its first word is the code.
+    pub fn scripted(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let text = text.trim_end_matches(['\r', '\n']);
+        match text.split_once(' ') {
+            Some((code, message)) => Self::Scripted { code: code.into(), message: message.into() },
+            None => Self::Scripted { code: text.into(), message: String::new() },
+        }
+    }
+
     /// The first word of the error on the Redis protocol.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
+            Self::Scripted { code, .. } => code,
             Self::WrongType => "WRONGTYPE",
             Self::BusyKey => "BUSYKEY",
             Self::OutOfMemory => "OOM",
@@ -162,6 +185,7 @@ impl CommandError {
             | Self::KeyTooLong { .. }
             | Self::Disabled { .. }
             | Self::Failed { .. }
+            | Self::ScriptTimeout { .. }
             | Self::Invalid(_)
             | Self::Quoted { .. } => "ERR",
         }
@@ -221,6 +245,10 @@ impl fmt::Display for CommandError {
                 f.write_str(message)
             }
             Self::Failed { what, why } => write!(f, "{what}: {why}"),
+            Self::Scripted { message, .. } => f.write_str(message),
+            Self::ScriptTimeout { limit_ms } => {
+                write!(f, "Error running script: it ran longer than {limit_ms} ms and was stopped")
+            }
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
         }
     }

@@ -5,6 +5,7 @@ pub mod args;
 pub mod deadline;
 pub mod error;
 pub mod reply;
+pub mod scripting;
 pub mod spec;
 pub mod table;
 pub mod timeout;

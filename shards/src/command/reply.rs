@@ -15,6 +15,8 @@ pub enum Reply<'a> {
     Ok,
     /// A short fixed word (`PONG`, `string`).
     Status(&'static str),
+    /// A short word that a script made; one line.
+    Line(String),
     /// An integer.
     Integer(i64),
     /// A double.
@@ -27,6 +29,16 @@ pub enum Reply<'a> {
     Bytes(Cow<'a, [u8]>),
     /// Text for people; a byte string where the protocol has no verbatim text.
     Text(String),
+    /// Text with the three letters that say what it is; a byte string where the protocol has no
+    /// verbatim text.
+    Verbatim {
+        /// `txt` or `mkd`.
+        format: [u8; 3],
+        /// The text.
+        bytes: Cow<'a, [u8]>,
+    },
+    /// An integer of any length in decimal; a byte string where the protocol has no such numbers.
+    BigNumber(String),
     /// Several replies in order.
     Array(Vec<Self>),
     /// Names and values; flattened where the protocol has no maps.
@@ -81,6 +93,11 @@ impl<'a> Reply<'a> {
             Self::Boolean(truth) => Reply::Boolean(truth),
             Self::Bytes(bytes) => Reply::Bytes(Cow::Owned(bytes.into_owned())),
             Self::Text(text) => Reply::Text(text),
+            Self::Line(text) => Reply::Line(text),
+            Self::BigNumber(digits) => Reply::BigNumber(digits),
+            Self::Verbatim { format, bytes } => {
+                Reply::Verbatim { format, bytes: Cow::Owned(bytes.into_owned()) }
+            }
             Self::Array(items) => Reply::Array(items.into_iter().map(Self::into_owned).collect()),
             Self::Map(pairs) => Reply::Map(own_pairs(pairs)),
             Self::Pairs(pairs) => Reply::Pairs(own_pairs(pairs)),

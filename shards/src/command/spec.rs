@@ -54,6 +54,8 @@ pub enum Run {
     Write(fn(&mut Plan<'_>, &Args<'_>) -> Result<Reply<'static>, CommandError>),
     /// As [`Run::Write`], but may have to wait for somebody else's change of its keys.
     Block(fn(&mut Plan<'_>, &Args<'_>) -> Result<Blocked, CommandError>),
+    /// Runs a script, or concerns those that the server knows.
+    Script(ScriptVerb),
     /// Concerns the connection or this core; the session carries it out under its id.
     Session,
     /// Begins, ends or guards a transaction: the connection keeps the queue, and hands it to the
@@ -64,6 +66,33 @@ pub enum Run {
     /// Concerns every core (its clients, its statistics); each core answers, the replies are
     /// folded as [`Fold`] says.
     EveryCore(Fold),
+}
+
+/// What commands do with scripts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScriptVerb {
+    /// Runs one that is given.
+    Eval,
+    /// Runs one that is given and may not write.
+    EvalReadOnly,
+    /// Runs one that is known.
+    EvalSha,
+    /// Runs one that is known and may not write.
+    EvalShaReadOnly,
+    /// Runs one that is given, under a time limit; answers for JSON.
+    Timed,
+    /// Runs one that is known, under a time limit; answers for JSON.
+    TimedSha,
+    /// Keeps one.
+    Load,
+    /// Tells which are known, in ones and zeros.
+    Exists,
+    /// Tells which are known, in booleans.
+    ExistsFlags,
+    /// Forgets all.
+    Flush,
+    /// Forgets all, and tells how many there were.
+    FlushCount,
 }
 
 /// What a command that may wait has come to.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
-use super::{cluster, connection, key, pubsub, server, transaction};
+use super::{cluster, connection, key, pubsub, scripting, server, transaction};
 use crate::types::{hash, hll, list, set, string, xstream, zset};
 
 /// Every family, in the order of the reference.
@@ -21,6 +21,7 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     key::COMMANDS,
     transaction::COMMANDS,
     pubsub::COMMANDS,
+    scripting::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,

@@ -17,7 +17,7 @@ use super::gather::Gather;
 use super::parcel::{Envelope, Manner, OwnedWords};
 use super::route::{Request, keys_of};
 use super::run::{Job, Planned};
-use super::task::{Ran, Task, Work};
+use super::task::{Fate, Ran, Task, Work};
 use super::tx::shards_of_keys;
 use super::waiters::{Client, Entry, Place, State, Turn, Waiter, Who, Why};
 use super::{Engine, ReplyTo, Waiting, shards_in};
@@ -434,12 +434,12 @@ impl Engine {
         if let State::GivenUp(why) = waiter.state {
             let reply = waiter.answer_for(why);
             self.forget(number);
-            return Ran { reply, touched: 0, unstable: 0, waits: false };
+            return Ran { reply, touched: 0, unstable: 0, fate: Fate::Answers };
         }
         if !has_room {
             self.forget(number);
             let reply = Reply::Error(CommandError::OutOfMemory);
-            return Ran { reply, touched: 0, unstable: 0, waits: false };
+            return Ran { reply, touched: 0, unstable: 0, fate: Fate::Answers };
         }
         let owned = std::mem::replace(&mut waiter.words, OwnedWords::new(&[]));
         let (reply_to, quiet, command) = (waiter.reply_to, waiter.quiet, waiter.command);
@@ -457,7 +457,7 @@ impl Engine {
             && !closed
         {
             self.goes_on_waiting(now, number, pause);
-            return Ran { reply: Reply::Nil, touched: 0, unstable: 0, waits: true };
+            return Ran { reply: Reply::Nil, touched: 0, unstable: 0, fate: Fate::Waits };
         }
         if planned.touched != 0 {
             self.seal_and_apply(now, planned.touched);
@@ -465,7 +465,7 @@ impl Engine {
         self.set_access(planned.access);
         self.forget(number);
         let Planned { reply, touched, unstable, .. } = planned;
-        Ran { reply, touched, unstable, waits: false }
+        Ran { reply, touched, unstable, fate: Fate::Answers }
     }
 
     /// Another core's waiter no longer waits.

@@ -133,6 +133,10 @@ pub trait Outbound {
 
     /// Words that another core's outside sent by [`super::Engine::tell`].
     fn hear(&mut self, words: &[&[u8]]);
+
+    /// A line that a script wants to have in the server's log; levels are 0 (least) to 3. Where
+    /// there is no log, it is nowhere.
+    fn script_log(&mut self, _level: u8, _text: &[u8]) {}
 }
 
 /// When a batch counts as acknowledged.
@@ -199,6 +203,11 @@ pub struct EngineStats {
     pub lent: u64,
     /// Batches written.
     pub batches: u64,
+    /// Runs of scripts, repeated ones included.
+    pub scripts_run: u64,
+    /// Runs that were taken back and repeated, because the script reached outside the keys it
+    /// declared, or wrote a large value.
+    pub scripts_rerun: u64,
     /// Requests refused because too many waited for a shard.
     pub busy: u64,
     /// Transactions that ran.

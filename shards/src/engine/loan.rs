@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::event::{Acknowledge, Outbound};
 use super::parcel::Envelope;
 use super::run::Job;
-use super::task::{Ran, Task};
+use super::task::{Fate, Ran, Task};
 use super::{Engine, ReplyTo, Waiting, shards_in};
 use crate::command::reply::Reply;
 use crate::id::{CoreId, ShardId};
@@ -260,10 +260,16 @@ impl Engine {
         // Before the borrowed shards are here: a core evicts what is its own.
         let has_room = !task.denies_oom() || self.make_room(now);
         self.place(borrowed);
-        let Ran { reply, touched, unstable, waits } = self.run_task(now, &task, has_room, out);
+        let Ran { reply, touched, unstable, fate } = self.run_task(now, &task, has_room, out);
+        if fate == Fate::Again {
+            self.send_home(wanted, 0);
+            self.start_task(now, task.widened(), u64::MAX, out);
+            self.run_waiting(now, out);
+            return;
+        }
         assert_eq!(touched & !wanted, 0, "it writes to the shards it asked for");
         let settled_at_once = self.settings.acknowledge == Acknowledge::OnAppend;
-        if waits {
+        if fate == Fate::Waits {
             // Whoever waits is answered another time.
         } else if settled_at_once {
             self.answer(task.reply_to, reply, out);

@@ -15,10 +15,14 @@ mod expire_fields;
 mod gather;
 mod give_up;
 mod loan;
+#[cfg(not(feature = "lua"))]
+mod no_script;
 mod open;
 pub mod parcel;
 mod route;
 mod run;
+#[cfg(feature = "lua")]
+pub mod script;
 mod task;
 pub mod tx;
 mod upkeep;
@@ -116,6 +120,8 @@ pub struct Engine {
     upkeep: upkeep::Upkeep,
     /// Changes that somebody wants to be told of, in order.
     told: Vec<Told>,
+    #[cfg(feature = "lua")]
+    scripts: Option<Box<script::Scripts>>,
 }
 
 /// Work that waits for shards to come home.
@@ -174,6 +180,8 @@ impl Engine {
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
             told: Vec::new(),
+            #[cfg(feature = "lua")]
+            scripts: None,
         };
         engine.set_memory(settings.memory);
         engine

@@ -25,6 +25,8 @@ const TOO_LARGE: CommandError = CommandError::Coded {
 #[derive(Debug, Default)]
 pub(super) struct Open {
     records: Vec<u8>,
+    /// Its commands may write when memory is short.
+    pub(super) ignores_oom: bool,
     /// Shards that it changes, a bit each.
     touched: u64,
     /// Shards in which a command saw something that was not stable before it began.
@@ -76,14 +78,19 @@ impl Engine {
                 reply
             }
             Run::Write(_) | Run::Block(_) => self.write_inside(now, open, request),
-            Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock => {
+            Run::Session
+            | Run::Transaction
+            | Run::EveryCore(_)
+            | Run::Unblock
+            | Run::Script(_) => {
                 unreachable!("{} is no command of the engine", spec.resp)
             }
         }
     }
 
     fn write_inside(&mut self, now: Now, open: &mut Open, request: Request<'_>) -> Reply<'static> {
-        if request.command.spec().flags.has(Flags::DENY_OOM) && self.is_over_limit() {
+        let minds = request.command.spec().flags.has(Flags::DENY_OOM) && !open.ignores_oom;
+        if minds && self.is_over_limit() {
             return Reply::Error(CommandError::OutOfMemory);
         }
         let start = open.records.len();

@@ -51,6 +51,7 @@ impl Engine {
         }
         match spec.run {
             Run::Block(_) => return self.block(now, request, out),
+            Run::Script(verb) => return self.script(now, request, verb, out),
             Run::Unblock => return self.scatter(now, request, Fold::Sum, Manner::OnCore, out),
             Run::Read(_) | Run::Write(_) | Run::Session | Run::Transaction | Run::EveryCore(_) => {}
         }

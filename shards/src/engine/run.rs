@@ -5,7 +5,7 @@ use super::event::Outbound;
 use super::event::Place;
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
 use super::route::{Request, Target, keys_of, only_key, targeted};
-use super::task::{Ran, Task};
+use super::task::{Fate, Ran, Task};
 use super::tx::shards_of_keys;
 use super::{Engine, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
@@ -121,7 +121,9 @@ impl Engine {
                 let request = Request { reply_to, caller, quiet, command, args, target: None };
                 self.run(now, request, manner, waiting.shards, out);
             }
-            Job::Task(task) => self.run_task_here(now, &task, out),
+            Job::Task(task) => {
+                self.run_task_here(now, task, out);
+            }
             Job::Retry { number } => {
                 self.retry(now, number, out);
                 self.serve(now, out);
@@ -169,7 +171,11 @@ impl Engine {
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
             }
-            Run::Session | Run::EveryCore(_) | Run::Transaction | Run::Unblock => {
+            Run::Session
+            | Run::EveryCore(_)
+            | Run::Transaction
+            | Run::Unblock
+            | Run::Script(_) => {
                 unreachable!("{} runs elsewhere", spec.resp)
             }
         };
@@ -289,7 +295,7 @@ impl Engine {
         }
         self.set_access(planned.access);
         let Planned { reply, touched, unstable, .. } = planned;
-        Ran { reply, touched, unstable, waits: false }
+        Ran { reply, touched, unstable, fate: Fate::Answers }
     }
 
     /// Lets a writing command decide; its records are in `self.records` afterwards.
@@ -326,7 +332,12 @@ impl Engine {
                     reply
                 }
             }),
-            Run::Read(_) | Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock => {
+            Run::Read(_)
+            | Run::Session
+            | Run::Transaction
+            | Run::Script(_)
+            | Run::EveryCore(_)
+            | Run::Unblock => {
                 unreachable!("{} does not write", spec.resp)
             }
         };

@@ -6,6 +6,8 @@ use super::event::{Flow, Outbound};
 use super::parcel::OwnedWords;
 use super::route::Request;
 use super::run::Job;
+#[cfg(feature = "lua")]
+use super::script::Invocation;
 use super::tx::Transaction;
 use super::{Engine, ReplyTo, Waiting};
 use crate::command::args::Args;
@@ -32,6 +34,9 @@ pub(super) enum Work {
     Exec(Transaction),
     /// A waiter of this core, by number, whose keys belong to several cores.
     Wait { number: u64, command: CommandId },
+    /// A script.
+    #[cfg(feature = "lua")]
+    Script(Invocation),
 }
 
 /// What work came to. Its batch, if it wrote one, is sealed and applied; nobody has taken note yet
@@ -43,8 +48,18 @@ pub(super) struct Ran {
     pub(super) touched: u64,
     /// Shards in which it saw something that is not stable yet.
     pub(super) unstable: u64,
+    pub(super) fate: Fate,
+}
+
+/// What happens to work that has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Its reply goes out when what it says is settled.
+    Answers,
     /// There is no reply yet: the command goes on waiting.
-    pub(super) waits: bool,
+    Waits,
+    /// It has come to nothing, and has to run again with every shard.
+    Again,
 }
 
 impl Task {
@@ -55,7 +70,19 @@ impl Task {
                 command.spec().flags.has(Flags::DENY_OOM)
             }
             Work::Exec(transaction) => transaction.denies_oom(),
+            #[cfg(feature = "lua")]
+            Work::Script(_) => true,
         }
+    }
+
+    /// The same task with every shard.
+    pub(super) fn widened(self) -> Self {
+        let work = match self.work {
+            #[cfg(feature = "lua")]
+            Work::Script(invocation) => Work::Script(invocation.widened()),
+            other => other,
+        };
+        Self { work, ..self }
     }
 }
 
@@ -74,8 +101,7 @@ impl Engine {
             return Flow::Barrier;
         }
         if wanted & self.unavailable() == 0 {
-            self.run_task_here(now, &task, out);
-            return Flow::Continue;
+            return self.run_task_here(now, task, out);
         }
         // Not refused when many wait: a connection has one transaction under way at most.
         self.waiting.push_back(Waiting { shards: wanted, job: Job::Task(task) });
@@ -83,13 +109,17 @@ impl Engine {
     }
 
     /// Runs a task over shards of this core, which are here.
-    pub(super) fn run_task_here(&mut self, now: Now, task: &Task, out: &mut dyn Outbound) {
+    pub(super) fn run_task_here(&mut self, now: Now, task: Task, out: &mut dyn Outbound) -> Flow {
         let has_room = !task.denies_oom() || self.make_room(now);
-        let Ran { reply, touched, unstable, .. } = self.run_task(now, task, has_room, out);
+        let Ran { reply, touched, unstable, fate } = self.run_task(now, &task, has_room, out);
+        if fate == Fate::Again {
+            return self.start_task(now, task.widened(), u64::MAX, out);
+        }
         let needs =
             if touched == 0 { self.needs_of(unstable) } else { self.committed(touched, unstable) };
         self.answer_when(needs, task.reply_to, reply, out);
         self.serve(now, out);
+        Flow::Continue
     }
 
     /// Runs a task over the shards in the table. `has_room`: memory is not short, or nothing in
@@ -105,7 +135,7 @@ impl Engine {
         match work {
             Work::Command { .. } if !has_room => {
                 let reply = Reply::Error(CommandError::OutOfMemory);
-                Ran { reply, touched: 0, unstable: 0, waits: false }
+                Ran { reply, touched: 0, unstable: 0, fate: Fate::Answers }
             }
             Work::Command { command, words } => {
                 let words = words.get();
@@ -120,6 +150,10 @@ impl Engine {
             Work::Exec(transaction) => {
                 self.run_exec(now, transaction, (*reply_to, *quiet), has_room, out)
             }
+            #[cfg(feature = "lua")]
+            Work::Script(invocation) => {
+                self.run_script(now, invocation, (*reply_to, *quiet), has_room, out)
+            }
         }
     }
 
@@ -128,7 +162,7 @@ impl Engine {
             let rules = self.settings.memory.rules();
             let view = View::new(&self.shards, now, &self.tally, rules, 0, None);
             let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
-            return Ran { reply, touched: 0, unstable: view.unstable(), waits: false };
+            return Ran { reply, touched: 0, unstable: view.unstable(), fate: Fate::Answers };
         }
         self.run_whole(now, request)
     }

@@ -9,7 +9,7 @@ use super::gather::Gather;
 use super::open::Open;
 use super::parcel::{Envelope, Manner, OwnedWords};
 use super::route::Request;
-use super::task::{Ran, Task, Work};
+use super::task::{Fate, Ran, Task, Work};
 use super::{Engine, ReplyTo, shards_in};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
@@ -111,15 +111,12 @@ impl Engine {
         if !self.end_watches(*watcher, *watched, now) {
             self.stats.transactions_aborted += 1;
             // The refusal tells that something was changed, so it waits for that.
-            return Ran {
-                reply: Reply::NilArray,
-                touched: 0,
-                unstable: self.unstable(*watched),
-                waits: false,
-            };
+            let (reply, unstable) = (Reply::NilArray, self.unstable(*watched));
+            return Ran { reply, touched: 0, unstable, fate: Fate::Answers };
         }
         if !has_room {
-            return Ran { reply: Reply::Error(ABORTED_OOM), touched: 0, unstable: 0, waits: false };
+            let reply = Reply::Error(ABORTED_OOM);
+            return Ran { reply, touched: 0, unstable: 0, fate: Fate::Answers };
         }
         self.stats.transactions += 1;
         let mut open = Open::default();
@@ -134,7 +131,7 @@ impl Engine {
             });
         }
         let (touched, unstable) = self.close(now, open);
-        Ran { reply: Reply::Array(replies), touched, unstable, waits: false }
+        Ran { reply: Reply::Array(replies), touched, unstable, fate: Fate::Answers }
     }
 
     fn run_queued(
@@ -157,11 +154,14 @@ impl Engine {
             (Run::Session | Run::EveryCore(_) | Run::Unblock, _) => {
                 unreachable!("{} is refused when it is queued", spec.resp)
             }
-            (Run::Read(_) | Run::Write(_) | Run::Block(_), _) => {
+            (Run::Read(_) | Run::Write(_) | Run::Block(_) | Run::Script(_), _) => {
                 let command = queued.command;
                 let args = &args;
                 let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
-                self.run_inside(now, open, request)
+                match spec.run {
+                    Run::Script(_) => self.script_inside(now, open, request, out),
+                    _ => self.run_inside(now, open, request),
+                }
             }
         }
     }
@@ -290,7 +290,11 @@ struct Part<'k> {
 }
 
 /// The shards that a command needs, of which `all` are those that one about every shard covers.
-fn shards_of_command(spec: &CommandSpec, words: &[&[u8]], all: u64) -> u64 {
+pub(super) fn shards_of_command(spec: &CommandSpec, words: &[&[u8]], all: u64) -> u64 {
+    if let Run::Script(_) = spec.run {
+        // It may reach for any key.
+        return u64::MAX;
+    }
     match spec.keys {
         Keys::None => 0,
         Keys::AllShards(_) => all,
@@ -306,11 +310,11 @@ fn shards_of_command(spec: &CommandSpec, words: &[&[u8]], all: u64) -> u64 {
 fn weight(reply: &Reply<'_>) -> usize {
     let own = size_of::<Reply<'_>>();
     own + match reply {
-        Reply::Bytes(bytes) => bytes.len(),
-        Reply::Text(text) => text.len(),
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
             items.iter().map(weight).sum()
         }
+        Reply::Bytes(bytes) | Reply::Verbatim { bytes, .. } => bytes.len(),
+        Reply::Text(text) | Reply::Line(text) | Reply::BigNumber(text) => text.len(),
         Reply::Map(pairs) | Reply::Named(pairs) | Reply::Pairs(pairs) => {
             pairs.iter().map(|(first, second)| weight(first) + weight(second)).sum()
         }
@@ -327,4 +331,4 @@ fn weight(reply: &Reply<'_>) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

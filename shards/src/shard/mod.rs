@@ -14,6 +14,8 @@ pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
 pub(crate) mod table;
+#[cfg(feature = "lua")]
+pub(crate) mod undo;
 mod watches;
 
 use ahash::RandomState;

@@ -80,7 +80,11 @@ impl OneTable {
                 }
                 Ok(reply)
             }
-            Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock => {
+            Run::Session
+            | Run::Transaction
+            | Run::Script(_)
+            | Run::EveryCore(_)
+            | Run::Unblock => {
                 panic!("{} is not run by a shard", spec.resp)
             }
         }
@@ -159,7 +163,8 @@ pub(crate) fn show(reply: &Reply<'_>) -> String {
         Reply::Decimal(number) => synap_shards::double::places(*number),
         Reply::Boolean(truth) => truth.to_string(),
         Reply::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
-        Reply::Text(text) => text.clone(),
+        Reply::Text(text) | Reply::Line(text) | Reply::BigNumber(text) => text.clone(),
+        Reply::Verbatim { bytes, .. } => format!("\"{}\"", bytes.escape_ascii()),
         Reply::Array(items) | Reply::Set(items) => list(items),
         Reply::Map(pairs) | Reply::Named(pairs) => {
             let pairs: Vec<String> =

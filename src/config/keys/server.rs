@@ -137,4 +137,18 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("monitoring.slowlog_max_entries", int(0, 1 << 20), "Length of the slow log.")
         .or("128")
         .reloadable(),
+    Key::new(
+        "scripting.time_limit_ms",
+        int(1, 60_000),
+        "Milliseconds after which a script is stopped; what it wrote until then stays.",
+    )
+    .or("5000")
+    .reloadable(),
+    Key::new(
+        "scripting.memory_limit_mb",
+        int(1, 4096),
+        "Memory that one run of a script may take, in MiB.",
+    )
+    .or("64")
+    .reloadable(),
 ];

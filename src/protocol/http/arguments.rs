@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use synap_shards::command::args::NUMKEYS;
 use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec, Family};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::limits::ARGS_MAX;
@@ -46,6 +47,8 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("geo.georadiusbymember_ro", "unit", "m"),
     ("set.spop", "count", "1"),
     ("set.srandmember", "count", "1"),
+    ("script.timed", "timeout_ms", "0"),
+    ("script.timed_sha", "timeout_ms", "0"),
 ];
 
 /// A request that names this input means another command: command, input, the other.
@@ -215,6 +218,9 @@ impl Writer<'_, '_> {
 
     /// An argument that is not named as such.
     fn absent(&mut self, arg: &'static ArgSpec) -> Result<(), HttpError> {
+        if arg.name == NUMKEYS {
+            return self.key_count();
+        }
         let default =
             DEFAULTS.iter().find(|(id, name, _)| *id == self.spec.id && *name == arg.name);
         if matches!(arg.kind, ArgKind::Bytes)
@@ -243,6 +249,20 @@ impl Writer<'_, '_> {
             None if arg.optional => {}
             None => return Err(missing(arg.name)),
         }
+        Ok(())
+    }
+
+    /// Over HTTP nobody counts keys: they are a list of their own.
+    fn key_count(&mut self) -> Result<(), HttpError> {
+        let count = match self.inputs.of("keys") {
+            None => 0,
+            Some((_, Given::Json(text))) if Kind::of(text) == Kind::Array => {
+                json::array(text).map_err(|_| missing("keys"))?.len()
+            }
+            Some((_, Given::Text(text))) => text.split(',').count(),
+            Some((_, Given::Json(_))) => 1,
+        };
+        self.words.push(count.to_string().as_bytes());
         Ok(())
     }
 
@@ -391,7 +411,7 @@ impl Writer<'_, '_> {
         match given {
             Given::Json(text) if Kind::of(text) == Kind::Array => {
                 let items = json::array(text).map_err(|_| missing(name))?;
-                if items.is_empty() {
+                if items.is_empty() && !arg.optional {
                     return Err(unexpected(
                         name,
                         "a list with at least one element",

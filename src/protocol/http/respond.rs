@@ -158,11 +158,14 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
             "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => {
                 HttpError::with(503, format!("{code} {error}"))
             }
+            "NOSCRIPT" => HttpError::with(404, format!("{code} {error}")),
             "MISCONF" => HttpError::with(507, format!("Insufficient storage: {error}")),
             "BUSY" => HttpError::with(503, format!("{code} {error}")),
             "READONLY" => HttpError::new(403, "Forbidden: read-only replica"),
             _ => HttpError::with(400, format!("{code} {error}")),
         },
+        CommandError::ScriptTimeout { .. } => HttpError::new(408, "Operation timed out"),
+        CommandError::Scripted { code, .. } => HttpError::with(400, format!("{code} {error}")),
         CommandError::Failed { .. } => HttpError::with(500, error.to_string()),
         disabled if *disabled == DISABLED => HttpError::with(400, error.to_string()),
         CommandError::Invalid(_) | CommandError::Quoted { .. } => {

@@ -41,6 +41,7 @@ pub fn encode(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
         Reply::NilArray => out.extend_from_slice(b"*-1\r\n"),
         Reply::Ok => out.extend_from_slice(b"+OK\r\n"),
         Reply::Status(word) => line(b'+', word, out),
+        Reply::Line(text) => line(b'+', text, out),
         Reply::Integer(number) => integer_line(b':', *number, out),
         Reply::Double(number) => write_double(*number, resp3, out),
         Reply::Decimal(number) => decimal(*number, resp3, out),
@@ -48,8 +49,12 @@ pub fn encode(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
         Reply::Boolean(false) if resp3 => out.extend_from_slice(b"#f\r\n"),
         Reply::Boolean(truth) => integer_line(b':', i64::from(*truth), out),
         Reply::Bytes(bytes) => bulk(bytes, out),
-        Reply::Text(text) if resp3 => verbatim(text, out),
+        Reply::Text(text) if resp3 => verbatim(b"txt", text.as_bytes(), out),
         Reply::Text(text) => bulk(text.as_bytes(), out),
+        Reply::Verbatim { format, bytes } if resp3 => verbatim(format, bytes, out),
+        Reply::Verbatim { bytes, .. } => bulk(bytes, out),
+        Reply::BigNumber(digits) if resp3 => line(b'(', digits, out),
+        Reply::BigNumber(digits) => bulk(digits.as_bytes(), out),
         Reply::Array(items) => sequence(b'*', items, protocol, out),
         Reply::Set(items) => sequence(if resp3 { b'~' } else { b'*' }, items, protocol, out),
         Reply::Map(pairs) => {
@@ -132,10 +137,11 @@ fn bulk(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn verbatim(text: &str, out: &mut Vec<u8>) {
+fn verbatim(format: &[u8; 3], text: &[u8], out: &mut Vec<u8>) {
     head(b'=', text.len() + 4, out);
-    out.extend_from_slice(b"txt:");
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(format);
+    out.push(b':');
+    out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
 }
 

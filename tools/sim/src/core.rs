@@ -92,6 +92,7 @@ impl Outbound for Collector {
             | Run::Block(_)
             | Run::Transaction
             | Run::Unblock
+            | Run::Script(_)
             | Run::Session => Reply::Ok,
         }
     }

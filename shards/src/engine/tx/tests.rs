@@ -57,8 +57,8 @@ impl Outbound for Replies {
 }
 
 /// Cores, what is under way between them, and their logs.
-struct Cores {
-    engines: Vec<Engine>,
+pub(in crate::engine) struct Cores {
+    pub(in crate::engine) engines: Vec<Engine>,
     /// By sender, receiver and lane.
     under_way: Vec<VecDeque<Parcel>>,
     logs: Vec<Vec<u8>>,
@@ -84,7 +84,7 @@ fn mask(keys: &[&str]) -> u64 {
 }
 
 impl Cores {
-    fn new(cores: usize, acknowledge: Acknowledge, seed: u64) -> Self {
+    pub(in crate::engine) fn new(cores: usize, acknowledge: Acknowledge, seed: u64) -> Self {
         let shard = |at| Some(Box::new(Shard::new(ShardId::new(at), 1, AccessMode::Recency)));
         Self::over(std::array::from_fn(shard), cores, acknowledge, seed)
     }
@@ -148,10 +148,13 @@ impl Cores {
         Ticket(self.next_ticket)
     }
 
-    fn ask(&mut self, core: usize, line: &str) -> u64 {
-        let words = words(line);
-        let command = table::lookup(&words).expect("the test names commands");
-        let args = Args::parse(command.spec(), &words).expect("the test writes good commands");
+    pub(in crate::engine) fn ask(&mut self, core: usize, line: &str) -> u64 {
+        self.ask_words(core, &words(line))
+    }
+
+    pub(in crate::engine) fn ask_words(&mut self, core: usize, words: &[&[u8]]) -> u64 {
+        let command = table::lookup(words).expect("the test names commands");
+        let args = Args::parse(command.spec(), words).expect("the test writes good commands");
         let (conn, ticket) = (ConnId(0), self.ticket());
         let (caller, quiet, here, place, args) = (0, false, false, None, &args);
         let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
@@ -159,7 +162,13 @@ impl Cores {
         ticket.0
     }
 
-    fn exec(&mut self, core: usize, watcher: u64, watched: u64, lines: &[String]) -> u64 {
+    pub(in crate::engine) fn exec(
+        &mut self,
+        core: usize,
+        watcher: u64,
+        watched: u64,
+        lines: &[String],
+    ) -> u64 {
         let commands = lines.iter().map(|line| queued(line)).collect();
         let transaction = Transaction { commands, watcher, watched };
         let (conn, ticket, quiet, here) = (ConnId(0), self.ticket(), false, false);
@@ -184,7 +193,7 @@ impl Cores {
     }
 
     /// Lets one thing happen, at random; false when there is nothing left.
-    fn go_on(&mut self) -> bool {
+    pub(in crate::engine) fn go_on(&mut self) -> bool {
         let rings: Vec<usize> =
             (0..self.under_way.len()).filter(|ring| !self.under_way[*ring].is_empty()).collect();
         if rings.is_empty() || self.rng.below(8) == 0 {
@@ -200,7 +209,7 @@ impl Cores {
     }
 
     /// Until nothing is left to happen.
-    fn settle(&mut self) {
+    pub(in crate::engine) fn settle(&mut self) {
         for _ in 0..4 {
             while self.go_on() {}
             (0..self.engines.len()).for_each(|core| self.sync(core));
@@ -209,18 +218,23 @@ impl Cores {
     }
 
     /// The reply to this ticket, which has come.
-    fn reply(&mut self, ticket: u64) -> Reply<'static> {
+    pub(in crate::engine) fn reply(&mut self, ticket: u64) -> Reply<'static> {
         self.replies.0.remove(&ticket).expect("it is answered")
     }
 
     /// Runs a command to its end.
-    fn run(&mut self, core: usize, line: &str) -> Reply<'static> {
+    pub(in crate::engine) fn run(&mut self, core: usize, line: &str) -> Reply<'static> {
         let ticket = self.ask(core, line);
         self.settle();
         self.reply(ticket)
     }
 
-    fn run_exec(&mut self, core: usize, watched: &[&str], lines: &[&str]) -> Reply<'static> {
+    pub(in crate::engine) fn run_exec(
+        &mut self,
+        core: usize,
+        watched: &[&str],
+        lines: &[&str],
+    ) -> Reply<'static> {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         let ticket = self.exec(core, 7, mask(watched), &lines);
         self.settle();
@@ -260,8 +274,8 @@ impl Cores {
         shards
     }
 
-    /// Asserts that the logs make the same strings again.
-    fn assert_replay(&self) {
+    /// Asserts that the logs make the same shards again.
+    pub(in crate::engine) fn assert_replay(&self) {
         let shards = self.replayed();
         for live in self.engines.iter().flat_map(Engine::shards) {
             let again = shards[live.id().index()].as_deref().expect("all are here");

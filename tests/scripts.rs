@@ -1,0 +1,169 @@
+//! Scripts against a real server on two cores: patterns that applications use, from both cores and
+//! often enough that scripts come to run over their declared keys only; limits; REST; durability.
+
+mod support;
+
+#[path = "support/patterns.rs"]
+mod patterns;
+
+use std::time::{Duration, Instant};
+
+use support::resp::Resp;
+use support::{Plan, Server, wait_for};
+
+fn start() -> Server {
+    Server::start()
+}
+
+/// The words of a call with `keys | arguments`.
+fn words<'a>(command: &'a str, script: &'a str, step: &'a str, count: &'a mut String) -> Vec<&'a str> {
+    let (keys, arguments) = step.split_once('|').unwrap_or((step, ""));
+    let keys: Vec<&str> = keys.split_whitespace().collect();
+    *count = keys.len().to_string();
+    let mut words = vec![command, script, count];
+    words.extend(keys);
+    words.extend(arguments.split_whitespace());
+    words
+}
+
+fn eval(client: &mut Resp, script: &str, step: &str) -> String {
+    let mut count = String::new();
+    let words = words("EVAL", script, step, &mut count);
+    client.call(&words)
+}
+
+#[test]
+fn patterns_of_applications() {
+    let server = start();
+    // Connections are spread over the cores.
+    let mut clients: Vec<Resp> = (0..8).map(|_| server.resp()).collect();
+    assert!(patterns::all().count() >= 30);
+    // In the later rounds the scripts are trusted.
+    for round in 0..24 {
+        assert_eq!(clients[0].call(&["FLUSHALL"]), "+OK");
+        for (at, pattern) in patterns::all().enumerate() {
+            for (step, (line, expected)) in pattern.steps.iter().enumerate() {
+                let client = &mut clients[(at + step + round) % 8];
+                let found = eval(client, pattern.script, line);
+                assert_eq!(&found, expected, "round {round}: {}: {line}", pattern.name);
+            }
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn a_digest_is_known_everywhere() {
+    let server = start();
+    let mut clients: Vec<Resp> = (0..8).map(|_| server.resp()).collect();
+    let script = "return {KEYS[1], ARGV[1]}";
+    let digest = clients[0].call(&["SCRIPT", "LOAD", script]);
+    assert_eq!(digest.len(), 40);
+    for client in &mut clients {
+        assert_eq!(client.call(&["EVALSHA", &digest, "1", "k", "a"]), "[k, a]");
+        assert_eq!(client.call(&["EVALSHA_RO", &digest, "1", "k", "a"]), "[k, a]");
+        assert_eq!(client.call(&["SCRIPT", "EXISTS", &digest, "x"]), "[:1, :0]");
+    }
+    assert_eq!(clients[1].call(&["SCRIPT", "FLUSH", "SYNC"]), "+OK");
+    for client in &mut clients {
+        let refused = client.call(&["EVALSHA", &digest, "0"]);
+        assert_eq!(refused, "-NOSCRIPT No matching script. Please use EVAL.");
+    }
+    server.stop();
+}
+
+#[test]
+fn an_endless_script_ends_and_the_server_goes_on() {
+    let server = Server::start_with(Plan::new().env("SYNAP_SCRIPTING__TIME_LIMIT_MS", 300));
+    let mut client = server.resp();
+    let started = Instant::now();
+    let refused = client.call(&["EVAL", "while true do end", "0"]);
+    assert!(refused.contains("it ran longer than 300 ms"), "{refused}");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    let refused = client.call(&["EVAL", "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) end", "0"]);
+    assert!(refused.contains("not enough memory"), "{refused}");
+    assert_eq!(client.call(&["PING"]), "+PONG");
+    assert_eq!(client.call(&["SCRIPT", "KILL"]), "-NOTBUSY No scripts in execution right now.");
+    server.stop();
+}
+
+#[test]
+fn a_script_is_killed_from_another_core() {
+    let server = Server::start_with(Plan::new().env("SYNAP_SCRIPTING__TIME_LIMIT_MS", 60_000));
+    let mut busy = server.resp();
+    busy.command(&["EVAL", "while true do end", "0"]);
+    // Whichever client sits on the other core gets through.
+    let mut killers: Vec<Resp> = (0..16).map(|_| server.resp()).collect();
+    for killer in &mut killers {
+        killer.command(&["SCRIPT", "KILL"]);
+    }
+    let ended = String::from_utf8_lossy(&busy.reply()).into_owned();
+    assert!(ended.contains("Script killed by user with SCRIPT KILL"), "{ended}");
+    for killer in &mut killers {
+        killer.reply();
+    }
+    server.stop();
+}
+
+#[test]
+fn effects_survive_a_restart() {
+    let server = Server::start_with(Plan::new().fsync("always"));
+    let mut client = server.resp();
+    let script = "redis.call('SET', KEYS[1], 'a') redis.call('RPUSH', KEYS[2], 1, 2, 3) \
+                  redis.call('HSET', KEYS[3], 'f', redis.call('TIME')[1]) error('and now this')";
+    let refused = eval(&mut client, script, "one two three");
+    assert!(refused.contains("and now this"), "{refused}");
+    let time = client.call(&["HGET", "three", "f"]);
+    let plan = server.kill();
+    let server = Server::start_with(plan);
+    let mut client = server.resp();
+    assert_eq!(client.call(&["GET", "one"]), "a");
+    assert_eq!(client.call(&["LRANGE", "two", "0", "-1"]), "[1, 2, 3]");
+    assert_eq!(client.call(&["HGET", "three", "f"]), time);
+    server.stop();
+}
+
+#[test]
+fn scripts_over_http() {
+    let server = start();
+    let mut http = server.http();
+    let mut post = |path: &str, body: &str| {
+        let answer = http.post(path, body);
+        (answer.status, answer.json())
+    };
+    let (status, body) = post(
+        "/script/eval",
+        r#"{"script":"return {KEYS[1], ARGV[1], true, false, 1.5, {}}","keys":["k"],"args":[7]}"#,
+    );
+    assert_eq!((status, &body["result"]), (200, &serde_json::json!(["k", "7", true, null, 1, []])));
+    let sha1 = body["sha1"].as_str().unwrap().to_owned();
+    let (status, body) = post("/script/evalsha", &format!(r#"{{"sha1":"{sha1}","keys":["q"]}}"#));
+    assert_eq!((status, &body["result"]), (200, &serde_json::json!(["q"])));
+    let (status, body) = post("/script/evalsha", &format!(r#"{{"sha1":"{}"}}"#, "0".repeat(40)));
+    assert_eq!(status, 404);
+    assert!(body["error"].as_str().unwrap().starts_with("NOSCRIPT"), "{body}");
+    let endless = r#"{"script":"while true do end","timeout_ms":100}"#;
+    assert_eq!(post("/script/eval", endless).0, 408);
+    let (status, body) = post("/script/load", r#"{"script":"return 5"}"#);
+    assert_eq!(status, 200);
+    let loaded = body["sha1"].as_str().unwrap().to_owned();
+    assert_eq!(post("/script/load", r#"{"script":"return )"}"#).0, 400);
+    let hashes = format!(r#"{{"hashes":["{loaded}","nope"]}}"#);
+    assert_eq!(post("/script/exists", &hashes).1, serde_json::json!({"exists": [true, false]}));
+    assert_eq!(post("/script/kill", "{}").1, serde_json::json!({"terminated": false}));
+    assert_eq!(post("/script/flush", "").1, serde_json::json!({"cleared": 2}));
+    server.stop();
+}
+
+#[test]
+fn runs_are_counted() {
+    let server = start();
+    let mut client = server.resp();
+    eval(&mut client, "return 1", "");
+    let counted = || {
+        let metrics = server.http().get("/metrics");
+        metrics.text().contains("synap_scripts_total 1")
+    };
+    wait_for("the counter", counted);
+    server.stop();
+}
