@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use support::resp::Resp;
 use support::{Plan, Server, wait_for};
 
-fn start() -> Server {
-    Server::start()
-}
-
 /// The words of a call with `keys | arguments`.
-fn words<'a>(command: &'a str, script: &'a str, step: &'a str, count: &'a mut String) -> Vec<&'a str> {
+fn words<'a>(
+    command: &'a str,
+    script: &'a str,
+    step: &'a str,
+    count: &'a mut String,
+) -> Vec<&'a str> {
     let (keys, arguments) = step.split_once('|').unwrap_or((step, ""));
     let keys: Vec<&str> = keys.split_whitespace().collect();
     *count = keys.len().to_string();
@@ -34,7 +35,7 @@ fn eval(client: &mut Resp, script: &str, step: &str) -> String {
 
 #[test]
 fn patterns_of_applications() {
-    let server = start();
+    let server = Server::start();
     // Connections are spread over the cores.
     let mut clients: Vec<Resp> = (0..8).map(|_| server.resp()).collect();
     assert!(patterns::all().count() >= 30);
@@ -54,7 +55,7 @@ fn patterns_of_applications() {
 
 #[test]
 fn a_digest_is_known_everywhere() {
-    let server = start();
+    let server = Server::start();
     let mut clients: Vec<Resp> = (0..8).map(|_| server.resp()).collect();
     let script = "return {KEYS[1], ARGV[1]}";
     let digest = clients[0].call(&["SCRIPT", "LOAD", script]);
@@ -74,13 +75,14 @@ fn a_digest_is_known_everywhere() {
 
 #[test]
 fn an_endless_script_ends_and_the_server_goes_on() {
-    let server = Server::start_with(Plan::new().env("SYNAP_SCRIPTING__TIME_LIMIT_MS", 300));
+    let server = Plan::new().env("SYNAP_SCRIPTING__TIME_LIMIT_MS", 300).start();
     let mut client = server.resp();
     let started = Instant::now();
     let refused = client.call(&["EVAL", "while true do end", "0"]);
     assert!(refused.contains("it ran longer than 300 ms"), "{refused}");
     assert!(started.elapsed() < Duration::from_secs(20));
-    let refused = client.call(&["EVAL", "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) end", "0"]);
+    let refused =
+        client.call(&["EVAL", "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) end", "0"]);
     assert!(refused.contains("not enough memory"), "{refused}");
     assert_eq!(client.call(&["PING"]), "+PONG");
     assert_eq!(client.call(&["SCRIPT", "KILL"]), "-NOTBUSY No scripts in execution right now.");
@@ -89,7 +91,7 @@ fn an_endless_script_ends_and_the_server_goes_on() {
 
 #[test]
 fn a_script_is_killed_from_another_core() {
-    let server = Server::start_with(Plan::new().env("SYNAP_SCRIPTING__TIME_LIMIT_MS", 60_000));
+    let server = Plan::new().env("SYNAP_SCRIPTING__TIME_LIMIT_MS", 60_000).start();
     let mut busy = server.resp();
     busy.command(&["EVAL", "while true do end", "0"]);
     // Whichever client sits on the other core gets through.
@@ -107,15 +109,16 @@ fn a_script_is_killed_from_another_core() {
 
 #[test]
 fn effects_survive_a_restart() {
-    let server = Server::start_with(Plan::new().fsync("always"));
+    let plan = Plan::new().fsync("always");
+    let server = plan.start();
     let mut client = server.resp();
     let script = "redis.call('SET', KEYS[1], 'a') redis.call('RPUSH', KEYS[2], 1, 2, 3) \
                   redis.call('HSET', KEYS[3], 'f', redis.call('TIME')[1]) error('and now this')";
     let refused = eval(&mut client, script, "one two three");
     assert!(refused.contains("and now this"), "{refused}");
     let time = client.call(&["HGET", "three", "f"]);
-    let plan = server.kill();
-    let server = Server::start_with(plan);
+    server.kill();
+    let server = plan.start();
     let mut client = server.resp();
     assert_eq!(client.call(&["GET", "one"]), "a");
     assert_eq!(client.call(&["LRANGE", "two", "0", "-1"]), "[1, 2, 3]");
@@ -125,10 +128,10 @@ fn effects_survive_a_restart() {
 
 #[test]
 fn scripts_over_http() {
-    let server = start();
+    let server = Server::start();
     let mut http = server.http();
     let mut post = |path: &str, body: &str| {
-        let answer = http.post(path, body);
+        let answer = http.request("POST", path, body);
         (answer.status, answer.json())
     };
     let (status, body) = post(
@@ -157,11 +160,11 @@ fn scripts_over_http() {
 
 #[test]
 fn runs_are_counted() {
-    let server = start();
+    let server = Server::start();
     let mut client = server.resp();
     eval(&mut client, "return 1", "");
     let counted = || {
-        let metrics = server.http().get("/metrics");
+        let metrics = server.http().request("GET", "/metrics", "");
         metrics.text().contains("synap_scripts_total 1")
     };
     wait_for("the counter", counted);

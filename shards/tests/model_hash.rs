@@ -12,6 +12,7 @@ use synap_shards::rng::Rng;
 use synap_shards::seq::Seq;
 use synap_shards::shard::{Shard, ShardTable};
 use synap_shards::snapshot::{Pieces, push_entry, take_entry};
+use synap_shards::types::Thresholds;
 
 /// Few keys and fields, so that commands meet what others left.
 const KEYS: usize = 6;
@@ -325,11 +326,7 @@ fn carry_out(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) {
 }
 
 fn with_entries_max(fields: usize) -> OneTable {
-    let mut db = OneTable::new();
-    let mut thresholds = db.shards[0].as_ref().expect("all are here").thresholds();
-    thresholds.hash_max_listpack_entries = fields;
-    db.set_thresholds(thresholds);
-    db
+    OneTable::with(Thresholds { hash_max_listpack_entries: fields, ..Thresholds::default() })
 }
 
 #[test]

@@ -65,7 +65,7 @@ struct Draw {
 
 impl Draw {
     fn new(rng: &mut Rng) -> Self {
-        let mut member = |rng: &mut Rng| {
+        let member = |rng: &mut Rng| {
             let number = rng.below(MEMBERS);
             // Some are too long for the packed form.
             if number == 7 { "seven".repeat(5) } else { format!("m{number}") }
@@ -359,8 +359,7 @@ fn compare(db: &OneTable, oracle: &Oracle) {
 fn random_commands_do_what_the_oracle_does() {
     for seed in [1, 2, 3] {
         let mut rng = Rng::new(seed);
-        let mut db = OneTable::new();
-        db.set_thresholds(thresholds());
+        let mut db = OneTable::with(thresholds());
         let mut oracle = Oracle { contents: Contents::new() };
         let mut large = 0;
         for count in 1..=COMMANDS {
