@@ -63,7 +63,7 @@ fn pairs() -> Reply<'static> {
 }
 
 const MEMBERS: &str =
-    r#"{"key":"k","members":[{"member":"a","score":1},{"member":"b","score":2.5}]}"#;
+    r#"{"key":"k","members":[{"member":"a","score":1.0},{"member":"b","score":2.5}]}"#;
 
 #[test]
 fn members_are_added_and_removed() {
@@ -95,7 +95,7 @@ fn members_are_added_and_removed() {
             r#"{"member":"a","score":1,"incr":true}"#,
             "ZADD k INCR 1 a",
             Reply::Double(4.0),
-            r#"{"key":"k","score":4}"#,
+            r#"{"key":"k","score":4.0}"#,
         ),
         Row(
             "POST /sortedset/k/zrem",
@@ -116,14 +116,14 @@ fn members_are_added_and_removed() {
             r#"{"member":"a","increment":-2}"#,
             "ZINCRBY k -2 a",
             Reply::Double(1.0),
-            r#"{"key":"k","score":1}"#,
+            r#"{"key":"k","score":1.0}"#,
         ),
         Row(
             "POST /sortedset/k/zpopmin",
             "",
             "ZPOPMIN k 1",
             Reply::Pairs(vec![(bytes("a"), Reply::Double(1.0))]),
-            r#"{"key":"k","members":[{"member":"a","score":1}],"count":1}"#,
+            r#"{"key":"k","members":[{"member":"a","score":1.0}],"count":1}"#,
         ),
         Row(
             "POST /sortedset/k/zpopmax?count=3",

@@ -5,10 +5,9 @@
 
 mod support;
 
-use std::process::{Child, Command, Stdio};
-
+use support::redis_server::Redis;
 use support::resp::{Resp, encode, show};
-use support::{Server, free_ports, installed, wait_for};
+use support::{Server, installed};
 
 /// Commands, one per line, words apart by blanks; `~` stands for a blank within a word. They build
 /// on each other.
@@ -32,33 +31,6 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("CLUSTER KEYSLOT foo", "slots are always there"),
     ("CLUSTER KEYSLOT {user}.a", "slots are always there"),
 ];
-
-struct Redis {
-    child: Child,
-    port: u16,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let port = free_ports(0);
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server runs");
-        let redis = Self { child, port };
-        wait_for("Redis to serve", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _ended = self.child.wait();
-    }
-}
 
 #[test]
 fn replies_are_those_of_redis() {

@@ -232,7 +232,7 @@ const COLLECTIONS: &[Pattern] = &[
         "priority queue",
         "for _, name in ipairs(KEYS) do local job = redis.call('LPOP', name) \
          if job then return {name, job} end end return nil",
-        &[("high low", "(nil)")],
+        &[("pq:high pq:low", "(nil)")],
     ),
     pattern(
         "push into one of several queues",

@@ -209,8 +209,8 @@ impl Engine {
         Tried::Done(planned.reply, needs)
     }
 
-    /// Puts a waiter in line for its keys, whose shards are in the table. Owners elsewhere are told;
-    /// their shards go home behind that.
+    /// Puts a waiter in line for its keys, whose shards are in the table. Owners elsewhere are
+    /// told; their shards go home behind that.
     fn stand_in_line(&mut self, number: u64, waiter: &mut Waiter) {
         waiter.in_line = true;
         for key in &waiter.keys {
