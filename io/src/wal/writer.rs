@@ -410,7 +410,7 @@ impl Writer {
         Ok(Some(LogJob { file: Arc::clone(&self.segment.file), write: Some(write), sync }))
     }
 
-    /// Lets as much gather as an interval brings at the pace at which the group just begun gathered:
+    /// Lets as much gather as an interval brings at the pace at which the group just begun came:
     /// fewer, larger writes, and none is put off beyond the interval it may wait anyway.
     fn gather_for(&mut self, payload_bytes: usize, now_ns: u64) {
         let Some(interval) = self.interval() else { return };
