@@ -107,7 +107,7 @@ fn move_one(
     let timeout_ms = timeout::seconds(args.bytes(timeout))?;
     Ok(match transfer(plan, args, ends)? {
         Some(reply) => Blocked::Done(reply),
-        None => Blocked::Wait(Pause::new(timeout_ms, Reply::Nil)),
+        None => Blocked::Wait(Pause::new(timeout_ms, Reply::NilArray)),
     })
 }
 
