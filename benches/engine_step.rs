@@ -18,6 +18,7 @@ use synap_shards::engine::{Engine, Places};
 use synap_shards::id::{ConnId, CoreId, Epoch, Ticket};
 use synap_shards::key::ShardMap;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
+use synap_shards::types::Thresholds;
 
 const KEYS: usize = 1_000_000;
 /// Requests of one measured piece: four pipelines of 16.
@@ -35,6 +36,12 @@ impl Outbound for Nowhere {
     fn run_on_core(&mut self, _: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
         unreachable!("no command of these benches concerns every core")
     }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        unreachable!("no command of these benches concerns a connection")
+    }
+
+    fn hear(&mut self, _: &[&[u8]]) {}
 }
 
 fn engine() -> Engine {
@@ -44,6 +51,8 @@ fn engine() -> Engine {
         policy: EvictionPolicy::NoEviction,
         sample_size: 5,
         mode: AccessMode::Recency,
+        notices: 0,
+        thresholds: Thresholds::default(),
     };
     let settings = EngineSettings { epoch: Epoch(1), acknowledge: Acknowledge::OnAppend, memory };
     let shards = support::full_shards(KEYS);

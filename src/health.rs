@@ -9,6 +9,7 @@ use synap_shards::command::table;
 use crate::metrics::{Cell, CoreMetrics, prometheus};
 use crate::process;
 use crate::protocol::http::route::{Builtin, Component, Section};
+use crate::protocol::http::stats::{TYPE_STATS, TypeStats};
 use crate::protocol::http::{HttpContext, human_bytes, respond};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -58,6 +59,7 @@ pub fn answer(
         Builtin::HealthOf(component) => health_of(*component, facts),
         Builtin::Info(section) => (200, info(*section, facts)),
         Builtin::KvStats => (200, kv_stats(facts)),
+        Builtin::TypeStats(index) => (200, type_stats(&TYPE_STATS[*index], facts)),
     };
     respond::write_json(context, status, body.to_string().as_bytes(), out);
     status
@@ -173,6 +175,26 @@ fn kv_stats(facts: &Facts<'_>) -> Value {
         },
         "hit_rate": rate,
     })
+}
+
+fn type_stats(stats: &TypeStats, facts: &Facts<'_>) -> Value {
+    let number = stats.value_type as usize;
+    let operations: Map<String, Value> = stats
+        .operations
+        .iter()
+        .map(|name| (format!("{name}_count"), Value::from(calls(facts, name))))
+        .collect();
+    let mut body = json!({
+        stats.keys: facts.sum(|core| &core.types[number].keys),
+        stats.elements: facts.sum(|core| &core.types[number].elements),
+    });
+    let members = body.as_object_mut().expect("it was made as an object");
+    if stats.flat {
+        members.extend(operations);
+    } else {
+        members.insert("operations".to_owned(), Value::Object(operations));
+    }
+    body
 }
 
 /// A section, its name, and what writes it.

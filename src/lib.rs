@@ -17,9 +17,11 @@ pub mod settings;
 pub mod shared;
 pub mod slowlog;
 pub mod snapshot;
+pub mod transactions;
 
 pub mod health;
 pub mod protocol;
+pub mod scripts;
 pub mod session;
 
 pub mod backup;

@@ -2,6 +2,7 @@
 //! bring the new values to each core as a message, so reading them needs no lock.
 
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
+use synap_shards::types::Thresholds;
 
 /// The changeable settings of one core.
 #[derive(Clone, Debug)]
@@ -24,6 +25,15 @@ pub struct Settings {
     pub allow_flush_commands: bool,
     /// Whether every command that writes is refused.
     pub read_only: bool,
+    /// When containers leave their packed form.
+    pub thresholds: Thresholds,
+    /// Classes of changes of keys that clients are told of, a bit each by
+    /// [`synap_shards::shard::plan::Notice`].
+    pub notices: u16,
+    /// Milliseconds after which a script is stopped.
+    pub script_time_limit_ms: u64,
+    /// Bytes that the interpreter may take for one run of a script.
+    pub script_memory_bytes: usize,
     /// Bytes of a string value that a client may store.
     pub max_value_bytes: usize,
     /// Microseconds from which on a command is noted in the slow log; negative is never.

@@ -3,13 +3,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use synap_shards::key::ShardMap;
+use synap_shards::script::gauge::Gauge;
 
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
+use crate::scripts::Scripts;
 use crate::snapshot::Snapshots;
+use crate::transactions::HttpTransactions;
 
 /// Facts about this process, and everyone's counters.
 #[derive(Debug)]
@@ -46,6 +50,12 @@ pub struct Shared {
     pub logs_full: AtomicUsize,
     /// The coordinator of snapshots; nothing where none are taken.
     pub snapshots: Option<Snapshots>,
+    /// Transactions of HTTP callers.
+    pub transactions: HttpTransactions,
+    /// The scripts that the process knows.
+    pub scripts: Arc<Scripts>,
+    /// Where each core shows that it runs a script, by core.
+    pub script_gauges: Vec<Arc<Gauge>>,
     /// One set of counters per core, written by that core only.
     pub metrics: Vec<CoreMetrics>,
 }

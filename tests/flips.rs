@@ -41,7 +41,7 @@ fn content(recovered: &Recovered) -> Content {
         let mut position = Some(0);
         while let Some(at) = position {
             position = shard.walk(at, |entry| {
-                let facts = (entry.value().to_vec(), entry.deadline_ms(), entry.stamp().get());
+                let facts = (entry.image(), entry.deadline_ms(), entry.stamp().get());
                 keys.insert(entry.key().to_vec(), facts);
             });
         }
@@ -56,6 +56,7 @@ fn recover(root: &Path) -> Result<Recovered, Fatal> {
         logs: root.join("wal"),
         snapshots: root.join("snapshots"),
         mode: AccessMode::Recency,
+        thresholds: synap_shards::types::Thresholds::default(),
         workers: 1,
         read: ReadOptions::default(),
         repair: false,

@@ -1,6 +1,7 @@
 //! Health, totals, sections and metrics, from the counters of several cores.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
@@ -11,6 +12,7 @@ use synap::protocol::http::decode::{Decoded, HttpDecoder};
 use synap::protocol::http::route::{HttpOptions, Routed, route};
 use synap::settings::Settings;
 use synap::shared::Shared;
+use synap::transactions::HttpTransactions;
 use synap_shards::command::table;
 use synap_shards::key::ShardMap;
 use synap_shards::shard::evict::EvictionPolicy;
@@ -26,6 +28,10 @@ fn settings() -> Settings {
         expiry_interval_ms: 100,
         allow_flush_commands: false,
         read_only: false,
+        thresholds: synap_shards::types::Thresholds::default(),
+        notices: 0,
+        script_time_limit_ms: 5000,
+        script_memory_bytes: 1 << 26,
         max_value_bytes: 1024,
         slowlog_threshold_us: 10_000,
         slowlog_max_entries: 128,
@@ -57,6 +63,9 @@ fn shared() -> Shared {
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
         snapshots: None,
+        transactions: HttpTransactions::default(),
+        scripts: Arc::default(),
+        script_gauges: vec![Arc::default(), Arc::default()],
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }
 }
@@ -153,6 +162,8 @@ fn metrics_are_prometheus_text_with_every_family() {
     core.live_bytes.set(42);
     core.routes[0].record(404, 2_000_000);
     core.routes[0].record(418, 2_000_000);
+    core.wal_appends.add(9);
+    core.wal_groups.add(2);
     core.wal_fsyncs.add(2);
     core.wal_fsync_buckets[5].add(2);
     core.wal_fsync_nanoseconds.add(3_000_000);
@@ -171,6 +182,9 @@ fn metrics_are_prometheus_text_with_every_family() {
         "synap_kv_memory_limit_bytes 4096",
         "synap_http_requests_total{method=\"other\",path=\"unmatched\",status=\"404\"} 1",
         "synap_http_requests_total{method=\"other\",path=\"unmatched\",status=\"other\"} 1",
+        "synap_wal_batch_size_bucket{le=\"+Inf\"} 2",
+        "synap_wal_batch_size_sum 9",
+        "synap_wal_batch_size_count 2",
         "synap_wal_fsync_duration_seconds_bucket{le=\"0.000512\"} 0",
         "synap_wal_fsync_duration_seconds_bucket{le=\"0.001024\"} 2",
         "synap_wal_fsync_duration_seconds_sum 0.003",

@@ -5,14 +5,17 @@
 
 mod support;
 
-use std::process::{Child, Command, Stdio};
-
-use support::resp::{Resp, encode, show};
-use support::{Server, free_ports, installed, wait_for};
+use support::redis_server::Redis;
+use support::resp::{encode, show};
+use support::{Server, installed};
 
 /// Commands, one per line, words apart by blanks; `~` stands for a blank within a word. They build
 /// on each other.
 const LINES: &str = include_str!("fixtures/resp/commands.txt");
+/// The same about hashes.
+const HASH_LINES: &str = include_str!("fixtures/resp/hash.txt");
+/// The same about sorted sets and positions.
+const SORTED_LINES: &str = include_str!("fixtures/resp/sorted.txt");
 
 /// Lines whose replies differ, and why they should.
 const DIFFERENCES: &[(&str, &str)] = &[
@@ -29,47 +32,35 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("CLUSTER KEYSLOT {user}.a", "slots are always there"),
 ];
 
-struct Redis {
-    child: Child,
-    port: u16,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let port = free_ports(0);
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server runs");
-        let redis = Self { child, port };
-        wait_for("Redis to serve", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _ended = self.child.wait();
-    }
+#[test]
+fn replies_are_those_of_redis() {
+    compare(LINES, 300);
 }
 
 #[test]
-fn replies_are_those_of_redis() {
+fn replies_about_hashes_are_those_of_redis() {
+    compare(HASH_LINES, 100);
+}
+
+#[test]
+fn replies_about_sorted_sets_are_those_of_redis() {
+    compare(SORTED_LINES, 300);
+}
+
+/// Sends the lines, `least` of them at least, to both servers.
+fn compare(lines: &str, least: usize) {
     if !installed("redis-server") {
         return;
     }
     let (server, redis) = (Server::start(), Redis::start());
     for protocol in ["2", "3"] {
-        let (mut ours, mut theirs) = (server.resp(), Resp::connect(redis.port));
+        let (mut ours, mut theirs) = (server.resp(), redis.resp());
         for client in [&mut ours, &mut theirs] {
             client.call(&["FLUSHALL"]);
             client.call(&["HELLO", protocol]);
         }
         let (mut compared, mut wrong) = (0, Vec::new());
-        for line in LINES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        for line in lines.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let words: Vec<String> =
                 line.split(' ').map(|word| word.replace('~', " ").replace("''", "")).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -82,7 +73,7 @@ fn replies_are_those_of_redis() {
                 wrong.push(format!("{line}\n  ours:  {}\n  Redis: {}", show(&ours), show(&theirs)));
             }
         }
-        assert!(compared > 300, "{compared}");
+        assert!(compared > least, "{compared}");
         assert!(wrong.is_empty(), "RESP{protocol}, {}:\n{}", wrong.len(), wrong.join("\n"));
     }
 }

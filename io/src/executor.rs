@@ -1,5 +1,5 @@
-//! Hosts the cores: one pinned glommio executor per core, each on a thread of its own, and the
-//! blocking pool behind each. glommio is named in this file only.
+//! Hosts the cores: one pinned glommio executor per core, each on a thread of its own; and starts
+//! background threads. glommio is named in this file only.
 //!
 //! Guarantees: the main function runs either on every core or, when one cannot start, on none; a
 //! core that cannot be pinned runs unpinned and says so. Must not: be asked to cancel tasks. What
@@ -26,8 +26,6 @@ const RING_DEPTH: usize = 128;
 /// between glommio's poll and its first run of the queues, which a busy machine brings about, the
 /// executor parks without having begun the task, and nothing ever wakes it.
 const PREEMPT: Duration = Duration::from_secs(3600);
-/// Threads per core for blocking jobs.
-const BLOCKING_THREADS: usize = 1;
 
 /// Where a core runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -219,7 +217,8 @@ fn builder(placement: Placement) -> LocalExecutorBuilder {
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
         .preempt_timer(PREEMPT)
-        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
+        // No threads at all for its blocking calls: nothing here makes any, see `run_blocking`.
+        .blocking_thread_pool_placement(PoolPlacement::Custom(Vec::new()))
 }
 
 /// Runs `job` on a thread of its own, which may run on any CPU the process may use, whatever the

@@ -10,6 +10,7 @@ pub mod id;
 pub mod limits;
 pub mod seq;
 
+pub mod double;
 pub mod glob;
 pub mod key;
 pub mod rng;
@@ -19,7 +20,10 @@ pub mod shard;
 
 pub mod command;
 pub mod rdb;
+pub mod script;
 pub mod types;
+
+pub mod pubsub;
 
 pub mod engine;
 mod history;

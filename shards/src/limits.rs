@@ -30,11 +30,24 @@ const _: () = assert!(VALUE_BYTES_MAX * 2 <= BATCH_BYTES_MAX, "the largest value
 pub const CREDITS_PER_CORE: usize = 4096;
 /// Commands that may wait for a shard that is lent out; more are refused with BUSY.
 pub const WAITING_MAX: usize = 16_384;
+/// Blocked commands that one core keeps; more are refused with BUSY.
+pub const WAITERS_MAX: usize = 65_536;
+/// Bytes of the blocked commands that one core keeps, words and keys; more are refused with BUSY.
+pub const WAITERS_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Expired entries that one tick removes at most, so that expiry never stalls a core.
 pub const EXPIRY_KEYS_PER_TICK: usize = 1_000;
 /// Entries that one tick of expiry looks at, at most.
 pub const EXPIRY_LOOKS_PER_TICK: usize = 2_000;
+/// Fields of hashes whose deadline has passed that one tick removes at most.
+pub const EXPIRY_FIELDS_PER_TICK: usize = 1_000;
 /// Entries that one command may evict to make room for itself.
 pub const EVICTIONS_PER_COMMAND: usize = 64;
+/// Commands that one transaction may queue, and keys that one client may watch.
+pub const TRANSACTION_COMMANDS_MAX: usize = ARGS_MAX;
+/// Bytes that one transaction may queue, and bytes of keys that one client may watch: the largest
+/// value, and an eighth of that for the rest.
+pub const TRANSACTION_BYTES_MAX: usize = VALUE_BYTES_MAX + VALUE_BYTES_MAX / 8;
+/// Bytes of the replies of one transaction; later ones are dropped.
+pub const TRANSACTION_REPLY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 /// Keys that are looked ahead for in one go.
 pub const PREFETCH_MAX: usize = 16;

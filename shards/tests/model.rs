@@ -255,7 +255,7 @@ fn contents(shards: &ShardTable) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>, u64
         while let Some(at) = position {
             position = shard.walk(at, |entry| {
                 assert_eq!(shard_of(entry.key()), shard.id());
-                let value = (entry.value().to_vec(), entry.deadline_ms(), entry.stamp().get());
+                let value = (entry.image(), entry.deadline_ms(), entry.stamp().get());
                 found.insert(entry.key().to_vec(), value);
             });
         }

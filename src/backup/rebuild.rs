@@ -12,6 +12,7 @@ use synap_io::wal::{LogBuilder, ReadOptions, manifest};
 use synap_shards::id::Epoch;
 use synap_shards::recovery::{History, LogFront, Released};
 use synap_shards::shard::evict::AccessMode;
+use synap_shards::types::Thresholds;
 
 use super::files::{Files, Source};
 use crate::boot::recover::{self, Progress};
@@ -163,6 +164,7 @@ fn read_back(files: &Files) -> Result<usize, Fatal> {
         logs: files.logs.clone(),
         snapshots: files.snapshots.clone(),
         mode: AccessMode::Recency,
+        thresholds: Thresholds::default(),
         workers: std::thread::available_parallelism().map_or(1, usize::from).min(8),
         read: ReadOptions::default(),
         repair: false,

@@ -15,6 +15,7 @@ use synap_io::wal::{LogStart, WalOptions, Writer};
 use synap_shards::engine::Engine;
 use synap_shards::engine::event::{Acknowledge, EngineSettings, MemorySettings};
 use synap_shards::engine::parcel::Parcel;
+use synap_shards::engine::script::{ScriptInputs, ScriptSettings};
 use synap_shards::id::CoreId;
 use synap_shards::shard::Shard;
 
@@ -23,6 +24,7 @@ use super::{start as start_error, supervise};
 use crate::config::{Config, FsyncMode};
 use crate::fatal::Fatal;
 use crate::pump::{Core, Listeners, Message, Parts};
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shared::Shared;
 
@@ -194,6 +196,8 @@ fn sow(
         policy: settings.eviction_policy,
         sample_size: settings.eviction_sample_size,
         mode: settings.access_mode(),
+        notices: settings.notices,
+        thresholds: settings.thresholds,
     };
     let reactor = ReactorOptions {
         connections_max: settings.max_connections.div_ceil(count),
@@ -250,7 +254,12 @@ async fn grow(
     let mut mesh = seed.mesh;
     mesh.connect(bells);
     let map = seed.shared.shard_map.clone();
-    let engine = Engine::new(core, map, seed.shards, seed.engine, clock::entropy());
+    let mut engine = Engine::new(core, map, seed.shards, seed.engine, clock::entropy());
+    let registry: Arc<Scripts> = Arc::clone(&seed.shared.scripts);
+    let gauge = Arc::clone(&seed.shared.script_gauges[core.index()]);
+    let inputs = ScriptInputs { registry, gauge, clock: clock::monotonic_ns };
+    // The core brings the settings before it serves anybody.
+    engine.enable_scripts(inputs, ScriptSettings::default());
     let control = control.clone();
     let parts = Parts {
         reactor,

@@ -34,6 +34,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::snapshot::coordinator::{Coordinator, Options};
 use crate::snapshot::{Input, Snapshots};
+use crate::transactions::HttpTransactions;
 use cores::Seeds;
 use recover::{Progress, Recovered};
 use starting::Starting;
@@ -215,6 +216,9 @@ fn facts(
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
+        transactions: HttpTransactions::default(),
+        scripts: Arc::default(),
+        script_gauges: (0..cores).map(|_| Arc::default()).collect(),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }
 }

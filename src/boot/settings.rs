@@ -3,6 +3,7 @@
 use synap_shards::shard::evict::EvictionPolicy;
 
 use crate::config::{self, Config};
+use crate::session::pubsub::parse_notices;
 use crate::settings::Settings;
 
 const MIB: usize = 1024 * 1024;
@@ -25,6 +26,11 @@ impl Settings {
             expiry_interval_ms: kv.ttl_cleanup_interval_ms,
             allow_flush_commands: kv.allow_flush_commands,
             read_only: config.server.read_only,
+            thresholds: kv.thresholds,
+            notices: parse_notices(config.server.notify_keyspace_events.as_bytes())
+                .expect("the configuration was checked"),
+            script_time_limit_ms: config.scripting.time_limit_ms,
+            script_memory_bytes: config.scripting.memory_limit_mb.saturating_mul(MIB),
             max_value_bytes: kv.max_value_size_bytes,
             slowlog_threshold_us: i64::try_from(threshold_us).unwrap_or(i64::MAX),
             slowlog_max_entries: config.monitoring.slowlog_max_entries,

@@ -6,6 +6,7 @@ use super::read::Reader;
 use super::settings::{Entry, Names, Settings};
 use super::value::Value;
 use super::{Config, Resp3};
+use crate::session::pubsub::parse_notices;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
@@ -131,6 +132,11 @@ pub(super) fn contradictions(names: &Names, settings: &Settings) -> Vec<ConfigEr
     let filter = reader.text("logging.level");
     if let Err(error) = crate::logging::check_filter(&filter) {
         refuse("logging.level", format!("is not a level or filter: {error}"));
+    }
+    let letters = reader.text("server.notify_keyspace_events");
+    if parse_notices(letters.as_bytes()).is_none() {
+        let with = format!("is made of the letters A g $ l s h z x e t n K E, not `{letters}`");
+        refuse("server.notify_keyspace_events", with);
     }
     if reader.flag("server.tls.enabled") {
         for path in ["server.tls.cert_path", "server.tls.key_path"] {

@@ -30,6 +30,8 @@ pub use value::Value;
 
 use std::path::PathBuf;
 
+use synap_shards::types::Thresholds;
+
 /// The effective configuration. Its fields are documented, with unit, range and default, in
 /// `config/config.yml`; the notes here say what the types add.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +54,8 @@ pub struct Config {
     pub logging: Logging,
     /// Metrics and slow log.
     pub monitoring: Monitoring,
+    /// Lua.
+    pub scripting: Scripting,
     settings: settings::Settings,
 }
 
@@ -78,6 +82,8 @@ pub struct Server {
     pub request_timeout_secs: u64,
     /// Refuse commands that write. Default false.
     pub read_only: bool,
+    /// Changes of keys that are published, as letters. Default none. Reloadable.
+    pub notify_keyspace_events: String,
     /// Browser origins.
     pub cors: Cors,
 }
@@ -148,6 +154,8 @@ pub struct KvStore {
     pub max_value_size_bytes: usize,
     /// Most keys; `None` is no limit.
     pub max_keys: Option<u64>,
+    /// When containers leave their packed form. Defaults are Redis's. Reloadable.
+    pub thresholds: Thresholds,
 }
 
 /// Section `persistence`.
@@ -238,6 +246,15 @@ pub struct Monitoring {
     pub slowlog_threshold_ms: u64,
     /// Entries of the slow log. Default 128. Reloadable.
     pub slowlog_max_entries: usize,
+}
+
+/// Section `scripting`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scripting {
+    /// Milliseconds after which a script is stopped. Default 5000. Reloadable.
+    pub time_limit_ms: u64,
+    /// MiB that the interpreter may take for one run. Default 64. Reloadable.
+    pub memory_limit_mb: usize,
 }
 
 /// What is evicted when memory reaches its cap; the names in quotes are those of Redis.

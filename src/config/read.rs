@@ -7,12 +7,14 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Server, Snapshot,
-    SnapshotCodec, Wal,
+    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Scripting, Server,
+    Snapshot, SnapshotCodec, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use synap_shards::types::Thresholds;
 
 /// Reads values by path, and remembers which paths were read.
 pub(super) struct Reader<'a> {
@@ -110,6 +112,7 @@ impl<'a> Reader<'a> {
             max_request_size_mb: self.int("server.max_request_size_mb"),
             request_timeout_secs: self.int("server.request_timeout_secs"),
             read_only: self.flag("server.read_only"),
+            notify_keyspace_events: self.text("server.notify_keyspace_events"),
             cors: Cors { allowed_origins: origins.iter().map(Value::to_string).collect() },
         }
     }
@@ -146,6 +149,24 @@ impl<'a> Reader<'a> {
             allow_flush_commands: self.flag("kv_store.allow_flush_commands"),
             max_value_size_bytes: self.int("kv_store.max_value_size_bytes"),
             max_keys: self.opt_int("kv_store.max_keys"),
+            thresholds: self.thresholds(),
+        }
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        let list_size = self.text("kv_store.list_max_listpack_size");
+        Thresholds {
+            hash_max_listpack_entries: self.int("kv_store.hash_max_listpack_entries"),
+            hash_max_listpack_value: self.int("kv_store.hash_max_listpack_value"),
+            set_max_intset_entries: self.int("kv_store.set_max_intset_entries"),
+            set_max_listpack_entries: self.int("kv_store.set_max_listpack_entries"),
+            set_max_listpack_value: self.int("kv_store.set_max_listpack_value"),
+            zset_max_listpack_entries: self.int("kv_store.zset_max_listpack_entries"),
+            zset_max_listpack_value: self.int("kv_store.zset_max_listpack_value"),
+            stream_node_max_bytes: self.int("kv_store.stream_node_max_bytes"),
+            stream_node_max_entries: self.int("kv_store.stream_node_max_entries"),
+            hll_sparse_max_bytes: self.int("kv_store.hll_sparse_max_bytes"),
+            list_max_listpack_size: list_size.parse().expect("the key's names are numbers"),
         }
     }
 
@@ -209,6 +230,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn scripting(&self) -> Scripting {
+        Scripting {
+            time_limit_ms: self.int("scripting.time_limit_ms"),
+            memory_limit_mb: self.int("scripting.memory_limit_mb"),
+        }
+    }
+
     fn config(&self) -> Config {
         let data_dir = PathBuf::from(self.text("data_dir"));
         Config {
@@ -220,6 +248,7 @@ impl<'a> Reader<'a> {
             persistence: self.persistence(&data_dir),
             logging: self.logging(),
             monitoring: self.monitoring(),
+            scripting: self.scripting(),
             data_dir,
             settings: self.settings.clone(),
         }

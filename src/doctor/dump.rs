@@ -171,6 +171,15 @@ impl Dump<'_> {
                 ("expire", text, None, *deadline_ms)
             }
             Record::Clear => ("clear", " every key of the shard".to_owned(), None, None),
+            Record::Edit { value_type, edits, .. } => {
+                let text = format!("{creates} {} {} bytes", value_type.name(), edits.len());
+                ("edit", text, Some(self.filter.value(edits)), None)
+            }
+            Record::Store { value_type, edits, deadline_ms, .. } => {
+                let name = value_type.name();
+                let text = format!("{creates}{} {name} {} bytes", due(deadline_ms), edits.len());
+                ("store", text, Some(self.filter.value(edits)), *deadline_ms)
+            }
         };
         let shown = value.as_ref().map_or(String::new(), |value| format!(" \"{value}\""));
         let text = format!("shard {shard} {kind} \"{key}\"{rest}{shown}");

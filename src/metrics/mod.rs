@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use synap_io::wal::SYNC_BUCKETS_US;
 use synap_shards::command::table;
+use synap_shards::shard::ValueType;
 
 use crate::protocol::http::table as routes;
 
@@ -107,6 +108,15 @@ fn latency_bucket(nanoseconds: u64) -> usize {
     bucket.unwrap_or(LATENCY_BOUNDS_NS.len())
 }
 
+/// How much there is of one type on one core.
+#[derive(Debug, Default)]
+pub struct TypeStat {
+    /// Keys.
+    pub keys: Cell,
+    /// Elements of all of them; none for strings.
+    pub elements: Cell,
+}
+
 /// What one core counts. Gauges are refreshed about ten times a second.
 #[derive(Debug)]
 pub struct CoreMetrics {
@@ -140,12 +150,20 @@ pub struct CoreMetrics {
     pub keyspace_hits: Cell,
     /// Lookups that did not.
     pub keyspace_misses: Cell,
+    /// Clients that wait for others' changes now.
+    pub blocked_clients: Cell,
     /// Keys removed because their deadline passed.
     pub expired_keys: Cell,
     /// Keys removed because memory was short.
     pub evicted_keys: Cell,
+    /// Runs of scripts.
+    pub scripts_run: Cell,
+    /// Of those, runs that were taken back and repeated.
+    pub scripts_rerun: Cell,
     /// Keys now.
     pub keys: Cell,
+    /// Keys and elements now, by type of value.
+    pub types: [TypeStat; ValueType::ALL.len()],
     /// Keys with a deadline now.
     pub volatile_keys: Cell,
     /// Sum of the remaining lifetimes of sampled keys with a deadline, in milliseconds, and their
@@ -163,14 +181,22 @@ pub struct CoreMetrics {
     pub slow_turns: Cell,
     /// Requests sent to other cores.
     pub forwarded: Cell,
+    /// Messages written to subscribers.
+    pub pubsub_delivered: Cell,
     /// Shards lent to other cores.
     pub loans: Cell,
+    /// Transactions that ran.
+    pub transactions: Cell,
+    /// Transactions that did nothing because a watched key had changed.
+    pub transactions_aborted: Cell,
     /// Batches appended to the log.
     pub wal_appends: Cell,
     /// Bytes appended to the log.
     pub wal_bytes: Cell,
     /// Log writes completed.
     pub wal_commits: Cell,
+    /// Log writes that carry batches.
+    pub wal_groups: Cell,
     /// Log syncs completed.
     pub wal_fsyncs: Cell,
     /// Nanoseconds spent in log syncs.
@@ -211,9 +237,13 @@ impl Default for CoreMetrics {
             protocol_errors: Cell::default(),
             keyspace_hits: Cell::default(),
             keyspace_misses: Cell::default(),
+            blocked_clients: Cell::default(),
             expired_keys: Cell::default(),
             evicted_keys: Cell::default(),
+            scripts_run: Cell::default(),
+            scripts_rerun: Cell::default(),
             keys: Cell::default(),
+            types: Default::default(),
             volatile_keys: Cell::default(),
             sampled_ttl_ms: Cell::default(),
             sampled_ttl_keys: Cell::default(),
@@ -222,10 +252,14 @@ impl Default for CoreMetrics {
             turns: Cell::default(),
             slow_turns: Cell::default(),
             forwarded: Cell::default(),
+            pubsub_delivered: Cell::default(),
             loans: Cell::default(),
+            transactions: Cell::default(),
+            transactions_aborted: Cell::default(),
             wal_appends: Cell::default(),
             wal_bytes: Cell::default(),
             wal_commits: Cell::default(),
+            wal_groups: Cell::default(),
             wal_fsyncs: Cell::default(),
             wal_fsync_nanoseconds: Cell::default(),
             wal_fsync_buckets: Default::default(),

@@ -58,6 +58,10 @@ impl Page<'_> {
             families::SLOW_TURNS => self.per_core(family, |core| &core.slow_turns),
             families::FORWARDED => self.per_core(family, |core| &core.forwarded),
             families::LOANS => self.per_core(family, |core| &core.loans),
+            families::TRANSACTIONS => self.per_core(family, |core| &core.transactions),
+            families::TRANSACTIONS_ABORTED => {
+                self.per_core(family, |core| &core.transactions_aborted);
+            }
             families::SNAPSHOT_SLICES => self.per_core(family, |core| &core.snapshot_slices),
             families::SNAPSHOT_SLICE_TIME => {
                 self.seconds_per_core(family, |core| &core.snapshot_slice_ns);
@@ -65,6 +69,7 @@ impl Page<'_> {
             families::SNAPSHOT_SLICE_MAX => {
                 self.seconds_per_core(family, |core| &core.snapshot_slice_max_ns);
             }
+            families::WAL_BATCH => self.batch_sizes(family),
             families::WAL_FSYNC => self.fsyncs(family),
             families::WAL_SIZE => self.sample(family, &[], self.facts.shared.log_bytes() as f64),
             families::SNAPSHOTS
@@ -95,6 +100,8 @@ impl Page<'_> {
             (families::CACHE_MISSES, &["memory"], |core| &core.keyspace_misses),
             (families::EXPIRED, &[], |core| &core.expired_keys),
             (families::EVICTED, &[], |core| &core.evicted_keys),
+            (families::SCRIPTS, &[], |core| &core.scripts_run),
+            (families::SCRIPTS_RERUN, &[], |core| &core.scripts_rerun),
             (families::HTTP_CONNECTIONS, &["http"], |core| &core.http_connections),
             (families::RESP_CONNECTIONS, &["open"], |core| &core.resp_connections),
             (families::BYTES_READ, &[], |core| &core.bytes_received),
@@ -253,6 +260,15 @@ impl Page<'_> {
         }
     }
 
+    /// One bucket: a core counts neither batches by write nor writes by size, but their means show.
+    fn batch_sizes(&mut self, family: &Family) {
+        let batches = self.facts.sum(|core| &core.wal_appends) as f64;
+        let writes = self.facts.sum(|core| &core.wal_groups) as f64;
+        self.line(family, "_bucket", &[], &[("le", "+Inf")], writes);
+        self.line(family, "_sum", &[], &[], batches);
+        self.line(family, "_count", &[], &[], writes);
+    }
+
     fn fsyncs(&mut self, family: &Family) {
         let counts: Vec<u64> = (0..=SYNC_BUCKETS_US.len())
             .map(|bucket| self.facts.sum(|core| &core.wal_fsync_buckets[bucket]))
@@ -299,7 +315,19 @@ impl Page<'_> {
 fn is_kv(family: CommandFamily) -> bool {
     match family {
         CommandFamily::Kv | CommandFamily::Bitmap | CommandFamily::Key => true,
-        CommandFamily::Connection | CommandFamily::Server | CommandFamily::Cluster => false,
+        CommandFamily::List
+        | CommandFamily::Set
+        | CommandFamily::SortedSet
+        | CommandFamily::Geo
+        | CommandFamily::Hash
+        | CommandFamily::Stream
+        | CommandFamily::HyperLogLog
+        | CommandFamily::Transaction
+        | CommandFamily::Scripting
+        | CommandFamily::Pubsub
+        | CommandFamily::Connection
+        | CommandFamily::Server
+        | CommandFamily::Cluster => false,
     }
 }
 

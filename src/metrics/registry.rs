@@ -110,6 +110,16 @@ pub const EXPIRED: Family = family(
 /// Evicted keys.
 pub const EVICTED: Family =
     family("synap_kv_evicted_keys_total", Counter, &[], "Keys removed because memory was short");
+/// Runs of scripts.
+pub const SCRIPTS: Family = family("synap_scripts_total", Counter, &[], "Runs of scripts");
+/// Runs that came to nothing.
+pub const SCRIPTS_RERUN: Family = family(
+    "synap_scripts_rerun_total",
+    Counter,
+    &[],
+    "Runs of scripts that were repeated with every shard, because the script reached outside the \
+     keys it declared or changed a large value",
+);
 /// HTTP answers.
 pub const HTTP_REQUESTS: Family = family(
     "synap_http_requests_total",
@@ -172,6 +182,16 @@ pub const FORWARDED: Family =
 /// Shards lent.
 pub const LOANS: Family =
     family("synap_core_loans_total", Counter, &["core"], "Shards lent to other cores");
+/// Transactions that ran.
+pub const TRANSACTIONS: Family =
+    family("synap_transactions_total", Counter, &["core"], "Transactions that ran");
+/// Transactions that did nothing.
+pub const TRANSACTIONS_ABORTED: Family = family(
+    "synap_transactions_aborted_total",
+    Counter,
+    &["core"],
+    "Transactions that did nothing because a watched key had changed",
+);
 /// Batches appended.
 pub const WAL_APPENDS: Family =
     family("synap_wal_appends_total", Counter, &[], "Batches appended to the log");
@@ -181,6 +201,9 @@ pub const WAL_BYTES: Family =
 /// Writes.
 pub const WAL_COMMITS: Family =
     family("synap_wal_commits_total", Counter, &[], "Writes of the log completed");
+/// Batches per write.
+pub const WAL_BATCH: Family =
+    family("synap_wal_batch_size", Histogram, &[], "Batches that a write of the log carries");
 /// Syncs and their time.
 pub const WAL_FSYNC: Family = family(
     "synap_wal_fsync_duration_seconds",
@@ -283,6 +306,8 @@ pub const FAMILIES: &[Family] = &[
     CACHE_MISSES,
     EXPIRED,
     EVICTED,
+    SCRIPTS,
+    SCRIPTS_RERUN,
     HTTP_REQUESTS,
     HTTP_DURATION,
     HTTP_CONNECTIONS,
@@ -297,9 +322,12 @@ pub const FAMILIES: &[Family] = &[
     SLOW_TURNS,
     FORWARDED,
     LOANS,
+    TRANSACTIONS,
+    TRANSACTIONS_ABORTED,
     WAL_APPENDS,
     WAL_BYTES,
     WAL_COMMITS,
+    WAL_BATCH,
     WAL_FSYNC,
     WAL_BACKLOG,
     WAL_FULL,

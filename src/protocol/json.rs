@@ -264,12 +264,15 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply<'_>) {
         Reply::Ok => out.extend_from_slice(b"\"OK\""),
         Reply::Status(word) => write_str(out, word),
         Reply::Integer(number) => write_integer(out, *number),
-        Reply::Double(number) => write_double(out, *number),
+        Reply::Double(number) | Reply::Decimal(number) => write_double(out, *number),
         Reply::Boolean(truth) => write_bool(out, *truth),
         Reply::Bytes(bytes) => write_bytes(out, bytes),
-        Reply::Text(text) => write_str(out, text),
-        Reply::Array(items) | Reply::Set(items) => write_replies(out, items),
-        Reply::Map(pairs) => {
+        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
+            write_replies(out, items)
+        }
+        Reply::Text(text) | Reply::Line(text) | Reply::BigNumber(text) => write_str(out, text),
+        Reply::Verbatim { bytes, .. } => write_bytes(out, bytes),
+        Reply::Map(pairs) | Reply::Named(pairs) => {
             out.push(b'{');
             for (index, (name, value)) in pairs.iter().enumerate() {
                 if index > 0 {
@@ -280,6 +283,17 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply<'_>) {
                 write_reply(out, value);
             }
             out.push(b'}');
+        }
+        Reply::Pairs(pairs) => {
+            out.push(b'[');
+            for (index, (first, second)) in pairs.iter().enumerate() {
+                out.extend_from_slice(if index > 0 { b",[" } else { b"[" });
+                write_reply(out, first);
+                out.push(b',');
+                write_reply(out, second);
+                out.push(b']');
+            }
+            out.push(b']');
         }
         Reply::Error(error) => write_str(out, &error.to_string()),
     }

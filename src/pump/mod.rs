@@ -7,11 +7,15 @@
 
 mod connection;
 mod outlet;
+mod pubsub;
 mod serve;
 mod serve_http;
 mod snapshot;
+mod transaction;
+mod transaction_http;
 mod upkeep;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,6 +38,7 @@ use crate::latency::LatencyLog;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::resp::decode;
 use crate::session::client::{Client, Listener, client_id};
+use crate::session::pubsub::Pubsub;
 use crate::session::rates::RateSampler;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -145,14 +150,17 @@ impl Core {
         }
         let now = read_clocks();
         let slowlog = SlowLog::new(id, shared.shard_map.cores());
+        let cores = shared.shard_map.cores();
         let outlet = Outlet {
             core: id,
             shared,
             settings,
             now,
             connections: Connections::default(),
+            pubsub: Pubsub::new(cores),
             dirty: Vec::new(),
             resumed: Vec::new(),
+            http_watches: BTreeMap::new(),
             current: None,
             slowlog,
             latency: LatencyLog::default(),
@@ -160,6 +168,7 @@ impl Core {
             backlogged: false,
             log_end_max: u64::MAX,
             disk_full: false,
+            killed: Vec::new(),
             settings_changed: true,
             stats_reset: false,
         };
@@ -222,7 +231,10 @@ impl Core {
         self.receive_parcels();
         self.go_on_with_resumed();
         self.upkeep()?;
+        self.outlet.deliver(&mut self.engine);
         self.log_and_send()?;
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        metrics.blocked_clients.set(self.engine.blocked());
         self.flush();
         self.go_on_with_snapshot(started_ns < self.busy_until_ns)?;
         self.count_turn(started_ns);
@@ -277,8 +289,8 @@ impl Core {
         if let Some(deadline_ns) = self.wal.as_ref().and_then(Writer::next_deadline) {
             until_ns = until_ns.min(deadline_ns);
         }
-        if let Some(slice_ns) = self.next_slice_ns() {
-            until_ns = until_ns.min(slice_ns);
+        for due_ns in [self.next_slice_ns(), self.engine.next_deadline()].into_iter().flatten() {
+            until_ns = until_ns.min(due_ns);
         }
         let now_ns = clock::monotonic_ns();
         Duration::from_nanos(until_ns.saturating_sub(now_ns)).min(SLEEP_MAX)
@@ -298,6 +310,7 @@ impl Core {
                     connection.end_reading();
                     self.outlet.mark_dirty(conn);
                 }
+                self.give_up_waiting(conn);
             }
             Completion::Sent { conn, buffer } => self.sent(conn, buffer),
             Completion::Failed { conn, .. } => self.reactor.shutdown(conn),
@@ -379,6 +392,9 @@ impl Core {
             self.go_on(self.scratch[at]);
         }
         self.scratch.clear();
+        while let Some(conn) = self.outlet.killed.pop() {
+            self.give_up_waiting(conn);
+        }
     }
 
     fn go_on(&mut self, conn: ConnId) {
@@ -421,13 +437,24 @@ impl Core {
     }
 
     fn closed(&mut self, conn: ConnId) {
-        let Some(connection) = self.outlet.connections.remove(conn) else { return };
+        let Some(mut connection) = self.outlet.connections.remove(conn) else { return };
+        if let Some((watcher, shards)) = transaction::take_watches(&mut connection.client) {
+            let event = Event::Unwatch { watcher, shards };
+            self.engine.step(self.outlet.now, event, &mut self.outlet);
+        }
+        self.give_up_waiting(conn);
+        self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         let gauge = match connection.client.listener {
             Listener::Http => &metrics.http_connections,
             Listener::Resp | Listener::RespShard => &metrics.resp_connections,
         };
         gauge.set(gauge.get() - 1);
+    }
+
+    /// A client that is gone, or sends no more, waits for nothing.
+    fn give_up_waiting(&mut self, conn: ConnId) {
+        self.engine.step(self.outlet.now, Event::Gone { conn }, &mut self.outlet);
     }
 
     fn receive_parcels(&mut self) {

@@ -1,11 +1,13 @@
 //! What the engine's requests to the outside become: replies in the right connection's output, and
 //! commands that concern this core itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synap_io::clock;
 use synap_shards::command::args::Args;
 use synap_shards::command::reply::Reply;
+use synap_shards::command::spec::Family;
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::event::Outbound;
 use synap_shards::id::{ConnId, CoreId, Ticket};
@@ -14,7 +16,8 @@ use synap_shards::shard::plan::Now;
 use super::connection::{Connection, Connections, Noted, Style};
 use crate::latency::LatencyLog;
 use crate::session::client::Client;
-use crate::session::{self, Clients, CoreContext, Effects};
+use crate::session::pubsub::Pubsub;
+use crate::session::{self, Clients, CoreContext, Effects, SessionContext, Then};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
@@ -46,11 +49,15 @@ pub(super) struct Outlet {
     pub(super) settings: Settings,
     pub(super) now: Now,
     pub(super) connections: Connections,
+    /// Who listens to what, and messages on their way.
+    pub(super) pubsub: Pubsub,
     /// Connections with output to be sent.
     pub(super) dirty: Vec<ConnId>,
     /// Connections whose barrier has opened, or that may go on for another reason.
     pub(super) resumed: Vec<ConnId>,
     pub(super) current: Option<Current>,
+    /// Watches of HTTP callers that the engine has not answered yet.
+    pub(super) http_watches: BTreeMap<(ConnId, Ticket), Box<str>>,
     pub(super) slowlog: SlowLog,
     pub(super) latency: LatencyLog,
     /// A request could not start because a peer has too much unanswered work.
@@ -62,6 +69,8 @@ pub(super) struct Outlet {
     pub(super) log_end_max: u64,
     /// The disk of some core's log is full; writes are refused until it is not.
     pub(super) disk_full: bool,
+    /// Connections that were closed by a command; what they wait for is to be given up.
+    pub(super) killed: Vec<ConnId>,
     /// Settings were changed by a command and have to be brought to the engine.
     pub(super) settings_changed: bool,
     /// Counters are to be set back.
@@ -114,6 +123,12 @@ impl Outlet {
 
 impl Outbound for Outlet {
     fn reply(&mut self, conn: ConnId, ticket: Ticket, reply: Reply<'_>) {
+        if !self.http_watches.is_empty()
+            && let Some(caller) = self.http_watches.remove(&(conn, ticket))
+        {
+            // Also when the connection is gone: others may speak for the same caller.
+            self.shared.transactions.watched(&caller);
+        }
         if !self.reply_now(conn, ticket, &reply) {
             // A connection that is gone does not stop its commands, it only misses the replies.
             let Some(connection) = self.connections.get_mut(conn) else { return };
@@ -128,10 +143,15 @@ impl Outbound for Outlet {
     }
 
     fn run_on_core(&mut self, command: CommandId, args: &Args<'_>, caller: u64) -> Reply<'static> {
-        let mut clients = Everyone { connections: &mut self.connections, dirty: &mut self.dirty };
+        let mut clients = Everyone {
+            connections: &mut self.connections,
+            dirty: &mut self.dirty,
+            killed: &mut self.killed,
+        };
         let mut context = CoreContext {
             clients: &mut clients,
             settings: &mut self.settings,
+            pubsub: &mut self.pubsub,
             shared: &self.shared,
             slowlog: &mut self.slowlog,
             latency: &mut self.latency,
@@ -144,7 +164,40 @@ impl Outbound for Outlet {
         let Effects { settings_changed, stats_reset } = context.effects;
         self.settings_changed |= settings_changed;
         self.stats_reset |= stats_reset;
+        if command.spec().family == Family::Pubsub {
+            self.refresh_subscriptions(caller);
+        }
         reply
+    }
+
+    fn run_session(&mut self, conn: ConnId, command: CommandId, args: &Args<'_>) -> Reply<'static> {
+        let Some(connection) = self.connections.get_mut(conn) else { return Reply::Nil };
+        let mut context = SessionContext {
+            client: &mut connection.client,
+            shared: &self.shared,
+            settings: &self.settings,
+            pubsub: &mut self.pubsub,
+            now: self.now,
+            core: self.core,
+            then: Then::Continue,
+        };
+        let outcome = session::run(&mut context, command, args);
+        assert_eq!(outcome.then, Then::Continue, "what ends something is not queued");
+        outcome.reply.unwrap_or(Reply::Nil)
+    }
+
+    fn hear(&mut self, words: &[&[u8]]) {
+        self.heard(words);
+    }
+
+    fn script_log(&mut self, level: u8, text: &[u8]) {
+        let (core, text) = (self.core.index(), String::from_utf8_lossy(text));
+        match level {
+            0 => tracing::trace!(core, "script: {text}"),
+            1 => tracing::debug!(core, "script: {text}"),
+            2 => tracing::info!(core, "script: {text}"),
+            _ => tracing::warn!(core, "script: {text}"),
+        }
     }
 }
 
@@ -152,6 +205,7 @@ impl Outbound for Outlet {
 struct Everyone<'a> {
     connections: &'a mut Connections,
     dirty: &'a mut Vec<ConnId>,
+    killed: &'a mut Vec<ConnId>,
 }
 
 impl Clients for Everyone<'_> {
@@ -165,6 +219,7 @@ impl Clients for Everyone<'_> {
         let found = self.connections.iter_mut().find(|(_, c)| c.client.id == id);
         let Some((conn, connection)) = found else { return };
         connection.close();
+        self.killed.push(conn);
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.dirty.push(conn);

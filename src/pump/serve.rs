@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 use synap_io::clock;
-use synap_shards::command::args::{Args, Words};
+use synap_shards::command::args::{Arg, Args, Words};
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::{Access, Flags, Keys, Run};
+use synap_shards::command::spec::{Access, CommandSpec, Family, Flags, Keys, Run};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::event::{Event, Flow, Place};
 use synap_shards::engine::{Engine, Places};
@@ -16,9 +16,10 @@ use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
 use super::connection::{Decoder, Style};
 use super::outlet::{Answered, Current, Outlet};
 use crate::protocol::resp::decode::{Decoded, RespLimits};
-use crate::protocol::resp::encode::protocol_error;
-use crate::session::client::Listener;
+use crate::protocol::resp::encode::{Protocol, protocol_error};
+use crate::session::client::{Client, Listener};
 use crate::session::finish::Finish;
+use crate::session::transaction::{Inside, Pending};
 use crate::session::{self, SessionContext, Then};
 use crate::snapshot::{Waiter, Wanted};
 
@@ -185,6 +186,7 @@ impl Host<'_> {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let ticket = connection.next_ticket();
         let heard = connection.client.begin(found.as_ref().ok().copied(), now_ms);
+        let in_multi = connection.client.pending.as_deref().is_some_and(Pending::is_open);
         let protocol = connection.client.protocol;
         let style = match style {
             Some(style) => style,
@@ -193,11 +195,21 @@ impl Host<'_> {
         };
         self.outlet.current = Some(Current { conn: id, ticket, style: Some(style), outcome: None });
         let (command, flow) = match found {
-            Err(error) => (None, self.refuse(id, error)),
+            Err(error) => {
+                self.fail_transaction(id, None);
+                (None, self.refuse(id, error))
+            }
             Ok(command) => match self.checked(id, command, words) {
                 Err(error) => {
                     self.stat(command, |stat| stat.rejected.add(1));
+                    self.fail_transaction(id, Some(command));
                     (None, self.refuse(id, error))
+                }
+                Ok(_) if in_multi && Inside::of(command.spec()) != Inside::AtOnce => {
+                    (None, self.queue(id, command, words))
+                }
+                Ok(_) if self.queues_http(id, command) => {
+                    (None, self.queue_http(id, command, words))
                 }
                 Ok(args) => (Some(command), self.run(id, command, &args, place)),
             },
@@ -208,6 +220,8 @@ impl Host<'_> {
             connection.issue(style);
             if flow == Flow::Barrier {
                 connection.barrier = Some(ticket);
+                let waits = |command: CommandId| command.spec().flags.has(Flags::BLOCKING);
+                connection.client.is_blocked = command.is_some_and(waits);
             }
         }
         if let Some(command) = command {
@@ -225,7 +239,7 @@ impl Host<'_> {
         }
     }
 
-    fn stat(&self, command: CommandId, note: impl FnOnce(&crate::metrics::CommandStat)) {
+    pub(super) fn stat(&self, command: CommandId, note: impl FnOnce(&crate::metrics::CommandStat)) {
         note(&self.outlet.shared.metrics[self.outlet.core.index()].commands[command.index()]);
     }
 
@@ -249,7 +263,7 @@ impl Host<'_> {
         Flow::Continue
     }
 
-    fn reply(&mut self, id: ConnId, reply: Reply<'_>) {
+    pub(super) fn reply(&mut self, id: ConnId, reply: Reply<'_>) {
         use synap_shards::engine::event::Outbound;
         let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
         self.outlet.reply(id, ticket, reply);
@@ -264,9 +278,20 @@ impl Host<'_> {
     ) -> Result<Args<'w>, CommandError> {
         let spec = command.spec();
         let args = Args::parse(spec, words)?;
+        if let Some(connection) = self.outlet.connections.get_mut(id) {
+            check_subscribed(&connection.client, spec)?;
+        }
         let settings = &self.outlet.settings;
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
+        }
+        if spec.id == "server.waitaof"
+            && args.integer(Arg(0)) > 0
+            && !self.outlet.shared.persistence
+        {
+            return Err(CommandError::Invalid(
+                "WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+            ));
         }
         if spec.access == Access::Write {
             if self.outlet.disk_full {
@@ -304,7 +329,7 @@ impl Host<'_> {
         }
         let host = connection.client.local.ip();
         let spec = command.spec();
-        let mut slots = spec.key_positions(words.len()).map(|at| slot_of(words[at]));
+        let mut slots = spec.key_positions(words).into_iter().map(|at| slot_of(words[at]));
         let Some(slot) = slots.next() else { return Ok(()) };
         if slots.any(|other| other != slot) {
             return Err(CommandError::Coded {
@@ -337,8 +362,15 @@ impl Host<'_> {
         place: Option<Place>,
     ) -> Flow {
         let spec = command.spec();
-        if let Run::Session = spec.run {
-            return self.run_session(id, command, args);
+        match spec.run {
+            Run::Session => return self.run_session(id, command, args),
+            Run::Transaction => return self.run_transaction(id, command, args),
+            Run::Read(_)
+            | Run::Write(_)
+            | Run::Block(_)
+            | Run::Script(_)
+            | Run::EveryCore(_)
+            | Run::Unblock => {}
         }
         let current = self.outlet.current.as_mut().expect("a request is being handled");
         let (conn, ticket) = (current.conn, current.ticket);
@@ -348,20 +380,34 @@ impl Host<'_> {
         {
             current.style = Some(Style::Finished(finish, Box::new(style)));
         }
+        if spec.family == Family::Pubsub {
+            self.outlet.note_subscriber(id);
+        }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let (caller, quiet) = (connection.client.id, connection.client.no_touch);
         let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
+        let is_ending = connection.read_ended || connection.closing;
         let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
-        self.engine.step(now, event, self.outlet)
+        let flow = self.engine.step(now, event, self.outlet);
+        if is_ending && spec.flags.has(Flags::BLOCKING) {
+            // Nobody would notice when the peer is gone.
+            self.engine.step(now, Event::Gone { conn }, self.outlet);
+        }
+        flow
     }
 
     fn run_session(&mut self, id: ConnId, command: CommandId, args: &Args<'_>) -> Flow {
+        if command.spec().id == "connection.reset" {
+            self.drop_transaction(id);
+            self.drop_subscriptions(id);
+        }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let mut context = SessionContext {
             client: &mut connection.client,
             shared: &self.outlet.shared,
             settings: &self.outlet.settings,
+            pubsub: &mut self.outlet.pubsub,
             now: self.outlet.now,
             core: self.outlet.core,
             then: Then::Continue,
@@ -401,4 +447,21 @@ impl Host<'_> {
         }
         Flow::Barrier
     }
+}
+
+/// In the second version of the protocol a client that listens may send little else: it could not
+/// tell replies from messages.
+fn check_subscribed(client: &Client, spec: &CommandSpec) -> Result<(), CommandError> {
+    const ALLOWED: [&str; 3] = ["PING", "QUIT", "RESET"];
+    let subscribes = spec.family == Family::Pubsub && matches!(spec.run, Run::EveryCore(_));
+    let allowed = subscribes || ALLOWED.contains(&spec.resp);
+    if allowed || client.protocol == Protocol::Resp3 || !client.is_subscribed() {
+        return Ok(());
+    }
+    Err(CommandError::Quoted {
+        before: "Can't execute '",
+        found: spec.resp.to_ascii_lowercase().replace(' ', "|"),
+        after: "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
+                this context",
+    })
 }

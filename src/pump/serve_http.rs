@@ -8,6 +8,7 @@ use crate::health::{self, Facts};
 use crate::protocol::http::HttpContext;
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
 use crate::protocol::http::route::{self, Builtin, Routed};
+use crate::session::server;
 
 impl Host<'_> {
     pub(super) fn serve_http(
@@ -52,13 +53,20 @@ impl Host<'_> {
     /// Carries out one request; false when the connection ends with its answer.
     fn http_request(&mut self, id: ConnId, routed: Routed) -> bool {
         match routed {
-            Routed::Command { words, context } => {
+            Routed::Command { words, mut context } => {
+                let shared = &self.outlet.shared;
+                let counted = context.counted().map(|names| server::calls(shared, names));
+                context.calls.extend(counted);
                 let keep_alive = context.keep_alive;
                 let style = Style::Http(Box::new(context), self.started_ns);
                 self.dispatch(id, &words.as_words(), Some(style), None);
                 keep_alive
             }
             Routed::Direct { response, status, context } => {
+                if let Some(caller) = &context.client_id {
+                    // It could not be made a command, so it was not queued.
+                    self.outlet.shared.transactions.fail(caller);
+                }
                 self.http_answer(id, &context, status, &response);
                 context.keep_alive
             }

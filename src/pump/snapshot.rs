@@ -18,7 +18,7 @@ use synap_shards::id::{CoreId, ShardId};
 use synap_shards::key::ShardMap;
 use synap_shards::seq::Seq;
 use synap_shards::shard::{Entry, Shard};
-use synap_shards::snapshot::push_entry;
+use synap_shards::snapshot::{Pieces, push_entry};
 
 use super::Core;
 use crate::fatal::Fatal;
@@ -31,9 +31,9 @@ const SLICE_BYTES: usize = BLOCK_RAW_BYTES;
 const SLICE_NS: u64 = 100_000;
 /// Steps of a walk between two looks at the clock.
 const STEPS_PER_LOOK: usize = 4;
-/// A busy core rests this many times the length of a slice: at most 5 % of it go to the snapshot,
-/// and about as much of another CPU to the thread that compresses.
-const REST: u64 = 19;
+/// A busy core rests this many times the length of a slice: a fortieth of it goes to the snapshot,
+/// and about as much of another CPU, or a little more, to the thread that compresses.
+const REST: u64 = 39;
 /// The same where the walk is behind: a third of the core.
 const REST_BEHIND: u64 = 2;
 /// How long a slice takes then.
@@ -98,6 +98,8 @@ struct Current {
     /// Keys of large entries that were met and not written yet. One that is gone by then was
     /// deleted by a batch that the tail has.
     large: Vec<Vec<u8>>,
+    /// A large container that is being written piece by piece.
+    pieces: Option<Pieces>,
 }
 
 impl Walk {
@@ -186,7 +188,8 @@ impl Walk {
         let at_home = engine.shards().find(|shard| self.left.contains(&shard.id()))?;
         self.left.retain(|id| *id != at_home.id());
         let (id, start) = (at_home.id(), at_home.seq());
-        self.current = Some(Current { id, position: Some(0), start, large: Vec::new() });
+        let (large, pieces) = (Vec::new(), None);
+        self.current = Some(Current { id, position: Some(0), start, large, pieces });
         Some(at_home)
     }
 
@@ -194,16 +197,27 @@ impl Walk {
     fn step(&mut self, shard: &Shard, link: &Link, bytes: &mut usize) -> bool {
         let current = self.current.as_mut().expect("a shard is being written");
         let (id, block) = (current.id, &mut self.block);
+        if let Some(pieces) = &mut current.pieces {
+            let (more, written) = write_piece(block, pieces, shard, link);
+            *bytes += written;
+            if !more {
+                current.pieces = None;
+            }
+            return true;
+        }
         if let Some(key) = current.large.pop() {
             if let Some(entry) = shard.get(&key) {
-                *bytes += write_entry(block, &entry, id, link);
+                current.pieces = Pieces::begin(&entry);
+                if current.pieces.is_none() {
+                    *bytes += write_entry(block, &entry, id, link);
+                }
             }
             return true;
         }
         if let Some(position) = current.position {
             let large = &mut current.large;
             current.position = shard.walk(position, |entry| {
-                if entry.value().len() >= LARGE_BYTES {
+                if entry.is_large() || entry.stored_bytes() >= LARGE_BYTES {
                     large.push(entry.key().to_vec());
                 } else {
                     *bytes += write_entry(block, &entry, id, link);
@@ -224,7 +238,7 @@ impl Walk {
 
 /// Adds an entry to the block, which is handed over first when it is full; the bytes it has.
 fn write_entry(block: &mut Block, entry: &Entry<'_>, shard: ShardId, link: &Link) -> usize {
-    if !block.has_room_for(entry.key().len() + entry.value().len()) {
+    if !block.has_room_for(entry.stored_bytes()) {
         let (bytes, entries) = block.take();
         link.entries(shard, bytes, entries);
     }
@@ -235,6 +249,24 @@ fn write_entry(block: &mut Block, entry: &Entry<'_>, shard: ShardId, link: &Link
     push_entry(&mut block.bytes, entry);
     block.count += 1;
     block.bytes.len() - before
+}
+
+/// The same for a piece of a large container; also whether there is more of it.
+fn write_piece(
+    block: &mut Block,
+    pieces: &mut Pieces,
+    shard: &Shard,
+    link: &Link,
+) -> (bool, usize) {
+    if block.count > 0 {
+        let (bytes, entries) = block.take();
+        link.entries(shard.id(), bytes, entries);
+    }
+    let more = pieces.write(shard, &mut block.bytes);
+    let written = block.bytes.len();
+    // A container that is gone writes nothing.
+    block.count = u32::from(written > 0);
+    (more, written)
 }
 
 impl Core {

@@ -6,8 +6,10 @@ use std::sync::mpsc::Receiver;
 
 use synap_shards::command::reply::Reply;
 use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
+use synap_shards::engine::script::ScriptSettings;
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
+use synap_shards::shard::TypeCounts;
 
 use super::Core;
 use crate::fatal::Fatal;
@@ -58,6 +60,9 @@ pub type Inbox = Receiver<Message>;
 impl Core {
     pub(super) fn upkeep(&mut self) -> Result<(), Fatal> {
         let now_ns = self.outlet.now.monotonic_ns;
+        if self.engine.next_deadline().is_some_and(|deadline_ns| deadline_ns <= now_ns) {
+            self.engine.step(self.outlet.now, Event::Alarm, &mut self.outlet);
+        }
         if now_ns >= self.next_tick_ns {
             // Expiry writes to the log, and expired keys stay hidden without it.
             if !self.outlet.disk_full {
@@ -80,6 +85,7 @@ impl Core {
                 connection.refresh_sizes();
             }
             self.close_silent();
+            self.forget_idle_callers();
         }
         if std::mem::take(&mut self.outlet.settings_changed) {
             self.bring_settings_to_engine();
@@ -115,6 +121,13 @@ impl Core {
             policy: settings.eviction_policy,
             sample_size: settings.eviction_sample_size,
             mode: settings.access_mode(),
+            notices: settings.notices,
+            thresholds: settings.thresholds,
+        });
+        self.engine.set_scripts(ScriptSettings {
+            time_limit_ms: settings.script_time_limit_ms,
+            memory_limit_bytes: settings.script_memory_bytes,
+            allow_flush: settings.allow_flush_commands,
         });
     }
 
@@ -127,12 +140,23 @@ impl Core {
         metrics.evicted_keys.set(stats.evicted);
         metrics.forwarded.set(stats.forwarded);
         metrics.loans.set(stats.lent);
+        metrics.transactions.set(stats.transactions);
+        metrics.transactions_aborted.set(stats.transactions_aborted);
+        metrics.scripts_run.set(stats.scripts_run);
+        metrics.scripts_rerun.set(stats.scripts_rerun);
         let (mut keys, mut volatile, mut live, mut held) = (0, 0, 0, 0);
+        let mut counts = TypeCounts::default();
         for shard in self.engine.shards() {
             keys += shard.key_count();
             volatile += shard.volatile_count();
             live += shard.live_bytes();
             held += shard.held_bytes();
+            counts.add(&shard.type_counts());
+        }
+        let counts = counts.keys.into_iter().zip(counts.elements);
+        for (cells, (keys, elements)) in metrics.types.iter().zip(counts) {
+            cells.keys.set(keys as u64);
+            cells.elements.set(elements as u64);
         }
         metrics.keys.set(keys as u64);
         metrics.volatile_keys.set(volatile as u64);
@@ -149,6 +173,7 @@ impl Core {
             let log = wal.metrics();
             metrics.wal_bytes.set(log.appended_bytes);
             metrics.wal_commits.set(log.commits);
+            metrics.wal_groups.set(log.groups);
             metrics.wal_fsyncs.set(log.syncs);
             metrics.wal_fsync_nanoseconds.set(log.sync_time_ns);
             for (cell, count) in metrics.wal_fsync_buckets.iter().zip(log.sync_time) {
@@ -187,12 +212,25 @@ impl Core {
         }
     }
 
+    /// One core does that for all.
+    fn forget_idle_callers(&mut self) {
+        if self.id.index() > 0 {
+            return;
+        }
+        let idle = self.outlet.shared.transactions.forget_idle(self.outlet.now.unix_ms);
+        for (watcher, shards) in idle {
+            let event = Event::Unwatch { watcher, shards };
+            self.engine.step(self.outlet.now, event, &mut self.outlet);
+        }
+    }
+
     fn begin_stop(&mut self) {
         if self.stopping_since_ns.is_some() {
             return;
         }
         self.stopping_since_ns = Some(self.outlet.now.monotonic_ns);
         self.reactor.stop_listening();
+        self.engine.step(self.outlet.now, Event::Stopping, &mut self.outlet);
         for id in self.outlet.connections.ids() {
             if let Some(connection) = self.outlet.connections.get_mut(id) {
                 connection.end_reading();

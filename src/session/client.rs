@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use synap_shards::command::table::CommandId;
 use synap_shards::id::CoreId;
 
+use super::transaction::Pending;
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -32,7 +33,7 @@ pub enum ReplyMode {
 }
 
 /// A connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Client {
     /// Number, unique in the life of the process.
     pub id: u64,
@@ -64,6 +65,14 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: its lookups do not count as uses.
     pub no_touch: bool,
+    /// It waits for the answer to a command that waits for others.
+    pub is_blocked: bool,
+    /// Channels, patterns and sharded channels that it listens to.
+    pub subscriptions: [usize; 3],
+    /// The transaction it has begun, and what it watches; nothing of most.
+    pub pending: Option<Box<Pending>>,
+    /// Of an HTTP connection: the caller of its transactions when requests do not name one.
+    pub http_caller: Option<Box<str>>,
     /// Requests so far.
     pub commands: u64,
     /// The last command.
@@ -110,6 +119,10 @@ impl Client {
             skipping: false,
             no_evict: false,
             no_touch: false,
+            is_blocked: false,
+            subscriptions: [0; 3],
+            pending: None,
+            http_caller: None,
             commands: 0,
             last_command: None,
             query_bytes: 0,
@@ -142,6 +155,11 @@ impl Client {
         }
     }
 
+    /// Whether it listens to anything.
+    pub fn is_subscribed(&self) -> bool {
+        self.subscriptions != [0; 3]
+    }
+
     /// Back to the state of a new connection (`RESET`).
     pub(super) fn reset(&mut self) {
         self.name.clear();
@@ -162,9 +180,16 @@ impl Client {
         add(format_args!("id={} addr={} laddr={} fd=-1", self.id, self.peer, self.local));
         add(format_args!(" name={} age={}", self.name, seconds(self.created_ms)));
         add(format_args!(" idle={} flags={} db=0", seconds(self.active_ms), self.flags()));
-        add(format_args!(" sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={}", self.query_bytes));
+        let pending = self.pending.as_deref();
+        let queued = pending.and_then(Pending::queued).map_or(-1, |count| count as i64);
+        let watched = pending.map_or(0, Pending::watched);
+        let [channels, patterns, shards] = self.subscriptions;
+        add(format_args!(" sub={channels} psub={patterns} ssub={shards}"));
+        add(format_args!(" multi={queued} watch={watched}"));
+        add(format_args!(" qbuf={}", self.query_bytes));
         add(format_args!(" qbuf-free={}", self.query_capacity.saturating_sub(self.query_bytes)));
-        add(format_args!(" argv-mem=0 multi-mem=0 rbs={}", self.output_capacity));
+        let multi_mem = pending.map_or(0, Pending::queued_bytes);
+        add(format_args!(" argv-mem=0 multi-mem={multi_mem} rbs={}", self.output_capacity));
         add(format_args!(" rbp=0 obl={} oll=0 omem=0", self.output_bytes));
         add(format_args!(" tot-mem={} events=r", self.query_capacity + self.output_capacity));
         add(format_args!(" cmd={} user=default redir=-1", self.last_command_name()));
@@ -174,13 +199,18 @@ impl Client {
         line
     }
 
-    fn flags(&self) -> &'static str {
-        match (self.no_evict, self.no_touch) {
-            (false, false) => "N",
-            (true, false) => "e",
-            (false, true) => "T",
-            (true, true) => "eT",
-        }
+    fn flags(&self) -> String {
+        let in_multi = self.pending.as_deref().is_some_and(Pending::is_open);
+        let letters = [
+            (self.is_subscribed(), 'P'),
+            (in_multi, 'x'),
+            (self.is_blocked, 'b'),
+            (self.no_evict, 'e'),
+            (self.no_touch, 'T'),
+        ];
+        let flags: String =
+            letters.into_iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
+        if flags.is_empty() { "N".into() } else { flags }
     }
 
     fn last_command_name(&self) -> String {

@@ -8,6 +8,9 @@ use synap_shards::command::args::{Arg, integer};
 use synap_shards::command::error::{CommandError, quote};
 use synap_shards::command::reply::Reply;
 use synap_shards::glob;
+
+use super::pubsub::{parse_notices, show_notices};
+use super::thresholds::THRESHOLDS;
 use synap_shards::limits::VALUE_BYTES_MAX;
 use synap_shards::shard::evict::EvictionPolicy;
 
@@ -23,7 +26,7 @@ type Answer = Result<Reply<'static>, CommandError>;
 /// Takes the value over, or says what is wrong with it.
 type Change = fn(&mut Settings, &[u8]) -> Result<(), &'static str>;
 
-struct Parameter {
+pub(super) struct Parameter {
     name: &'static str,
     get: fn(&Settings, &Shared) -> String,
     change: Option<Change>,
@@ -33,7 +36,7 @@ const fn fixed(name: &'static str, get: fn(&Settings, &Shared) -> String) -> Par
     Parameter { name, get, change: None }
 }
 
-const fn changeable(
+pub(super) const fn changeable(
     name: &'static str,
     get: fn(&Settings, &Shared) -> String,
     change: Change,
@@ -41,7 +44,11 @@ const fn changeable(
     Parameter { name, get, change: Some(change) }
 }
 
-const PARAMETERS: &[Parameter] = &[
+fn parameters() -> impl Iterator<Item = &'static Parameter> {
+    OWN.iter().chain(THRESHOLDS)
+}
+
+const OWN: &[Parameter] = &[
     fixed("appendfsync", |_, shared| {
         String::from(match shared.fsync_mode {
             "always" => "always",
@@ -50,6 +57,14 @@ const PARAMETERS: &[Parameter] = &[
         })
     }),
     fixed("appendonly", |_, shared| yes(shared.persistence)),
+    // The newer name of lua-time-limit.
+    changeable(
+        "busy-reply-threshold",
+        |settings, _| settings.script_time_limit_ms.to_string(),
+        |settings, value| {
+            store(&mut settings.script_time_limit_ms, number(value, 1, 60_000).map(|ms| ms as u64))
+        },
+    ),
     fixed("bind", |_, shared| shared.resp_address.map_or_else(String::new, |a| a.ip().to_string())),
     changeable(
         "client-query-buffer-limit",
@@ -88,6 +103,13 @@ const PARAMETERS: &[Parameter] = &[
         },
     ),
     changeable(
+        "lua-time-limit",
+        |settings, _| settings.script_time_limit_ms.to_string(),
+        |settings, value| {
+            store(&mut settings.script_time_limit_ms, number(value, 1, 60_000).map(|ms| ms as u64))
+        },
+    ),
+    changeable(
         "maxclients",
         |settings, _| settings.max_connections.to_string(),
         |settings, value| {
@@ -114,7 +136,14 @@ const PARAMETERS: &[Parameter] = &[
             store(&mut settings.eviction_sample_size, number(value, 1, 64).map(|n| n as usize))
         },
     ),
-    fixed("notify-keyspace-events", |_, _| String::new()),
+    changeable(
+        "notify-keyspace-events",
+        |settings, _| show_notices(settings.notices),
+        |settings, value| {
+            let refusal = "') - Invalid event class character. Use 'Ag$lshzxetnKE'.";
+            store(&mut settings.notices, parse_notices(value).ok_or(refusal))
+        },
+    ),
     fixed("port", |_, shared| shared.resp_address.map_or(0, |a| a.port()).to_string()),
     changeable(
         "proto-max-bulk-len",
@@ -160,7 +189,7 @@ const PARAMETERS: &[Parameter] = &[
 /// Most entries of a slow log that may be asked for.
 const SLOWLOG_ENTRIES_MAX: i64 = 1_000_000;
 
-fn store<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
+pub(super) fn store<T>(place: &mut T, value: Result<T, &'static str>) -> Result<(), &'static str> {
     *place = value?;
     Ok(())
 }
@@ -169,7 +198,7 @@ fn yes(truth: bool) -> String {
     String::from(if truth { "yes" } else { "no" })
 }
 
-fn number(value: &[u8], least: i64, most: i64) -> Result<i64, &'static str> {
+pub(super) fn number(value: &[u8], least: i64, most: i64) -> Result<i64, &'static str> {
     let number = integer(value).map_err(|_| "') - argument couldn't be parsed into an integer")?;
     if (least..=most).contains(&number) { Ok(number) } else { Err("') - argument is out of range") }
 }
@@ -221,7 +250,7 @@ fn get(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
     let wanted = |name: &str| {
         patterns.iter().any(|pattern| glob::matches_ignoring_case(pattern, name.as_bytes()))
     };
-    let found = PARAMETERS.iter().filter(|parameter| wanted(parameter.name));
+    let found = parameters().filter(|parameter| wanted(parameter.name));
     let pair = |parameter: &Parameter| {
         let value = (parameter.get)(cx.settings, cx.shared);
         (Reply::string(parameter.name), Reply::string(value))
@@ -237,8 +266,7 @@ fn set(cx: &mut CoreContext<'_>, args: &Args<'_>) -> Answer {
     }
     let mut settings = cx.settings.clone();
     for (position, [name, value]) in pairs.iter().enumerate() {
-        let parameter = PARAMETERS
-            .iter()
+        let parameter = parameters()
             .find(|parameter| name.eq_ignore_ascii_case(parameter.name.as_bytes()))
             .ok_or_else(|| CommandError::Quoted {
                 before: "Unknown option or number of arguments for CONFIG SET - '",

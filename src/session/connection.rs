@@ -28,12 +28,21 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("config.help", help),
     ("latency.help", help),
     ("memory.help", help),
+    ("module.help", help),
+    ("pubsub.help", help),
+    ("script.help", help),
     ("slowlog.help", help),
 ];
 
 type Answer = Result<Reply<'static>, CommandError>;
 
-fn ping(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+fn ping(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    if cx.client.is_subscribed() && cx.client.protocol == Protocol::Resp2 {
+        // The form of a message, for that is what such a client expects.
+        let message = args.opt_bytes(Arg(0)).unwrap_or_default();
+        let words = [Reply::borrowed(b"pong"), Reply::owned(message.to_vec())];
+        return Ok(Reply::Array(words.into()));
+    }
     Ok(match args.opt_bytes(Arg(0)) {
         None => Reply::Status("PONG"),
         Some(message) => Reply::owned(message.to_vec()),
@@ -105,12 +114,15 @@ fn greeting(cx: &SessionContext<'_>) -> Reply<'static> {
     ])
 }
 
+/// What a request for another database than the one there is gets.
+pub(super) const NO_SUCH_DATABASE: CommandError = CommandError::Invalid("DB index is out of range");
+
 /// There is one database. Another is refused rather than taken for the same, so that nobody finds
 /// the data of two applications mixed.
 fn select(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
     match args.integer(Arg(0)) {
         0 => Ok(Reply::Ok),
-        _ => Err(CommandError::Invalid("DB index is out of range")),
+        _ => Err(NO_SUCH_DATABASE),
     }
 }
 

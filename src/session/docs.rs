@@ -100,6 +100,10 @@ fn key_range(spec: &CommandSpec) -> (i64, i64, i64) {
             let last = last as i64;
             (first as i64 + shift, if last < 0 { last } else { last + shift }, step as i64)
         }
+        Keys::Counted { also: 0, .. } | Keys::Streams => (0, 0, 0),
+        Keys::Counted { also: at, .. } | Keys::Tokened { first: at, .. } => {
+            (at as i64 + shift, at as i64 + shift, 1)
+        }
     }
 }
 
@@ -118,13 +122,30 @@ fn flags(spec: &CommandSpec) -> Vec<&'static str> {
         .chain(flag(Flags::FAST, "fast"))
         .chain(flag(Flags::NO_AUTH, "no_auth"))
         .chain(flag(Flags::SKIP_SLOWLOG, "skip_slowlog"))
+        .chain(flag(Flags::BLOCKING, "blocking"))
+        .chain(has_movable_keys(spec).then_some("movablekeys"))
         .collect()
+}
+
+/// Whether the positions of its keys depend on its arguments.
+fn has_movable_keys(spec: &CommandSpec) -> bool {
+    matches!(spec.keys, Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams)
 }
 
 fn categories(spec: &CommandSpec) -> Vec<&'static str> {
     let family = match spec.family {
         Family::Kv => Some("@string"),
         Family::Bitmap => Some("@bitmap"),
+        Family::List => Some("@list"),
+        Family::Set => Some("@set"),
+        Family::SortedSet => Some("@sortedset"),
+        Family::Geo => Some("@geo"),
+        Family::Hash => Some("@hash"),
+        Family::Stream => Some("@stream"),
+        Family::HyperLogLog => Some("@hyperloglog"),
+        Family::Transaction => Some("@transaction"),
+        Family::Scripting => Some("@scripting"),
+        Family::Pubsub => Some("@pubsub"),
         Family::Key => Some("@keyspace"),
         Family::Connection => Some("@connection"),
         Family::Server | Family::Cluster => None,
@@ -136,7 +157,8 @@ fn categories(spec: &CommandSpec) -> Vec<&'static str> {
         Access::Admin => &["@admin", "@dangerous"],
     };
     let pace = if spec.flags.has(Flags::FAST) { "@fast" } else { "@slow" };
-    family.into_iter().chain(access.iter().copied()).chain([pace]).collect()
+    let blocking = spec.flags.has(Flags::BLOCKING).then_some("@blocking");
+    family.into_iter().chain(access.iter().copied()).chain(blocking).chain([pace]).collect()
 }
 
 /// Hints for clients that spread commands over nodes.
@@ -161,7 +183,7 @@ fn tips(spec: &CommandSpec) -> Vec<&'static str> {
 }
 
 fn key_flags(spec: &CommandSpec) -> &'static [&'static str] {
-    if spec.access == Access::Write { &["RW", "UPDATE"] } else { &["RO", "ACCESS"] }
+    if spec.access == Access::Write { &["RW", "update"] } else { &["RO", "access"] }
 }
 
 /// Where the keys are, in the form of key specifications: begin at an index, go through a range.
@@ -189,7 +211,7 @@ fn key_spec(spec: &CommandSpec) -> Option<Reply<'static>> {
 
 fn info(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
     let entry = |name: &&[u8]| match named(name) {
-        Named { spec: None, subcommands: [] } => Reply::NilArray,
+        Named { spec: None, subcommands: [] } => Reply::Nil,
         Named { spec: Some(spec), subcommands: [] } => info_entry(spec, Vec::new()),
         _ => info_of(&String::from_utf8_lossy(name)),
     };
@@ -332,7 +354,7 @@ fn inner<'a>(args: &Args<'a>) -> Result<(CommandId, Vec<&'a [u8]>), CommandError
     if request.len() < least || (exact && request.len() != least) {
         return Err(CommandError::Invalid("Invalid number of arguments specified for command"));
     }
-    let keys = spec.key_positions(request.len()).map(|at| request[at]).collect();
+    let keys = spec.key_positions(request).into_iter().map(|at| request[at]).collect();
     Ok((command, keys))
 }
 

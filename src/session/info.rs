@@ -112,7 +112,7 @@ fn clients(cx: &SessionContext<'_>, lines: &mut Lines) {
         ("http_clients", http),
         ("cluster_connections", 0),
         ("maxclients", cx.settings.max_connections as u64),
-        ("blocked_clients", 0),
+        ("blocked_clients", sum(cx.shared, |core| &core.blocked_clients)),
         ("tracking_clients", 0),
     ]);
 }
@@ -250,6 +250,8 @@ fn stats(cx: &SessionContext<'_>, lines: &mut Lines) {
         ),
         ("mesh_forwarded_requests", sum(shared, |core| &core.forwarded)),
         ("mesh_shard_loans", sum(shared, |core| &core.loans)),
+        ("transactions", sum(shared, |core| &core.transactions)),
+        ("transactions_aborted", sum(shared, |core| &core.transactions_aborted)),
     ]);
 }
 

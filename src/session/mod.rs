@@ -18,9 +18,13 @@ mod docs;
 pub mod finish;
 mod info;
 mod memory;
+pub mod pubsub;
 pub mod rates;
-mod server;
+mod script;
+pub(crate) mod server;
 mod snapshot;
+mod thresholds;
+pub mod transaction;
 mod watch;
 
 use std::sync::LazyLock;
@@ -38,6 +42,7 @@ use crate::shared::Shared;
 use crate::slowlog::SlowLog;
 use crate::snapshot::Wanted;
 use client::{Client, ReplyMode};
+use pubsub::Pubsub;
 
 /// The version of Redis whose commands and replies this server keeps to.
 pub const REDIS_VERSION: &str = "7.4.0";
@@ -57,6 +62,8 @@ pub struct SessionContext<'a> {
     pub now: Now,
     /// The core that serves the connection.
     pub core: CoreId,
+    /// Who listens to what, and messages on their way.
+    pub pubsub: &'a mut Pubsub,
     /// What happens next; a command may change it.
     pub then: Then,
 }
@@ -105,6 +112,8 @@ pub struct CoreContext<'a> {
     pub slowlog: &'a mut SlowLog,
     /// The latency monitor of this core.
     pub latency: &'a mut LatencyLog,
+    /// Who listens to what.
+    pub pubsub: &'a mut Pubsub,
     /// The time of this turn.
     pub now: Now,
     /// This core.
@@ -136,12 +145,14 @@ const HANDLERS: &[&[(&str, Handler)]] = &[
     docs::HANDLERS,
     info::HANDLERS,
     memory::HANDLERS,
+    pubsub::HANDLERS,
+    script::HANDLERS,
     server::HANDLERS,
     snapshot::HANDLERS,
     watch::HANDLERS,
 ];
 const CORE_HANDLERS: &[&[(&str, CoreHandler)]] =
-    &[clients::CORE_HANDLERS, config::CORE_HANDLERS, watch::CORE_HANDLERS];
+    &[clients::CORE_HANDLERS, config::CORE_HANDLERS, pubsub::CORE_HANDLERS, watch::CORE_HANDLERS];
 
 static BY_COMMAND: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| by_command(HANDLERS));
 static CORE_BY_COMMAND: LazyLock<Vec<Option<CoreHandler>>> =

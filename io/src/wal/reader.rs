@@ -15,7 +15,7 @@ use super::files::LogFiles;
 use super::format::{
     BLOCK, Chain, FORMAT, GROUP_HEADER, GroupHeader, Invalid, SegmentHeader, group_bytes,
 };
-use super::writer::LogStart;
+use super::options::LogStart;
 
 /// Bytes asked from a file at once: few enough to be in the cache still when they are applied.
 const READ_BYTES: usize = 256 * 1024;

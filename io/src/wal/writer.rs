@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use super::error::WalError;
 use super::files;
 use super::format::{BLOCK, Chain, GroupHeader, SegmentHeader, group_bytes};
 use super::metrics::WalMetrics;
+use super::options::{CommitPath, FsyncMode, LogOffset, LogStart, WalOptions};
 use super::prepare::Preparer;
 use super::segment::Segment;
 use crate::clock;
@@ -33,6 +33,10 @@ use crate::reactor::Reactor;
 
 /// A group is not added to beyond this; a single run may exceed it.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The most that modes other than `Always` gather, unless they were told to gather more: each write
+/// costs the processor the same 40 µs or so up to 128 KiB, and two and a half times that at 1 MiB,
+/// which a core's cache does not hold beside what it works on.
+const GATHERED_BYTES_MAX: usize = 512 * 1024;
 /// Group buffers kept for reuse.
 const BUFFERS_KEPT: usize = 2;
 /// Mode `Never` writes at least this often, so that a kill loses no more.
@@ -43,87 +47,6 @@ const ROOM_RETRY_NS: u64 = 200_000_000;
 const RESERVE_DIVISOR: u64 = 4;
 
 const _: () = assert!(BATCH_BYTES_MAX <= u32::MAX as usize, "a run fits the payload field");
-
-/// When data is synced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FsyncMode {
-    /// A commit (write and sync) at the end of each turn, as soon as the one before is done.
-    Always,
-    /// Written when enough has gathered, written and synced once per interval.
-    Periodic {
-        /// The interval, which bounds what a crash can lose.
-        interval: Duration,
-    },
-    /// Written when enough has gathered or 10 ms have passed; synced only when a segment is full.
-    Never,
-}
-
-/// Who carries commits out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CommitPath {
-    /// The core's ring: linked write and fdatasync.
-    Ring,
-    /// A thread of the log's own that blocks in them.
-    Thread,
-}
-
-/// Bytes appended by this writer up to some point; 0 before the first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct LogOffset(pub u64);
-
-/// How a log is written.
-#[derive(Clone, Debug)]
-pub struct WalOptions {
-    /// Directory of the log; exists.
-    pub directory: PathBuf,
-    /// The core whose log it is.
-    pub core: u16,
-    /// Epoch of everything this writer writes.
-    pub epoch: u32,
-    /// When to sync.
-    pub fsync: FsyncMode,
-    /// How to commit.
-    pub path: CommitPath,
-    /// Size of a segment file: whole blocks, at least three.
-    pub segment_bytes: u64,
-    /// Modes other than `Always` write once this much has gathered.
-    pub buffer_bytes: usize,
-}
-
-impl WalOptions {
-    /// The defaults: 64 MiB segments, 64 KiB gathered per write, `Always`, commits by the thread.
-    pub fn new(directory: PathBuf, core: u16, epoch: u32) -> Self {
-        Self {
-            directory,
-            core,
-            epoch,
-            fsync: FsyncMode::Always,
-            path: CommitPath::Thread,
-            segment_bytes: 64 * 1024 * 1024,
-            buffer_bytes: 64 * 1024,
-        }
-    }
-}
-
-/// Where a writer continues; from [`LogEnd`](super::LogEnd), or fresh.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogStart {
-    /// Number of the next segment.
-    pub next_segment: u64,
-    /// The last segment and where its groups end.
-    pub previous: Option<Chain>,
-    /// Index of the last group.
-    pub last_group: u64,
-    /// Files with segment names that hold nothing of the log; they become spares.
-    pub unused: Vec<(u64, PathBuf)>,
-}
-
-impl LogStart {
-    /// For a log that has never been written.
-    pub fn fresh() -> Self {
-        Self { next_segment: 1, previous: None, last_group: 0, unused: Vec::new() }
-    }
-}
 
 #[derive(Debug)]
 enum Committer {
@@ -161,6 +84,9 @@ pub struct Writer {
     claimed: u64,
     /// Since when something lies beyond `claimed` (ns).
     unsettled_since: Option<u64>,
+    /// When the last group was begun (ns), and how much is to gather before the next.
+    group_begun_ns: u64,
+    gather_bytes: usize,
     /// The next group waits for the sync that lets it begin a new segment.
     rotating: bool,
     /// The next group waits for room on the disk.
@@ -219,6 +145,7 @@ impl Writer {
             }
         };
         preparer.request();
+        let gather_bytes = options.buffer_bytes;
         Ok(Self {
             options,
             segment,
@@ -234,6 +161,8 @@ impl Writer {
             synced: 0,
             claimed: 0,
             unsettled_since: None,
+            group_begun_ns: 0,
+            gather_bytes,
             rotating: false,
             starved: false,
             retry_prepare_ns: 0,
@@ -443,7 +372,7 @@ impl Writer {
         let due = self.unsettled_since.is_some_and(|since| now_ns >= since + interval_ns);
         let syncs = self.options.fsync != FsyncMode::Never;
         let gathered = self.pending.front().map_or(0, GroupBuffer::payload_bytes);
-        if has_pending && (due || self.rotating || gathered >= self.options.buffer_bytes) {
+        if has_pending && (due || self.rotating || gathered >= self.gather_bytes) {
             return Some(Step::Write { sync: due && syncs });
         }
         (due && syncs).then_some(Step::Sync)
@@ -477,7 +406,19 @@ impl Writer {
         let write = GroupWrite { buffer, bytes, offset: self.segment.offset };
         self.next_group += 1;
         self.segment.offset += bytes as u64;
+        self.gather_for(payload_bytes, now_ns);
         Ok(Some(LogJob { file: Arc::clone(&self.segment.file), write: Some(write), sync }))
+    }
+
+    /// Lets as much gather as an interval brings at the pace at which the group just begun came:
+    /// fewer, larger writes, and none is put off beyond the interval it may wait anyway.
+    fn gather_for(&mut self, payload_bytes: usize, now_ns: u64) {
+        let Some(interval) = self.interval() else { return };
+        let took_ns = now_ns.saturating_sub(self.group_begun_ns).max(1);
+        self.group_begun_ns = now_ns;
+        let brought = payload_bytes as u128 * interval.as_nanos() / u128::from(took_ns);
+        let brought = brought.min(GATHERED_BYTES_MAX as u128) as usize;
+        self.gather_bytes = brought.max(self.options.buffer_bytes);
     }
 
     /// As [`Writer::write_job`] for a log that is being closed: there is one more try to have room.

@@ -5,11 +5,13 @@ use std::fmt;
 
 use super::{
     FLAG_CREATES, FLAG_DEADLINE, HEADER_BYTES, PART_BYTES, PartSpec, Record, TAG_CLEAR, TAG_DELETE,
-    TAG_EXPIRE, TAG_PATCH, TAG_PUT, take_varint, u48,
+    TAG_EDIT, TAG_EXPIRE, TAG_PATCH, TAG_PUT, TAG_STORE, TYPE_MASK, take_varint, u48,
 };
 use crate::id::{Epoch, ShardId};
 use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, SHARDS, VALUE_BYTES_MAX};
 use crate::seq::Seq;
+use crate::shard::ValueType;
+use crate::types;
 
 /// Why bytes are not a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,11 +151,25 @@ impl<'a> Batch<'a> {
             let at = self.bytes.len() - records.rest.len();
             let known = |shard: ShardId| self.parts().any(|part| part.shard == shard);
             match records.take_one() {
-                Some((shard, _)) if known(shard) => {}
+                Some((shard, record)) if known(shard) && are_sound(&record) => {}
                 Some(_) | None => return Err(BatchError::Record(at)),
             }
         }
         Ok(())
+    }
+}
+
+/// Whether the edits of a record can be applied.
+fn are_sound(record: &Record<'_>) -> bool {
+    match record {
+        Record::Edit { value_type, edits, .. } | Record::Store { value_type, edits, .. } => {
+            types::check(*value_type, edits)
+        }
+        Record::Put { .. }
+        | Record::Patch { .. }
+        | Record::Delete { .. }
+        | Record::Expire { .. }
+        | Record::Clear => true,
     }
 }
 
@@ -181,6 +197,11 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// Those that this process has just written, before they are sealed.
+    pub(crate) fn over(records: &'a [u8]) -> Self {
+        Self { rest: records }
+    }
+
     /// The next record, or nothing when the bytes do not follow the format.
     fn take_one(&mut self) -> Option<(ShardId, Record<'a>)> {
         let ([tag, flags, shard], rest) = self.rest.split_first_chunk::<3>()?;
@@ -213,7 +234,15 @@ impl<'a> Records<'a> {
             TAG_DELETE => Record::Delete { key },
             TAG_EXPIRE => Record::Expire { key, deadline_ms },
             TAG_CLEAR => Record::Clear,
-            _ => return None,
+            tag => {
+                let value_type = ValueType::of(tag & TYPE_MASK).filter(|t| t.is_container())?;
+                let edits = take_bytes(&mut rest, BATCH_BYTES_MAX)?;
+                match tag & !TYPE_MASK {
+                    TAG_EDIT => Record::Edit { key, value_type, edits, creates },
+                    TAG_STORE => Record::Store { key, value_type, edits, deadline_ms, creates },
+                    _ => return None,
+                }
+            }
         };
         self.rest = rest;
         Some((shard, record))

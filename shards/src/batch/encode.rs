@@ -2,8 +2,8 @@
 //! is known which shards they touch.
 
 use super::{
-    FLAG_CREATES, FLAG_DEADLINE, HEADER_BYTES, PART_BYTES, Record, TAG_CLEAR, TAG_DELETE,
-    TAG_EXPIRE, TAG_PATCH, TAG_PUT, put_varint, u48_bytes,
+    FLAG_CREATES, FLAG_DEADLINE, HEADER_BYTES, PART_BYTES, Record, TAG_CLEAR, TAG_DELETE, TAG_EDIT,
+    TAG_EXPIRE, TAG_PATCH, TAG_PUT, TAG_STORE, put_varint, u48_bytes,
 };
 use crate::id::{Epoch, ShardId};
 use crate::limits::BATCH_BYTES_MAX;
@@ -85,6 +85,10 @@ pub fn push_record(out: &mut Vec<u8>, shard: ShardId, record: &Record<'_>) {
         Record::Delete { .. } => (TAG_DELETE, 0, None),
         Record::Expire { deadline_ms, .. } => (TAG_EXPIRE, 0, *deadline_ms),
         Record::Clear => (TAG_CLEAR, 0, None),
+        Record::Edit { value_type, .. } => (TAG_EDIT | *value_type as u8, 0, None),
+        Record::Store { value_type, deadline_ms, .. } => {
+            (TAG_STORE | *value_type as u8, 0, *deadline_ms)
+        }
     };
     if record.creates() {
         flags |= FLAG_CREATES;
@@ -108,6 +112,10 @@ pub fn push_record(out: &mut Vec<u8>, shard: ShardId, record: &Record<'_>) {
             put_varint(out, *offset);
             put_varint(out, bytes.len());
             out.extend_from_slice(bytes);
+        }
+        Record::Edit { edits, .. } | Record::Store { edits, .. } => {
+            put_varint(out, edits.len());
+            out.extend_from_slice(edits);
         }
         Record::Delete { .. } | Record::Expire { .. } | Record::Clear => {}
     }

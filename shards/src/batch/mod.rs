@@ -22,7 +22,12 @@
 //!           3 Delete  nothing
 //!           4 Expire  [deadline u48]       a new deadline, or none
 //!           5 Clear   nothing, and the key is empty        every key of the shard
+//!           0x10 + t Edit    length varint, edits   these edits change a container of type t
+//!           0x20 + t Store   [deadline u48], length varint, edits   the key is now the container
+//!                            of type t that these edits build from nothing
 //! ```
+//!
+//! Types and their edits: [`crate::types`].
 //!
 //! Records state results, never requests: an absolute deadline, the bytes as they are now. So
 //! applying them needs no clock, no randomness and cannot fail.
@@ -32,6 +37,8 @@ mod encode;
 
 pub use decode::{Batch, BatchError, Records};
 pub use encode::{PartSpec, push_record, seal};
+
+use crate::shard::ValueType;
 pub(crate) use encode::{open_single, seal_single};
 
 /// Bytes before the parts.
@@ -44,6 +51,10 @@ const TAG_PATCH: u8 = 2;
 const TAG_DELETE: u8 = 3;
 const TAG_EXPIRE: u8 = 4;
 const TAG_CLEAR: u8 = 5;
+/// The low four bits are the type.
+const TAG_EDIT: u8 = 0x10;
+const TAG_STORE: u8 = 0x20;
+const TYPE_MASK: u8 = 0x0f;
 
 const FLAG_CREATES: u8 = 1;
 const FLAG_DEADLINE: u8 = 2;
@@ -87,6 +98,30 @@ pub enum Record<'a> {
     },
     /// Every key of the shard is gone.
     Clear,
+    /// A container is changed.
+    Edit {
+        /// The key.
+        key: &'a [u8],
+        /// What it holds.
+        value_type: ValueType,
+        /// The changes, as the type writes them.
+        edits: &'a [u8],
+        /// The key was absent before.
+        creates: bool,
+    },
+    /// The key now holds exactly this container; what it held and any deadline are replaced.
+    Store {
+        /// The key.
+        key: &'a [u8],
+        /// What it holds now.
+        value_type: ValueType,
+        /// Edits that build it from nothing.
+        edits: &'a [u8],
+        /// When it expires, Unix milliseconds.
+        deadline_ms: Option<u64>,
+        /// The key was absent before.
+        creates: bool,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -96,7 +131,9 @@ impl<'a> Record<'a> {
             Self::Put { key, .. }
             | Self::Patch { key, .. }
             | Self::Delete { key }
-            | Self::Expire { key, .. } => key,
+            | Self::Expire { key, .. }
+            | Self::Edit { key, .. }
+            | Self::Store { key, .. } => key,
             Self::Clear => &[],
         }
     }
@@ -104,7 +141,10 @@ impl<'a> Record<'a> {
     /// Whether it creates its key.
     pub fn creates(&self) -> bool {
         match self {
-            Self::Put { creates, .. } | Self::Patch { creates, .. } => *creates,
+            Self::Put { creates, .. }
+            | Self::Patch { creates, .. }
+            | Self::Edit { creates, .. }
+            | Self::Store { creates, .. } => *creates,
             Self::Delete { .. } | Self::Expire { .. } | Self::Clear => false,
         }
     }

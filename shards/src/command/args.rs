@@ -18,8 +18,13 @@ pub type Words<'a> = SmallVec<[&'a [u8]; 6]>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arg(pub usize);
 
+/// Name of an integer that counts the keys right behind it.
+pub const NUMKEYS: &str = "numkeys";
+/// What another number of keys is refused with.
+pub const NUMKEYS_REFUSAL: &str = "numkeys should be greater than 0";
+
 /// Most arguments that one spec may declare (its top level); a test holds the table to it.
-pub const ARG_SPECS_MAX: usize = 10;
+pub const ARG_SPECS_MAX: usize = 12;
 
 /// One decoded argument. Words are named by their position, so that the many values of one request
 /// are small: they are made and moved for each.
@@ -232,13 +237,20 @@ impl<'a> Parser<'_, 'a> {
         // Words that belong to what follows it.
         let reserved = || least_arguments(&specs[index + 1..]);
         let left = self.args.words.len() - self.position;
+        if let Some(count) = self.counted(specs, index)? {
+            let start = self.position;
+            self.position += count;
+            self.args.values[index] = Value::Words(start as u32, self.position as u32);
+            return Ok(());
+        }
         if spec.repeated || matches!(spec.kind, ArgKind::Block(_)) {
             let start = self.position;
             self.position += left.saturating_sub(reserved());
+            if !spec.optional && self.position - start < least_arguments(&[*spec]) {
+                return Err(CommandError::Syntax);
+            }
             if self.position > start {
                 self.args.values[index] = Value::Words(start as u32, self.position as u32);
-            } else if !spec.optional {
-                return Err(CommandError::Syntax);
             }
             return Ok(());
         }
@@ -255,6 +267,31 @@ impl<'a> Parser<'_, 'a> {
             ArgKind::Flag | ArgKind::Block(_) => return Err(CommandError::Syntax),
         };
         Ok(())
+    }
+
+    /// How many words a repeated key takes that stands behind their number. Its refusal is for
+    /// none, or for more than there are where the number has a refusal of its own.
+    fn counted(&self, specs: &[ArgSpec], index: usize) -> Result<Option<usize>, CommandError> {
+        let is_key = specs[index].repeated && matches!(specs[index].kind, ArgKind::Key);
+        if !is_key || index == 0 || specs[index - 1].name != NUMKEYS {
+            return Ok(None);
+        }
+        let Value::Integer(number) = self.args.values[index - 1] else { return Ok(None) };
+        let left = self.args.words.len() - self.position;
+        let (none, too_many) = match (specs[index - 1].refusal, specs[index].refusal) {
+            (_, "") => (NUMKEYS_REFUSAL, CommandError::Syntax),
+            ("", text) => (text, CommandError::Syntax),
+            (none, text) => (none, CommandError::Invalid(text)),
+        };
+        if specs[index].optional {
+            // The command says what is wrong with a number that does not suit.
+            return Ok(Some(usize::try_from(number).unwrap_or(0).min(left)));
+        }
+        match usize::try_from(number) {
+            Ok(0) | Err(_) => Err(CommandError::Invalid(none)),
+            Ok(count) if count > left => Err(too_many),
+            Ok(count) => Ok(Some(count)),
+        }
     }
 
     fn required_choice(&mut self, choices: &[ArgSpec]) -> Result<Value, CommandError> {
@@ -318,7 +355,9 @@ fn match_token(spec: &ArgSpec, word: &[u8]) -> Option<Option<usize>> {
 /// What is wrong with words that do not follow the specs: first of all their number.
 #[cold]
 fn refusal(spec: &CommandSpec, words: &[&[u8]], parsed: Result<(), CommandError>) -> CommandError {
-    if words.len() < spec.words() + least_arguments(spec.args) {
+    let arity = spec.arity();
+    let counts = arity.unsigned_abs() == words.len() as u64;
+    if words.len() < spec.words() + least_arguments(spec.args) || (arity > 0 && !counts) {
         return wrong_arity(spec);
     }
     match parsed {

@@ -35,7 +35,7 @@ pub const PXAT: ArgSpec =
 
 impl TimeForm {
     /// The form of the choice at this index of a list that begins with `EX PX EXAT PXAT`.
-    fn from_choice(index: usize) -> Option<Self> {
+    pub(crate) fn from_choice(index: usize) -> Option<Self> {
         match index {
             0 => Some(Self::Seconds),
             1 => Some(Self::Milliseconds),

@@ -58,6 +58,15 @@ pub enum CommandError {
         /// Its length in bytes.
         found: usize,
     },
+    /// A stream, or a consumer group of it, does not exist and has to.
+    NoGroup {
+        /// The key, cut to a readable length.
+        key: String,
+        /// The group, cut to a readable length.
+        group: String,
+        /// How the text puts it.
+        lookup: GroupLookup,
+    },
     /// Memory is at its limit and nothing may be evicted.
     OutOfMemory,
     /// Too much work waits for a shard; the command was not started.
@@ -88,6 +97,18 @@ pub enum CommandError {
         /// Why.
         why: String,
     },
+    /// An error that a script made or ended with.
+    Scripted {
+        /// The code.
+        code: String,
+        /// The text.
+        message: String,
+    },
+    /// A script ran longer than it may.
+    ScriptTimeout {
+        /// What it may, in milliseconds.
+        limit_ms: u64,
+    },
     /// Any other refusal with a fixed text; the first word is not the code.
     Invalid(&'static str),
     /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
@@ -108,6 +129,17 @@ pub enum CommandError {
     },
 }
 
+/// Where a consumer group was looked for; Redis has a text of its own for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GroupLookup {
+    /// By `XREADGROUP`.
+    Read,
+    /// By a command on what is pending.
+    Pending,
+    /// By `XGROUP` and `XINFO`, which have found the key.
+    Named,
+}
+
 /// Longest piece of a request that an error repeats, in bytes.
 pub const QUOTE_BYTES_MAX: usize = 128;
 
@@ -118,12 +150,24 @@ pub fn quote(bytes: &[u8]) -> String {
 }
 
 impl CommandError {
+    /// An error from a script's text: its first word is the code.
+    pub fn scripted(text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let text = text.trim_end_matches(['\r', '\n']);
+        match text.split_once(' ') {
+            Some((code, message)) => Self::Scripted { code: code.into(), message: message.into() },
+            None => Self::Scripted { code: text.into(), message: String::new() },
+        }
+    }
+
     /// The first word of the error on the Redis protocol.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
+            Self::Scripted { code, .. } => code,
             Self::WrongType => "WRONGTYPE",
             Self::BusyKey => "BUSYKEY",
             Self::OutOfMemory => "OOM",
+            Self::NoGroup { .. } => "NOGROUP",
             Self::Busy => "BUSY",
             Self::Moved { .. } => "MOVED",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
@@ -141,6 +185,7 @@ impl CommandError {
             | Self::KeyTooLong { .. }
             | Self::Disabled { .. }
             | Self::Failed { .. }
+            | Self::ScriptTimeout { .. }
             | Self::Invalid(_)
             | Self::Quoted { .. } => "ERR",
         }
@@ -179,6 +224,19 @@ impl fmt::Display for CommandError {
             Self::KeyTooLong { limit, found } => {
                 write!(f, "key of {found} bytes exceeds the limit of {limit} bytes")
             }
+            Self::NoGroup { key, group, lookup } => match lookup {
+                GroupLookup::Read => write!(
+                    f,
+                    "No such key '{key}' or consumer group '{group}' \
+                     in XREADGROUP with GROUP option"
+                ),
+                GroupLookup::Pending => {
+                    write!(f, "No such key '{key}' or consumer group '{group}'")
+                }
+                GroupLookup::Named => {
+                    write!(f, "No such consumer group '{group}' for key name '{key}'")
+                }
+            },
             Self::OutOfMemory => f.write_str("command not allowed when used memory > 'maxmemory'."),
             Self::Busy => f.write_str("too many commands wait for this shard, try again"),
             Self::Moved { slot, address } => write!(f, "{slot} {address}"),
@@ -187,6 +245,10 @@ impl fmt::Display for CommandError {
                 f.write_str(message)
             }
             Self::Failed { what, why } => write!(f, "{what}: {why}"),
+            Self::Scripted { message, .. } => f.write_str(message),
+            Self::ScriptTimeout { limit_ms } => {
+                write!(f, "Error running script: it ran longer than {limit_ms} ms and was stopped")
+            }
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
         }
     }

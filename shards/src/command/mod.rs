@@ -5,11 +5,15 @@ pub mod args;
 pub mod deadline;
 pub mod error;
 pub mod reply;
+pub mod scripting;
 pub mod spec;
 pub mod table;
+pub mod timeout;
+pub mod transaction;
 pub mod usage;
 
 pub mod cluster;
 pub mod connection;
 pub mod key;
+pub mod pubsub;
 pub mod server;

@@ -4,9 +4,12 @@
 //! A declaration may name a surface, it never imports one. Arity, key positions in `COMMAND INFO`,
 //! usage lines and JSON inputs are derived, never declared a second time.
 
-use super::args::Args;
+use smallvec::SmallVec;
+
+use super::args::{Args, NUMKEYS, NUMKEYS_REFUSAL, integer};
 use super::error::CommandError;
 use super::reply::Reply;
+use crate::key::shard_of;
 use crate::shard::plan::{Plan, View};
 
 /// Everything there is to know about one command.
@@ -49,11 +52,109 @@ pub enum Run {
     Read(for<'s> fn(&View<'s>, &Args<'_>) -> Result<Reply<'s>, CommandError>),
     /// Decides on changes and records them; they are applied after it returned.
     Write(fn(&mut Plan<'_>, &Args<'_>) -> Result<Reply<'static>, CommandError>),
+    /// As [`Run::Write`], but may have to wait for somebody else's change of its keys.
+    Block(fn(&mut Plan<'_>, &Args<'_>) -> Result<Blocked, CommandError>),
+    /// Runs a script, or concerns those that the server knows.
+    Script(ScriptVerb),
     /// Concerns the connection or this core; the session carries it out under its id.
     Session,
+    /// Begins, ends or guards a transaction: the connection keeps the queue, and hands it to the
+    /// engine as a whole.
+    Transaction,
+    /// Ends the waiting of a client, on whichever core that is (`CLIENT UNBLOCK`).
+    Unblock,
     /// Concerns every core (its clients, its statistics); each core answers, the replies are
     /// folded as [`Fold`] says.
     EveryCore(Fold),
+}
+
+/// What commands do with scripts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScriptVerb {
+    /// Runs one that is given.
+    Eval,
+    /// Runs one that is given and may not write.
+    EvalReadOnly,
+    /// Runs one that is known.
+    EvalSha,
+    /// Runs one that is known and may not write.
+    EvalShaReadOnly,
+    /// Runs one that is given, under a time limit; answers for JSON.
+    Timed,
+    /// Runs one that is known, under a time limit; answers for JSON.
+    TimedSha,
+    /// Keeps one.
+    Load,
+    /// Tells which are known, in ones and zeros.
+    Exists,
+    /// Tells which are known, in booleans.
+    ExistsFlags,
+    /// Forgets all.
+    Flush,
+    /// Forgets all, and tells how many there were.
+    FlushCount,
+}
+
+/// What a command that may wait has come to.
+#[derive(Debug)]
+pub enum Blocked {
+    /// Its answer.
+    Done(Reply<'static>),
+    /// There is nothing for it yet, and nothing was recorded. It is run again when one of its keys
+    /// was changed.
+    Wait(Pause),
+}
+
+/// How a command waits.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pause {
+    /// Milliseconds until it is answered without having got anything; zero is never.
+    pub timeout_ms: u64,
+    /// The answer then.
+    pub nothing: Reply<'static>,
+    /// The answer where nobody may wait (transactions and scripts).
+    pub at_once: Reply<'static>,
+    /// The words it is run again with, where they are not those it came with.
+    pub again: Option<Vec<Vec<u8>>>,
+    /// What it waits for is the disk, not a change.
+    pub disk: Option<Disk>,
+}
+
+/// Waiting for every core's log to be on disk as far as it has come.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Disk {
+    /// The answer from then on.
+    pub then: Reply<'static>,
+    /// It ends the waiting; if not, it is only what is answered when the time is over.
+    pub is_enough: bool,
+}
+
+impl Pause {
+    /// Waits so many milliseconds, zero for ever, for something better than `nothing`.
+    pub fn new(timeout_ms: u64, nothing: Reply<'static>) -> Self {
+        let at_once = nothing.clone();
+        Self { timeout_ms, nothing, at_once, again: None, disk: None }
+    }
+
+    /// The same, with another answer where nobody may wait.
+    #[must_use]
+    pub fn at_once(self, at_once: Reply<'static>) -> Self {
+        Self { at_once, ..self }
+    }
+
+    /// The same, but for the logs to be on disk: `then` is the answer, at once if that
+    /// `is_enough`, else when the time is over.
+    #[must_use]
+    pub fn for_disk(self, then: Reply<'static>, is_enough: bool) -> Self {
+        Self { disk: Some(Disk { then, is_enough }), ..self }
+    }
+
+    /// The same, but run again with these words: what depends on the time of asking stands in
+    /// them by its value.
+    #[must_use]
+    pub fn again_as(self, words: Vec<Vec<u8>>) -> Self {
+        Self { again: Some(words), ..self }
+    }
 }
 
 /// How the answers of several cores or shards become one.
@@ -78,8 +179,28 @@ pub enum Family {
     Kv,
     /// Bit operations on strings.
     Bitmap,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
+    /// Positions on the earth, in sorted sets.
+    Geo,
+    /// Hashes.
+    Hash,
+    /// Streams.
+    Stream,
+    /// Estimates of how many distinct elements there are.
+    HyperLogLog,
     /// Commands for keys of any type.
     Key,
+    /// Several commands as one.
+    Transaction,
+    /// Lua.
+    Scripting,
+    /// Messages to whoever listens now.
+    Pubsub,
     /// The connection itself.
     Connection,
     /// The server and its administration.
@@ -94,6 +215,16 @@ impl Family {
         match self {
             Self::Kv => "string",
             Self::Bitmap => "bitmap",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "sorted-set",
+            Self::Geo => "geo",
+            Self::Hash => "hash",
+            Self::Stream => "stream",
+            Self::HyperLogLog => "hyperloglog",
+            Self::Transaction => "transactions",
+            Self::Scripting => "scripting",
+            Self::Pubsub => "pubsub",
             Self::Key => "generic",
             Self::Connection => "connection",
             Self::Server => "server",
@@ -130,6 +261,22 @@ pub enum Keys {
         /// Distance of neighbouring keys.
         step: usize,
     },
+    /// A number of keys, right behind that number.
+    Counted {
+        /// Position of the number.
+        count_at: usize,
+        /// Position of a further key before them (a destination); 0 is none.
+        also: usize,
+    },
+    /// One key, and one behind each of these words (`STORE`) among the arguments after it.
+    Tokened {
+        /// Position of the first key.
+        first: usize,
+        /// The words, upper case.
+        tokens: &'static [&'static str],
+    },
+    /// The first half of what stands behind `STREAMS`.
+    Streams,
     /// Every shard takes part; the answers are folded.
     AllShards(Fold),
     /// One shard after the other, walked by the cursor in the first argument (`SCAN`).
@@ -226,6 +373,12 @@ impl ArgSpec {
     /// A signed 64-bit integer.
     pub const fn integer(name: &'static str, doc: &'static str) -> Self {
         Self::new(name, ArgKind::Integer, doc)
+    }
+
+    /// How many keys follow, from 1 on; a repeated key right behind it takes exactly so many words.
+    /// Where other numbers are refused with another text, the keys are declared with it.
+    pub const fn numkeys() -> Self {
+        Self::integer(NUMKEYS, "the number of keys").refused_as(NUMKEYS_REFUSAL)
     }
 
     /// A double.
@@ -391,8 +544,16 @@ impl Flags {
     pub const SKIP_SLOWLOG: Self = Self(32);
     /// Needs `kv_store.allow_flush_commands`.
     pub const FLUSH: Self = Self(64);
+    /// May wait for somebody else.
+    pub const BLOCKING: Self = Self(256);
     /// Looking at a key this way does not count as using it.
     pub const NO_TOUCH: Self = Self(128);
+    /// While it waits, it is run again also when its key is gone or holds another type, to say so.
+    pub const WAKES_WHEN_GONE: Self = Self(512);
+    /// Not between `MULTI` and `EXEC`.
+    pub const NO_MULTI: Self = Self(1024);
+    /// Its patterns behind `BY` and `GET` name keys that only the data tells (`SORT`).
+    pub const REACHES: Self = Self(2048);
 
     /// Both sets together.
     #[must_use]
@@ -422,30 +583,78 @@ impl CommandSpec {
         1 + usize::from(self.resp.as_bytes().contains(&b' '))
     }
 
-    /// Positions of the keys among `words` words of a request, the name included.
-    pub fn key_positions(&self, words: usize) -> impl Iterator<Item = usize> + use<> {
+    /// Positions of the keys among the words of a request, the name included.
+    pub fn key_positions(&self, words: &[&[u8]]) -> SmallVec<[usize; 8]> {
         let shift = self.words() - 1;
-        let (start, end, step) = match self.keys {
-            Keys::None | Keys::AllShards(_) | Keys::Cursor => (0, 0, 1),
+        match self.keys {
+            Keys::None | Keys::AllShards(_) | Keys::Cursor => SmallVec::new(),
             Keys::Range { first, last, step } => {
                 let end = match usize::try_from(last) {
                     Ok(last) => last + shift + 1,
-                    Err(_) => (words + 1).saturating_sub(last.unsigned_abs()),
+                    Err(_) => (words.len() + 1).saturating_sub(last.unsigned_abs()),
                 };
-                (first + shift, end.min(words), step)
+                (first + shift..end.min(words.len())).step_by(step).collect()
             }
-        };
-        (start..end).step_by(step)
+            Keys::Counted { count_at, also } => {
+                let first = count_at + shift + 1;
+                let count = words.get(count_at + shift).map_or(Ok(0), |word| integer(word));
+                let count = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+                let end = first.saturating_add(count).min(words.len());
+                let also = (also > 0 && also < words.len()).then_some(also + shift);
+                also.into_iter().chain(first..end).collect()
+            }
+            Keys::Tokened { first, tokens } => {
+                let first = first + shift;
+                let is_token = |word: &[u8]| {
+                    tokens.iter().any(|token| word.eq_ignore_ascii_case(token.as_bytes()))
+                };
+                let behind = (first + 1..words.len().saturating_sub(1))
+                    .filter(|at| is_token(words[*at]))
+                    .map(|at| at + 1);
+                std::iter::once(first).filter(|at| *at < words.len()).chain(behind).collect()
+            }
+            Keys::Streams => {
+                let is_it = |word: &&[u8]| word.eq_ignore_ascii_case(b"STREAMS");
+                let Some(at) = words.iter().position(is_it) else { return SmallVec::new() };
+                (at + 1..at + 1 + (words.len() - at - 1) / 2).collect()
+            }
+        }
+    }
+
+    /// The shards that a command with such words works on, a bit each: those of its keys, or all
+    /// of them when it has patterns that reach keys which only the data tells. Not for commands
+    /// about whole shards.
+    pub fn shards(&self, words: &[&[u8]]) -> u64 {
+        if self.flags.has(Flags::REACHES) && words.windows(2).any(reaches) {
+            return u64::MAX;
+        }
+        let keys = self.key_positions(words).into_iter().map(|at| words[at]);
+        keys.fold(0, |mask, key| mask | 1 << shard_of(key).index())
     }
 
     /// Arity as Redis states it: the exact number of arguments with the name's words, or minus
     /// the least number.
     pub fn arity(&self) -> i64 {
         let least = self.words() + least_arguments(self.args);
-        let open = self.args.iter().any(|arg| arg.optional || arg.repeated);
+        let open = self.args.iter().any(is_open);
         let least = i64::try_from(least).expect("tables of arguments are short");
         if open { -least } else { least }
     }
+}
+
+/// Whether an argument may take more or fewer words than its least number.
+fn is_open(spec: &ArgSpec) -> bool {
+    let within = match spec.kind {
+        ArgKind::Block(parts) => parts.iter().any(is_open),
+        _ => false,
+    };
+    spec.optional || spec.repeated || within
+}
+
+/// Whether these are `BY` or `GET`, and a pattern that an element fills in.
+fn reaches(pair: &[&[u8]]) -> bool {
+    let is_token = |token: &&[u8]| pair[0].eq_ignore_ascii_case(token);
+    [&b"BY"[..], b"GET"].iter().any(is_token) && pair[1].contains(&b'*')
 }
 
 /// The least number of arguments that satisfies `specs`.

@@ -4,14 +4,24 @@ use std::sync::LazyLock;
 
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
-use super::{cluster, connection, key, server};
-use crate::types::string;
+use super::{cluster, connection, key, pubsub, scripting, server, transaction};
+use crate::types::{hash, hll, list, set, string, xstream, zset};
 
 /// Every family, in the order of the reference.
 pub const FAMILIES: &[&[&CommandSpec]] = &[
     string::COMMANDS,
     string::BITMAP_COMMANDS,
+    list::COMMANDS,
+    set::COMMANDS,
+    zset::COMMANDS,
+    zset::GEO_COMMANDS,
+    hash::COMMANDS,
+    xstream::COMMANDS,
+    hll::COMMANDS,
     key::COMMANDS,
+    transaction::COMMANDS,
+    pubsub::COMMANDS,
+    scripting::COMMANDS,
     connection::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,

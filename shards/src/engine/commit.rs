@@ -13,7 +13,7 @@ use crate::batch::{Batch, PartSpec, seal, seal_single};
 use crate::command::reply::Reply;
 use crate::id::ShardId;
 use crate::seq::Seq;
-use crate::shard::plan::{Focus, Now};
+use crate::shard::plan::{Focus, Notice, Now, Told};
 use smallvec::SmallVec;
 
 /// What a reply waits for. The default is nothing.
@@ -50,7 +50,7 @@ impl Engine {
     }
 
     /// What a reply waits for after a batch over `touched` was sealed and applied.
-    fn committed(&mut self, touched: u64, unstable: u64) -> Needs {
+    pub(super) fn committed(&mut self, touched: u64, unstable: u64) -> Needs {
         if self.settings.acknowledge == Acknowledge::OnAppend {
             return Needs::default();
         }
@@ -84,6 +84,7 @@ impl Engine {
         self.used_bytes -= at_home.live_bytes();
         at_home.apply_focused(&Batch::sealed(&self.log[start..]), focus);
         self.used_bytes += at_home.live_bytes();
+        self.fired |= u64::from(at_home.interest.has_fired()) << shard.index();
         if self.settings.acknowledge == Acknowledge::OnAppend {
             at_home.set_stable(part.seq);
         }
@@ -106,6 +107,7 @@ impl Engine {
             self.used_bytes -= shard.live_bytes();
             shard.apply(&batch);
             self.used_bytes += shard.live_bytes();
+            self.fired |= u64::from(shard.interest.has_fired()) << part.shard.index();
             if self.settings.acknowledge == Acknowledge::OnAppend {
                 shard.set_stable(part.seq);
             }
@@ -155,8 +157,11 @@ impl Engine {
     pub(super) fn answer(&mut self, reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
         match reply_to {
             ReplyTo::Client { conn, ticket } => out.reply(conn, ticket, reply),
+            ReplyTo::Nobody => {}
             ReplyTo::Core { core, gather } if core == self.core => {
-                self.gathers.fill(gather, core, reply, &mut self.rng, out);
+                if let Some(number) = self.gathers.fill(gather, core, reply, &mut self.rng, out) {
+                    self.all_on_disk(number, out);
+                }
             }
             ReplyTo::Core { core, gather } => {
                 let parcel = &mut self.peers[core.index()].completions;
@@ -164,6 +169,12 @@ impl Engine {
                 parcel.envelopes.push(Envelope::Done { gather, reply });
             }
         }
+    }
+
+    /// Lets a reply out when the log is on disk as far as it has come.
+    pub(super) fn answer_on_disk(&mut self, reply_to: ReplyTo, out: &mut dyn Outbound) {
+        let needs = Needs { log_end: self.log_end, ..Needs::default() };
+        self.answer_when(needs, reply_to, Reply::Ok, out);
     }
 
     /// The log has everything up to `offset` on disk.
@@ -202,7 +213,18 @@ impl Engine {
     }
 
     /// Records the deletion of `keys`, which stand in `shard`, as one batch.
-    pub(super) fn delete_keys(&mut self, now: Now, shard: ShardId, keys: &[Vec<u8>]) {
+    /// `class` and `event` tell whoever asked for it why.
+    pub(super) fn delete_keys(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        keys: &[Vec<u8>],
+        (class, event): (Notice, &'static str),
+    ) {
+        if self.settings.memory.notices & class.bit() != 0 {
+            let told = keys.iter().map(|key| Told { class, event, key: key.as_slice().into() });
+            self.told.extend(told);
+        }
         self.records.clear();
         for key in keys {
             let record = crate::batch::Record::Delete { key };

@@ -1,11 +1,14 @@
 //! The vocabulary of the engine's boundary: what it is told and what it asks of the outside.
 
 use super::parcel::Parcel;
+use super::tx::Transaction;
 use crate::command::args::Args;
 use crate::command::reply::Reply;
 use crate::command::table::CommandId;
 use crate::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
 use crate::shard::evict::{AccessMode, EvictionPolicy};
+use crate::shard::plan::Rules;
+use crate::types::Thresholds;
 
 /// Where a key lives, worked out once per request: its shard, and its hash in the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +43,40 @@ pub enum Event<'a> {
         /// asked about it. It depends on nothing but that word, so it stays true.
         place: Option<Place>,
     },
+    /// The commands that a client queued, to be run as one. The reply is an array with one item
+    /// per command, nil where a watched key has changed, or an error for the whole.
+    Exec {
+        /// The connection.
+        conn: ConnId,
+        /// The position of `EXEC` among its requests.
+        ticket: Ticket,
+        /// Its lookups shall not count as uses of the keys.
+        quiet: bool,
+        /// Commands about every shard shall cover this core's only.
+        here: bool,
+        /// The commands, and what was watched.
+        transaction: Transaction,
+    },
+    /// Notes that a transaction to come depends on these keys. The reply is OK, to be waited for
+    /// before anything else of the client starts.
+    Watch {
+        /// The connection.
+        conn: ConnId,
+        /// The position of `WATCH` among its requests.
+        ticket: Ticket,
+        /// Process-wide number of who watches.
+        watcher: u64,
+        /// The keys.
+        keys: &'a [&'a [u8]],
+    },
+    /// Forgets what somebody watches. There is no reply. Watches that the same core begins later
+    /// under the same number are not concerned.
+    Unwatch {
+        /// Process-wide number of who watches.
+        watcher: u64,
+        /// Shards of the keys that it may watch, a bit each.
+        shards: u64,
+    },
     /// What another core sent.
     Parcel {
         /// The core that sent it.
@@ -49,6 +86,17 @@ pub enum Event<'a> {
     },
     /// The log is durable up to this many bytes since the engine's start.
     Durable(u64),
+    /// The time of a command that waits is over, see [`super::Engine::next_deadline`].
+    Alarm,
+    /// A connection is gone, or said that it will send no more: what it waits for is given up and
+    /// answered as if its time were over.
+    Gone {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The server stops: clients that wait are answered as if their time were over, and none
+    /// begins to wait.
+    Stopping,
     /// Time for upkeep: expiry, and eviction where the limit was lowered.
     Tick,
 }
@@ -76,6 +124,19 @@ pub trait Outbound {
     ///
     /// [`Run::EveryCore`]: crate::command::spec::Run::EveryCore
     fn run_on_core(&mut self, command: CommandId, args: &Args<'_>, caller: u64) -> Reply<'static>;
+
+    /// Carries out a command of a transaction that concerns its connection ([`Run::Session`]), and
+    /// answers whatever may be when the connection is gone.
+    ///
+    /// [`Run::Session`]: crate::command::spec::Run::Session
+    fn run_session(&mut self, conn: ConnId, command: CommandId, args: &Args<'_>) -> Reply<'static>;
+
+    /// Words that another core's outside sent by [`super::Engine::tell`].
+    fn hear(&mut self, words: &[&[u8]]);
+
+    /// A line that a script wants to have in the server's log; levels are 0 (least) to 3. Where
+    /// there is no log, it is nowhere.
+    fn script_log(&mut self, _level: u8, _text: &[u8]) {}
 }
 
 /// When a batch counts as acknowledged.
@@ -111,6 +172,18 @@ pub struct MemorySettings {
     pub sample_size: usize,
     /// How uses are noted.
     pub mode: AccessMode,
+    /// Classes of changes that somebody wants to be told of, a bit each by
+    /// [`crate::shard::plan::Notice`].
+    pub notices: u16,
+    /// When containers leave their packed form.
+    pub thresholds: Thresholds,
+}
+
+impl MemorySettings {
+    /// What commands can see of it.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { policy: self.policy, mode: self.mode, notices: self.notices }
+    }
 }
 
 /// Counters of one engine since its start.
@@ -130,6 +203,15 @@ pub struct EngineStats {
     pub lent: u64,
     /// Batches written.
     pub batches: u64,
+    /// Runs of scripts, repeated ones included.
+    pub scripts_run: u64,
+    /// Runs that were taken back and repeated, because the script reached outside the keys it
+    /// declared, or wrote a large value.
+    pub scripts_rerun: u64,
     /// Requests refused because too many waited for a shard.
     pub busy: u64,
+    /// Transactions that ran.
+    pub transactions: u64,
+    /// Transactions that did nothing because a watched key had changed.
+    pub transactions_aborted: u64,
 }

@@ -5,7 +5,7 @@ use super::event::Outbound;
 use super::run::sum;
 use crate::command::reply::Reply;
 use crate::command::spec::{Fold, PerKey};
-use crate::id::CoreId;
+use crate::id::{ConnId, CoreId};
 use crate::rng::Rng;
 
 /// What a scattered request still waits for.
@@ -22,6 +22,8 @@ pub(super) enum Gather {
         replies: Vec<Reply<'static>>,
         missing: usize,
     },
+    /// The logs of so many cores, for a waiter that wants to know when all are on disk.
+    Disks { waiter: u64, missing: usize },
     /// One reply per core.
     All { reply_to: ReplyTo, fold: Fold, replies: Vec<Reply<'static>>, missing: usize },
 }
@@ -74,12 +76,21 @@ impl Gathers {
         slot
     }
 
+    /// The client that waits for the one reply of a gather.
+    pub(super) fn client(&self, slot: u32) -> Option<ConnId> {
+        match self.slots.get(slot as usize) {
+            Some(Some(Gather::Single { reply_to: ReplyTo::Client { conn, .. } })) => Some(*conn),
+            _ => None,
+        }
+    }
+
     fn close(&mut self, slot: u32) -> Gather {
         self.free.push(slot);
         self.slots[slot as usize].take().expect("a gather is closed once")
     }
 
-    /// A part's reply has come. The last one completes the request.
+    /// A part's reply has come. The last one completes the request. Answers the waiter for which
+    /// all logs are on disk now.
     pub(super) fn fill(
         &mut self,
         slot: u32,
@@ -87,13 +98,23 @@ impl Gathers {
         reply: Reply<'_>,
         rng: &mut Rng,
         out: &mut dyn Outbound,
-    ) {
+    ) -> Option<u64> {
         let gather = self.slots[slot as usize].as_mut().expect("its replies are outstanding");
         let done = match gather {
             Gather::Single { reply_to } => {
                 let reply_to = *reply_to;
                 self.close(slot);
-                return to_client(reply_to, reply, out);
+                to_client(reply_to, reply, out);
+                return None;
+            }
+            Gather::Disks { waiter, missing } => {
+                let waiter = *waiter;
+                *missing -= 1;
+                if *missing > 0 {
+                    return None;
+                }
+                self.close(slot);
+                return Some(waiter);
             }
             Gather::PerKey { fold, positions, replies, missing, .. } => {
                 let keys = std::mem::take(&mut positions[from.index()]);
@@ -122,19 +143,23 @@ impl Gathers {
             let (reply_to, reply) = complete(self.close(slot), rng);
             to_client(reply_to, reply, out);
         }
+        None
     }
 }
 
 fn to_client(reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
-    let ReplyTo::Client { conn, ticket } = reply_to else {
-        unreachable!("only clients' requests are scattered")
-    };
-    out.reply(conn, ticket, reply);
+    match reply_to {
+        ReplyTo::Client { conn, ticket } => out.reply(conn, ticket, reply),
+        ReplyTo::Nobody => {}
+        ReplyTo::Core { .. } => unreachable!("other cores' requests are not scattered again"),
+    }
 }
 
 fn complete(gather: Gather, rng: &mut Rng) -> (ReplyTo, Reply<'static>) {
     match gather {
-        Gather::Single { .. } => unreachable!("it completes with its only reply"),
+        Gather::Single { .. } | Gather::Disks { .. } => {
+            unreachable!("they complete without a fold")
+        }
         Gather::PerKey { reply_to, fold: PerKey::Array, replies, .. } => {
             (reply_to, Reply::Array(replies))
         }

@@ -15,20 +15,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::event::{Acknowledge, Outbound};
-use super::parcel::{Envelope, OwnedWords};
-use super::route::Request;
+use super::parcel::Envelope;
 use super::run::Job;
+use super::task::{Fate, Ran, Task};
 use super::{Engine, ReplyTo, Waiting, shards_in};
-use crate::command::args::Args;
-use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::{Flags, Run};
-use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::limits::SHARDS;
 use crate::seq::Seq;
 use crate::shard::Shard;
-use crate::shard::plan::{Now, View};
+use crate::shard::plan::Now;
 
 /// A transaction of this core that is gathering shards, or waits to become stable.
 #[derive(Debug)]
@@ -40,11 +36,7 @@ enum Loan {
 
 #[derive(Debug)]
 struct Gathering {
-    reply_to: ReplyTo,
-    caller: u64,
-    quiet: bool,
-    command: CommandId,
-    words: OwnedWords,
+    task: Task,
     wanted: u64,
     held: Vec<Box<Shard>>,
     /// Shards whose content at the time of lending is not stable yet.
@@ -161,18 +153,8 @@ impl Gate {
 
 impl Engine {
     /// Starts gathering the shards of a transaction.
-    pub(super) fn begin_loan(
-        &mut self,
-        now: Now,
-        request: Request<'_>,
-        wanted: u64,
-        out: &mut dyn Outbound,
-    ) {
-        let Request { reply_to, caller, quiet, command, args, .. } = request;
-        let words = OwnedWords::new(args.words());
-        let held = Vec::new();
-        let gathering =
-            Gathering { reply_to, caller, quiet, command, words, wanted, held, unsettled: 0 };
+    pub(super) fn begin_loan(&mut self, now: Now, task: Task, wanted: u64, out: &mut dyn Outbound) {
+        let gathering = Gathering { task, wanted, held: Vec::new(), unsettled: 0 };
         let loan = self.loans.open(Loan::Gathering(gathering));
         self.ask_next(now, loan, out);
     }
@@ -268,49 +250,41 @@ impl Engine {
 
     /// Runs a transaction whose shards are all here, and sends them home.
     fn run_loan(&mut self, now: Now, loan: u64, out: &mut dyn Outbound) {
-        let gathering = self.loans.gathering(loan);
-        let wanted = gathering.wanted;
-        let unsettled = gathering.unsettled;
-        let (reply_to, caller, quiet) = (gathering.reply_to, gathering.caller, gathering.quiet);
-        let command = gathering.command;
-        let words = std::mem::replace(&mut gathering.words, OwnedWords::new(&[]));
-        let (own, borrowed): (Vec<_>, Vec<_>) = std::mem::take(&mut gathering.held)
-            .into_iter()
-            .partition(|shard| self.map.owner(shard.id()) == self.core);
+        let Loan::Gathering(gathering) = self.loans.close(loan) else {
+            unreachable!("loan {loan} has just gathered its last shards")
+        };
+        let Gathering { task, wanted, held, unsettled } = gathering;
+        let (own, borrowed): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|shard| self.map.owner(shard.id()) == self.core);
         self.place(own);
         // Before the borrowed shards are here: a core evicts what is its own.
-        let has_room = !command.spec().flags.has(Flags::DENY_OOM) || self.make_room(now);
+        let has_room = !task.denies_oom() || self.make_room(now);
         self.place(borrowed);
-        let words = words.get();
-        let args = Args::parse(command.spec(), &words)
-            .expect("the words were decoded before the shards were asked for");
-        let request = Request { reply_to, caller, quiet, command, args: &args, target: None };
-        let before: Vec<Seq> = shards_in(wanted).map(|shard| self.seq_of(shard)).collect();
-        let (reply, unstable) = if has_room {
-            self.run_borrowed(now, request)
-        } else {
-            (Reply::Error(CommandError::OutOfMemory), 0)
-        };
-        let parts: Vec<(ShardId, Seq)> = shards_in(wanted)
-            .zip(before)
-            .map(|(shard, before)| (shard, before, self.seq_of(shard)))
-            .filter(|(_, before, after)| after > before)
-            .map(|(shard, _, after)| (shard, after))
-            .collect();
-        let touched = parts.iter().fold(0u64, |mask, (shard, _)| mask | 1 << shard.index());
-        let unsettled = unsettled & (touched | unstable);
+        let Ran { reply, touched, unstable, fate } = self.run_task(now, &task, has_room, out);
+        if fate == Fate::Again {
+            self.send_home(wanted, 0);
+            self.start_task(now, task.widened(), u64::MAX, out);
+            self.run_waiting(now, out);
+            return;
+        }
+        assert_eq!(touched & !wanted, 0, "it writes to the shards it asked for");
         let settled_at_once = self.settings.acknowledge == Acknowledge::OnAppend;
-        if settled_at_once {
-            self.loans.close(loan);
-            self.answer(reply_to, reply, out);
+        if fate == Fate::Waits {
+            // Whoever waits is answered another time.
+        } else if settled_at_once {
+            self.answer(task.reply_to, reply, out);
         } else {
+            let parts = shards_in(touched).map(|shard| (shard, self.seq_of(shard))).collect();
+            let unsettled = unsettled & (touched | unstable);
             let log_end = self.log_end;
-            let answer = Some((reply_to, reply));
+            let answer = Some((task.reply_to, reply));
             let settling = Settling { log_end, unsettled, parts, answer };
             self.loans.open.insert(loan, Loan::Settling(settling));
         }
         self.send_home(wanted, if settled_at_once { 0 } else { touched });
         self.settle_transactions(out);
+        self.catch_up_waiters(wanted);
+        self.serve(now, out);
         self.run_waiting(now, out);
     }
 
@@ -320,19 +294,6 @@ impl Engine {
             let at = shard.id().index();
             assert!(self.shards[at].replace(shard).is_none(), "the shard was away until now");
         }
-    }
-
-    /// Runs the command over the shards in the table; the second value marks shards in which it
-    /// saw something unstable.
-    fn run_borrowed(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
-        if let Run::Read(read) = request.command.spec().run {
-            let memory = self.settings.memory;
-            let settings = (memory.policy, memory.mode);
-            let view = View::new(&self.shards, now, &self.tally, settings, 0, None);
-            let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
-            return (reply, view.unstable());
-        }
-        self.run_whole(now, request)
     }
 
     /// Returns the shards of a mask to their owners, this core among them. `pending` marks those
@@ -372,8 +333,10 @@ impl Engine {
         pending: u64,
         out: &mut dyn Outbound,
     ) {
+        let mut home = 0;
         for shard in shards {
             let id = shard.id();
+            home |= 1 << id.index();
             if pending & (1 << id.index()) != 0 {
                 self.gates.shut(id, shard.seq());
             }
@@ -382,6 +345,8 @@ impl Engine {
             self.shards[id.index()] = Some(shard);
             self.catch_up(id);
         }
+        self.catch_up_waiters(home);
+        self.serve(now, out);
         self.run_waiting(now, out);
     }
 

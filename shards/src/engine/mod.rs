@@ -8,14 +8,25 @@
 //! It holds shards of its own and, for the length of one transaction, borrowed ones. Work that
 //! cannot run because a shard is away waits in order behind the loan.
 
+mod block;
 mod commit;
 pub mod event;
+mod expire_fields;
 mod gather;
+mod give_up;
 mod loan;
+#[cfg(not(feature = "lua"))]
+mod no_script;
+mod open;
 pub mod parcel;
 mod route;
 mod run;
+#[cfg(feature = "lua")]
+pub mod script;
+mod task;
+pub mod tx;
 mod upkeep;
+mod waiters;
 
 use std::collections::VecDeque;
 
@@ -24,15 +35,16 @@ use crate::key::ShardMap;
 use crate::limits::{CREDITS_PER_CORE, PREFETCH_MAX, SHARDS};
 use crate::rng::Rng;
 use crate::seq::Seq;
-use crate::shard::plan::{Now, Tally};
+use crate::shard::plan::{Now, Tally, Told};
 use crate::shard::{Shard, ShardTable};
 use commit::Held;
 use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place};
 use gather::Gathers;
 use loan::Loans;
-use parcel::Parcel;
+use parcel::{Envelope, Parcel};
 use route::Request;
 use run::Job;
+use waiters::Waiters;
 
 /// Where the keys of a pipeline live, by their position in it.
 pub type Places = [Option<Place>; PREFETCH_MAX];
@@ -51,6 +63,7 @@ pub enum Lane {
 pub(crate) enum ReplyTo {
     Client { conn: ConnId, ticket: Ticket },
     Core { core: CoreId, gather: u32 },
+    Nobody,
 }
 
 /// What is to be sent to one peer at the end of the turn.
@@ -100,8 +113,15 @@ pub struct Engine {
     peers: Vec<Outgoing>,
     gathers: Gathers,
     loans: Loans,
+    waiters: Waiters,
+    /// Shards whose keys may have been changed while somebody waited for them, a bit each.
+    fired: u64,
     used_bytes: usize,
     upkeep: upkeep::Upkeep,
+    /// Changes that somebody wants to be told of, in order.
+    told: Vec<Told>,
+    #[cfg(feature = "lua")]
+    scripts: Option<Box<script::Scripts>>,
 }
 
 /// Work that waits for shards to come home.
@@ -155,8 +175,13 @@ impl Engine {
             peers,
             gathers: Gathers::default(),
             loans: Loans::default(),
+            waiters: Waiters::default(),
+            fired: 0,
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
+            told: Vec::new(),
+            #[cfg(feature = "lua")]
+            scripts: None,
         };
         engine.set_memory(settings.memory);
         engine
@@ -170,6 +195,14 @@ impl Engine {
                 let request = Request { reply_to, caller, quiet, command, args, target: None };
                 self.request(now, request, place, here, out)
             }
+            Event::Exec { conn, ticket, quiet, here, transaction } => {
+                let reply_to = ReplyTo::Client { conn, ticket };
+                self.exec(now, transaction, (reply_to, quiet, here), out)
+            }
+            Event::Watch { conn, ticket, watcher, keys } => {
+                self.watch(now, ReplyTo::Client { conn, ticket }, watcher, keys, out)
+            }
+            Event::Unwatch { watcher, shards } => self.unwatch(now, watcher, shards, out),
             Event::Parcel { from, parcel } => {
                 self.parcel(now, from, parcel, out);
                 Flow::Continue
@@ -178,8 +211,21 @@ impl Engine {
                 self.became_durable(offset, out);
                 Flow::Continue
             }
+            Event::Alarm => {
+                self.alarm(now, out);
+                Flow::Continue
+            }
+            Event::Gone { conn } => {
+                self.gone(now, conn, out);
+                Flow::Continue
+            }
+            Event::Stopping => {
+                self.stop_waiting(now, out);
+                Flow::Continue
+            }
             Event::Tick => {
                 self.keep_up(now);
+                self.serve(now, out);
                 Flow::Continue
             }
         }
@@ -215,6 +261,21 @@ impl Engine {
     /// Whether a parcel waits to be taken.
     pub fn has_parcels(&self) -> bool {
         self.peers.iter().any(|peer| !peer.requests.is_empty() || !peer.completions.is_empty())
+    }
+
+    /// Has words handed to the outside of another core ([`Outbound::hear`]), in the order of the
+    /// calls.
+    pub fn tell(&mut self, to: CoreId, words: &[&[u8]]) {
+        assert_ne!(to, self.core, "a core does not send to itself");
+        let peer = &mut self.peers[to.index()];
+        let words = peer.requests.pack_words(words.iter().copied());
+        peer.requests.envelopes.push(Envelope::Tell { words });
+        peer.outstanding += 1;
+    }
+
+    /// Changes of which somebody wants to be told, made since the last call, in order.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
     }
 
     /// Draws up to `count` keys with a deadline; the sum of their remaining lifetimes in
@@ -254,6 +315,7 @@ impl Engine {
             && self.gated.is_empty()
             && self.gathers.is_empty()
             && self.loans.is_empty()
+            && self.waiters.is_empty()
             && self.waiting.is_empty()
             && self.away == 0
     }
@@ -290,6 +352,7 @@ impl Engine {
         self.settings.memory = memory;
         for shard in self.shards.iter_mut().flatten() {
             shard.set_access_mode(memory.mode);
+            shard.set_thresholds(memory.thresholds);
         }
     }
 
@@ -314,7 +377,12 @@ impl Engine {
     }
 
     fn owned_mask(&self) -> u64 {
-        self.map.owned_by(self.core).fold(0, |mask, shard| mask | 1 << shard.index())
+        self.mask_of(self.core)
+    }
+
+    /// The shards of a core, a bit each.
+    fn mask_of(&self, core: CoreId) -> u64 {
+        self.map.owned_by(core).fold(0, |mask, shard| mask | 1 << shard.index())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::waiters::Why;
 use crate::command::args::Words;
 use crate::command::reply::Reply;
 use crate::command::table::CommandId;
@@ -32,6 +33,12 @@ pub(crate) enum Manner {
     AllShards,
     /// By the outside, for the core itself.
     OnCore,
+    /// Notes that the caller watches the keys.
+    Watch,
+    /// Nothing but wait until the log of the core is on disk as far as it has come.
+    OnDisk,
+    /// Forgets what the caller watches in these shards (a bit each).
+    Unwatch(u64),
 }
 
 /// A message from core to core.
@@ -46,8 +53,24 @@ pub(crate) enum Envelope {
         quiet: bool,
         manner: Manner,
     },
+    /// Words for the outside of the core, answered with `Heard`.
+    Tell { words: Span },
+    /// The words of a `Tell` were handed over.
+    Heard,
     /// The answer to `Execute`, stable under the rule in force.
     Done { gather: u32, reply: Packed },
+    /// The command of an `Execute` waits for somebody's change; it does not count as unanswered.
+    Parked { gather: u32 },
+    /// The command of an `Execute` shall wait no longer.
+    GiveUp { gather: u32, why: Why },
+    /// To the owner of keys: this command of the sender waits for their changes.
+    Wait { number: u64, command: CommandId, keys: Span },
+    /// It does so no more.
+    Unwait { number: u64 },
+    /// To the sender of `Wait`: it is its turn, until it says `Pass` or `Unwait`.
+    Wake { number: u64 },
+    /// It has tried in vain, and goes on waiting.
+    Pass { number: u64 },
     /// Lend these shards (a bit each) to the sender's transaction.
     Borrow { loan: u64, shards: u64 },
     /// The shards asked for. `unsettled` marks those whose last batch is not stable yet; the owner
@@ -154,5 +177,9 @@ impl OwnedWords {
 
     pub(crate) fn get(&self) -> Words<'_> {
         unpack_words(&self.0)
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.0.capacity()
     }
 }

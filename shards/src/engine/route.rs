@@ -3,13 +3,14 @@
 
 use super::event::{Flow, Outbound, Place};
 use super::gather::Gather;
-use super::parcel::{Envelope, Manner};
-use super::{Engine, ReplyTo};
+use super::parcel::{Envelope, Manner, OwnedWords};
+use super::task::{Task, Work};
+use super::{Engine, ReplyTo, shards_in};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
-use crate::command::spec::{Atomicity, Fold, Keys, PerKey, Run};
+use crate::command::spec::{Atomicity, Flags, Fold, Keys, PerKey, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
@@ -48,6 +49,12 @@ impl Engine {
         if let Run::EveryCore(fold) = spec.run {
             return self.scatter(now, request, fold, Manner::OnCore, out);
         }
+        match spec.run {
+            Run::Block(_) => return self.block(now, request, out),
+            Run::Script(verb) => return self.script(now, request, verb, out),
+            Run::Unblock => return self.scatter(now, request, Fold::Sum, Manner::OnCore, out),
+            Run::Read(_) | Run::Write(_) | Run::Session | Run::Transaction | Run::EveryCore(_) => {}
+        }
         match (spec.keys, spec.atomicity) {
             (Keys::None, _) => {
                 self.start(now, request, Manner::Single, 0, out);
@@ -67,7 +74,10 @@ impl Engine {
                 self.single(now, request, shard, out)
             }
             (Keys::Range { .. }, Atomicity::PerKey(fold)) => self.per_key(now, request, fold, out),
-            (Keys::Range { .. }, Atomicity::Whole) => self.whole(now, request, out),
+            (Keys::Range { .. }, Atomicity::Whole)
+            | (Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams, _) => {
+                self.whole(now, request, out)
+            }
         }
     }
 
@@ -168,19 +178,33 @@ impl Engine {
         Flow::Barrier
     }
 
-    /// A command over several keys as one: here when all its shards are this core's.
+    /// A command over several keys as one: here when all its shards are this core's, on another
+    /// when they are all of that, else here with borrowed shards.
     fn whole(&mut self, now: Now, request: Request<'_>, out: &mut dyn Outbound) -> Flow {
-        let shards =
-            keys_of(request).iter().fold(0u64, |mask, key| mask | 1 << shard_of(key).index());
+        let spec = request.command.spec();
+        let shards = spec.shards(request.args.words());
         if shards & !self.owned_mask() == 0 {
             self.start(now, request, Manner::Single, shards, out);
             return Flow::Continue;
         }
-        self.begin_loan(now, request, shards, out);
+        let mut owners = shards_in(shards).map(|shard| self.map.owner(shard));
+        let first = owners.next();
+        // What waits has to be where its client is.
+        if let Some(owner) = first.filter(|first| owners.all(|owner| owner == *first))
+            && !spec.flags.has(Flags::BLOCKING)
+        {
+            let gather = self.gathers.open(Gather::Single { reply_to: request.reply_to });
+            let words = request.args.words().iter().copied();
+            self.execute_on(owner, gather, request, words, Manner::Single);
+            return Flow::Continue;
+        }
+        let Request { reply_to, quiet, command, args, .. } = request;
+        let work = Work::Command { command, words: OwnedWords::new(args.words()) };
+        self.begin_loan(now, Task { reply_to, quiet, work }, shards, out);
         Flow::Barrier
     }
 
-    fn execute_on<'w>(
+    pub(super) fn execute_on<'w>(
         &mut self,
         core: CoreId,
         gather: u32,
@@ -233,5 +257,5 @@ pub(super) fn only_key<'a>(request: Request<'a>) -> &'a [u8] {
 pub(super) fn keys_of<'a>(request: Request<'a>) -> Vec<&'a [u8]> {
     let spec = request.command.spec();
     let words = request.args.words();
-    spec.key_positions(words.len()).map(|at| words[at]).collect()
+    spec.key_positions(words).into_iter().map(|at| words[at]).collect()
 }

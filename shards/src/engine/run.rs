@@ -5,13 +5,15 @@ use super::event::Outbound;
 use super::event::Place;
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
 use super::route::{Request, Target, keys_of, only_key, targeted};
+use super::task::{Fate, Ran, Task};
+use super::tx::shards_of_keys;
 use super::{Engine, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
-use crate::command::spec::{Atomicity, Flags, Keys, PerKey, Run};
+use crate::command::spec::{Atomicity, Blocked, Flags, Keys, Pause, PerKey, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
@@ -20,7 +22,7 @@ use crate::shard::evict::AccessMode;
 use crate::shard::plan::{Focus, Now, Plan, View};
 
 /// Bytes of records that fit one batch, whatever number of shards it touches.
-const RECORDS_BYTES_MAX: usize = BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES;
+pub(super) const RECORDS_BYTES_MAX: usize = BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES;
 
 /// Work that waits for its shards.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub(super) enum Job {
         words: OwnedWords,
         manner: Manner,
     },
+    /// A transaction over shards of this core.
+    Task(Task),
+    /// A waiter of this core that was woken, by number.
+    Retry { number: u64 },
     /// Shards that another core's transaction wants.
     Lend { to: CoreId, loan: u64 },
     /// Shards that a transaction of this core wants of it.
@@ -55,7 +61,8 @@ impl Engine {
             self.run(now, request, manner, shards, out);
             return;
         }
-        if self.waiting.len() >= WAITING_MAX {
+        let is_watch = matches!(manner, Manner::Watch | Manner::Unwatch(_));
+        if self.waiting.len() >= WAITING_MAX && !is_watch {
             self.stats.busy += 1;
             self.answer(request.reply_to, Reply::Error(CommandError::Busy), out);
             return;
@@ -114,6 +121,13 @@ impl Engine {
                 let request = Request { reply_to, caller, quiet, command, args, target: None };
                 self.run(now, request, manner, waiting.shards, out);
             }
+            Job::Task(task) => {
+                self.run_task_here(now, task, out);
+            }
+            Job::Retry { number } => {
+                self.retry(now, number, out);
+                self.serve(now, out);
+            }
             Job::Lend { to, loan } => self.lend(to, loan, waiting.shards),
             Job::Take { loan } => self.take_own(now, loan, waiting.shards, out),
         }
@@ -130,29 +144,41 @@ impl Engine {
         match manner {
             Manner::Single | Manner::AllShards => self.run_once(now, request, shards, out),
             Manner::PerKey => self.run_per_key(now, request, out),
+            Manner::OnDisk => self.answer_on_disk(request.reply_to, out),
+            Manner::OnCore if matches!(request.command.spec().run, Run::Unblock) => {
+                let reply = self.unblock(request.args, out);
+                self.answer(request.reply_to, reply, out);
+            }
             Manner::OnCore => {
                 let reply = out.run_on_core(request.command, request.args, request.caller);
                 self.answer(request.reply_to, reply, out);
             }
+            Manner::Watch | Manner::Unwatch(_) => {
+                self.run_watch(now, request, manner);
+                self.answer(request.reply_to, Reply::Ok, out);
+            }
         }
+        self.serve(now, out);
     }
 
     fn run_once(&mut self, now: Now, request: Request<'_>, shards: u64, out: &mut dyn Outbound) {
         let spec = request.command.spec();
         let read = match spec.run {
             Run::Read(read) => read,
+            Run::Block(_) => return self.run_block(now, request, shards, out),
             Run::Write(_) => {
                 let (reply, needs) = self.run_write(now, request, shards);
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
             }
-            Run::Session | Run::EveryCore(_) => unreachable!("{} runs elsewhere", spec.resp),
+            Run::Session | Run::EveryCore(_) | Run::Transaction | Run::Unblock | Run::Script(_) => {
+                unreachable!("{} runs elsewhere", spec.resp)
+            }
         };
         let focus = self.focus(now, request, shards);
         let draw = self.draw_for(request.command);
-        let memory = self.settings.memory;
-        let view =
-            View::new(&self.shards, now, &self.tally, (memory.policy, memory.mode), draw, focus);
+        let rules = self.settings.memory.rules();
+        let view = View::new(&self.shards, now, &self.tally, rules, draw, focus);
         let reply = read(&view, request.args).unwrap_or_else(Reply::Error);
         let unstable = view.unstable();
         match request.reply_to {
@@ -205,7 +231,7 @@ impl Engine {
         Focus { key, place, located }
     }
 
-    fn draw_for(&mut self, command: CommandId) -> u64 {
+    pub(super) fn draw_for(&mut self, command: CommandId) -> u64 {
         if command.spec().flags.has(Flags::RANDOM) { self.rng.draw() } else { 0 }
     }
 
@@ -256,19 +282,20 @@ impl Engine {
         (planned.reply, needs)
     }
 
-    /// The same for a transaction over borrowed shards, which keeps the account of what has to
-    /// become stable itself. The second value marks shards in which it saw something unstable.
-    pub(super) fn run_whole(&mut self, now: Now, request: Request<'_>) -> (Reply<'static>, u64) {
+    /// The same for a command over borrowed shards; the caller keeps the account of what has to
+    /// become stable.
+    pub(super) fn run_whole(&mut self, now: Now, request: Request<'_>) -> Ran {
         let planned = self.plan_records(now, request);
         if planned.touched != 0 {
             self.seal_and_apply(now, planned.touched);
         }
         self.set_access(planned.access);
-        (planned.reply, planned.unstable)
+        let Planned { reply, touched, unstable, .. } = planned;
+        Ran { reply, touched, unstable, fate: Fate::Answers }
     }
 
     /// Lets a writing command decide; its records are in `self.records` afterwards.
-    fn plan_records(&mut self, now: Now, request: Request<'_>) -> Planned {
+    pub(super) fn plan_records(&mut self, now: Now, request: Request<'_>) -> Planned {
         let mut records = std::mem::take(&mut self.records);
         records.clear();
         let planned = self.plan(now, request, None, &mut records);
@@ -277,7 +304,7 @@ impl Engine {
     }
 
     /// Lets a writing command decide, and appends its records to `records`.
-    fn plan(
+    pub(super) fn plan(
         &mut self,
         now: Now,
         request: Request<'_>,
@@ -285,16 +312,34 @@ impl Engine {
         records: &mut Vec<u8>,
     ) -> Planned {
         let spec = request.command.spec();
-        let Run::Write(write) = spec.run else { unreachable!("{} does not write", spec.resp) };
         let draw = self.draw_for(request.command);
-        let memory = self.settings.memory;
-        let view =
-            View::new(&self.shards, now, &self.tally, (memory.policy, memory.mode), draw, focus);
+        let rules = self.settings.memory.rules();
+        let view = View::new(&self.shards, now, &self.tally, rules, draw, focus);
         let start = records.len();
         let mut plan = Plan::new(view, records);
-        let result = write(&mut plan, request.args);
+        let mut pause = None;
+        let result = match spec.run {
+            Run::Write(write) => write(&mut plan, request.args),
+            Run::Block(attempt) => attempt(&mut plan, request.args).map(|blocked| match blocked {
+                Blocked::Done(reply) => reply,
+                Blocked::Wait(wanted) => {
+                    let reply = wanted.at_once.clone();
+                    pause = Some(wanted);
+                    reply
+                }
+            }),
+            Run::Read(_)
+            | Run::Session
+            | Run::Transaction
+            | Run::Script(_)
+            | Run::EveryCore(_)
+            | Run::Unblock => {
+                unreachable!("{} does not write", spec.resp)
+            }
+        };
         let unstable = plan.unstable();
         let (touched, access) = (plan.touched(), plan.take_access());
+        let told = plan.take_told();
         let too_large = records.len() - start > RECORDS_BYTES_MAX;
         match result {
             Ok(_) if too_large => {
@@ -302,14 +347,19 @@ impl Engine {
                     code: "ERR",
                     message: "the command changes more bytes than one batch of the log may hold",
                 });
-                Planned { reply, touched: 0, unstable, access: None }
+                Planned { reply, touched: 0, unstable, access: None, pause: None }
             }
-            Ok(reply) => Planned { reply, touched, unstable, access },
-            Err(error) => Planned { reply: error.into(), touched: 0, unstable, access: None },
+            Ok(reply) => {
+                self.told.extend(told);
+                Planned { reply, touched, unstable, access, pause }
+            }
+            Err(error) => {
+                Planned { reply: error.into(), touched: 0, unstable, access: None, pause: None }
+            }
         }
     }
 
-    fn set_access(&mut self, access: Option<(ShardId, Vec<u8>, u32)>) {
+    pub(super) fn set_access(&mut self, access: Option<(ShardId, Vec<u8>, u32)>) {
         if let Some((shard, key, access)) = access
             && let Some(shard) = self.shards[shard.index()].as_deref_mut()
         {
@@ -350,9 +400,8 @@ impl Engine {
         };
         let target = Target { key, place: self.place_of(shard, key) };
         let focus = self.focus_key(now, target, request);
-        let memory = self.settings.memory;
-        let settings = (memory.policy, memory.mode);
-        let view = View::new(&self.shards, now, &self.tally, settings, 0, Some(focus));
+        let rules = self.settings.memory.rules();
+        let view = View::new(&self.shards, now, &self.tally, rules, 0, Some(focus));
         let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
         let unstable = view.unstable();
         (reply, self.needs_of(unstable))
@@ -396,10 +445,33 @@ impl Engine {
                 let (request, shards) = self.shards_of(request, manner, place);
                 self.start(now, request, manner, shards, out);
             }
+            Envelope::Tell { words } => {
+                out.hear(&parcel.words(words));
+                self.peers[from.index()].completions.envelopes.push(Envelope::Heard);
+            }
+            Envelope::Heard => self.peers[from.index()].outstanding -= 1,
             Envelope::Done { gather, reply } => {
-                self.peers[from.index()].outstanding -= 1;
+                if !self.was_parked(from, gather) {
+                    self.peers[from.index()].outstanding -= 1;
+                }
                 let reply = parcel.unpack_reply(reply);
-                self.gathers.fill(gather, from, reply, &mut self.rng, out);
+                if let Some(number) = self.gathers.fill(gather, from, reply, &mut self.rng, out) {
+                    self.all_on_disk(number, out);
+                }
+            }
+            Envelope::Parked { gather } => self.parked(from, gather),
+            Envelope::GiveUp { gather, why } => self.given_up(from, gather, why, out),
+            Envelope::Wait { number, command, keys } => {
+                self.waiters.note(from, number, command, &parcel.words(keys));
+            }
+            Envelope::Unwait { number } => {
+                self.unwait(from, number);
+                self.serve(now, out);
+            }
+            Envelope::Wake { number } => self.wake(now, number, out),
+            Envelope::Pass { number } => {
+                self.waiters.pass_note(from, number);
+                self.serve(now, out);
             }
             Envelope::Borrow { loan, shards } => self.asked_to_lend(from, loan, shards),
             Envelope::Lent { loan, shards, unsettled } => {
@@ -432,25 +504,27 @@ impl Engine {
                 let (request, shard) = targeted(request, place);
                 return (request, 1 << shard.index());
             }
-            Manner::Single | Manner::PerKey => {
-                keys_of(request).iter().fold(0, |mask, key| mask | 1 << shard_of(key).index())
-            }
+            Manner::Single | Manner::PerKey => spec.shards(request.args.words()),
             Manner::AllShards => self.owned_mask(),
-            Manner::OnCore => 0,
+            Manner::OnCore | Manner::OnDisk => 0,
+            Manner::Watch => shards_of_keys(request.args.words()[1..].iter().copied()),
+            Manner::Unwatch(shards) => shards,
         };
         (request, shards)
     }
 }
 
 /// What a writing command has decided.
-struct Planned {
-    reply: Reply<'static>,
-    touched: u64,
-    unstable: u64,
-    access: Option<(ShardId, Vec<u8>, u32)>,
+pub(super) struct Planned {
+    pub(super) reply: Reply<'static>,
+    pub(super) touched: u64,
+    pub(super) unstable: u64,
+    pub(super) access: Option<(ShardId, Vec<u8>, u32)>,
+    /// The command found nothing, and this is how it wants to wait.
+    pub(super) pause: Option<Pause>,
 }
 
-fn items(reply: Reply<'static>) -> Vec<Reply<'static>> {
+pub(super) fn items(reply: Reply<'static>) -> Vec<Reply<'static>> {
     match reply {
         Reply::Array(items) => items,
         other => vec![other],

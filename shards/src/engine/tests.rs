@@ -11,6 +11,7 @@ use crate::key::{ShardMap, shard_of};
 use crate::shard::Shard;
 use crate::shard::evict::{AccessMode, EvictionPolicy};
 use crate::shard::plan::Now;
+use crate::types::Thresholds;
 
 const NOW: Now = Now { unix_ms: 1_800_000_000_000, monotonic_ns: 0 };
 
@@ -24,6 +25,14 @@ impl Outbound for Replies {
 
     fn run_on_core(&mut self, _: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
         Reply::Ok
+    }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        Reply::Ok
+    }
+
+    fn hear(&mut self, words: &[&[u8]]) {
+        unreachable!("nobody tells this core anything: {words:?}")
     }
 }
 
@@ -42,6 +51,8 @@ impl Pair {
             policy: EvictionPolicy::NoEviction,
             sample_size: 5,
             mode: AccessMode::Recency,
+            notices: 0,
+            thresholds: Thresholds::default(),
         };
         let acknowledge = Acknowledge::OnDisk;
         let settings = EngineSettings { epoch: Epoch(1), acknowledge, memory };
@@ -188,4 +199,51 @@ fn a_parcel_of_many_requests_is_opened_whole() {
         assert!(matches!(pair.reply(ticket), Some(Reply::Integer(_))), "request {ticket}");
     }
     assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+/// Both cores' disks take what is there.
+fn sync_both(pair: &mut Pair) {
+    for core in [0, 1, 0, 1] {
+        pair.sync(core);
+    }
+}
+
+#[test]
+fn keys_of_one_other_core_are_served_there() {
+    let mut pair = Pair::new();
+    let [a, b, to] = [key(1, 0), key(1, 1), key(1, 2)];
+    for line in [format!("SADD {a} 1 2 3"), format!("SADD {b} 2 3 4")] {
+        pair.ask(0, &line);
+        pair.exchange();
+    }
+    let stored = pair.ask(0, &format!("SINTERSTORE {to} {a} {b}"));
+    pair.exchange();
+    assert_eq!(pair.reply(stored), None, "it waits for the disk of the other core");
+    sync_both(&mut pair);
+    assert_eq!(pair.reply(stored), Some(&Reply::Integer(2)));
+    assert_eq!(pair.engines[1].stats().lent, 0, "nothing was borrowed");
+    let counted = pair.ask(0, &format!("SINTERCARD 2 {to} {b}"));
+    pair.exchange();
+    assert_eq!(pair.reply(counted), Some(&Reply::Integer(2)));
+}
+
+#[test]
+fn sort_reaches_keys_of_every_core() {
+    let mut pair = Pair::new();
+    let [near, far] = [key(0, 0), key(1, 0)];
+    let (n, f) = (&near[1..], &far[1..]);
+    let list = key(1, 3);
+    for line in [format!("RPUSH {list} {n} {f}"), format!("SET {near} 2"), format!("SET {far} 1")] {
+        pair.ask(0, &line);
+        pair.exchange();
+    }
+    sync_both(&mut pair);
+    let bytes = |text: &str| Reply::owned(text.as_bytes().to_vec());
+    for core in [0, 1] {
+        let sorted = pair.ask(core, &format!("SORT {list} BY k* GET # GET k*"));
+        pair.exchange();
+        sync_both(&mut pair);
+        let expected = Reply::Array([f, "1", n, "2"].map(bytes).into());
+        assert_eq!(pair.reply(sorted), Some(&expected), "asked of core {core}");
+    }
 }

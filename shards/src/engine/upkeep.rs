@@ -7,7 +7,7 @@ use crate::id::ShardId;
 use crate::limits::{EVICTIONS_PER_COMMAND, EXPIRY_KEYS_PER_TICK, EXPIRY_LOOKS_PER_TICK, SHARDS};
 use crate::shard::Shard;
 use crate::shard::evict::EvictionPolicy;
-use crate::shard::plan::Now;
+use crate::shard::plan::{Notice, Now};
 
 /// Buckets looked at in one go; the share of expired entries among them decides whether to go on.
 const SWEEP_BUCKETS: usize = 16;
@@ -17,6 +17,9 @@ const SWEEP_PART: usize = 64;
 const SAMPLE_TRIES: usize = 16;
 /// Buckets searched for a key with a deadline when sampling did not find one.
 const SEARCH_BUCKETS: usize = 4096;
+
+/// Elements of deleted containers whose memory one tick gives back, per shard.
+const FREED_PER_TICK: usize = 2_000;
 
 /// Where upkeep goes on.
 #[derive(Debug, Default)]
@@ -35,12 +38,23 @@ impl Engine {
     /// One round of upkeep.
     pub(super) fn keep_up(&mut self, now: Now) {
         self.upkeep.more = false;
+        self.free_some();
         self.expire_some(now);
+        self.upkeep.more |= self.expire_fields(now);
         if self.is_over_limit() && !self.make_room(now) {
             // Nothing more can be evicted now; writes are refused until that changes.
             return;
         }
         self.upkeep.more |= self.is_over_limit();
+    }
+
+    /// Gives memory of large containers back that were deleted.
+    fn free_some(&mut self) {
+        for shard in self.shards.iter_mut().flatten().filter(|shard| shard.has_graves()) {
+            self.used_bytes -= shard.live_bytes();
+            self.upkeep.more |= shard.free_some(FREED_PER_TICK);
+            self.used_bytes += shard.live_bytes();
+        }
     }
 
     fn expire_some(&mut self, now: Now) {
@@ -84,20 +98,31 @@ impl Engine {
         let mut keys: Vec<Vec<u8>> = Vec::new();
         let seen = shard.sweep(SWEEP_BUCKETS, now.unix_ms, |key| keys.push(key.to_vec()));
         if !keys.is_empty() {
-            self.delete_keys(now, id, &keys);
+            self.delete_keys(now, id, &keys, (Notice::Expired, "expired"));
             self.stats.expired += keys.len() as u64;
         }
         (seen, keys.len())
     }
 
-    fn is_over_limit(&self) -> bool {
+    pub(super) fn is_over_limit(&self) -> bool {
         let memory = self.settings.memory;
-        (memory.limit_bytes > 0 && self.used_bytes > memory.limit_bytes)
+        (memory.limit_bytes > 0
+            && self.used_bytes > memory.limit_bytes
+            && self.used_bytes - self.guest_bytes() > memory.limit_bytes)
             || (memory.limit_keys > 0 && self.key_count() > memory.limit_keys)
     }
 
+    /// Bytes of shards that a transaction has borrowed; they count where they live.
+    fn guest_bytes(&self) -> usize {
+        let guests =
+            self.shards.iter().flatten().filter(|shard| self.map.owner(shard.id()) != self.core);
+        guests.map(|shard| shard.live_bytes()).sum()
+    }
+
     fn key_count(&self) -> usize {
-        self.shards.iter().flatten().map(|shard| shard.key_count()).sum()
+        let own =
+            self.shards.iter().flatten().filter(|shard| self.map.owner(shard.id()) == self.core);
+        own.map(|shard| shard.key_count()).sum()
     }
 
     /// Evicts until memory is below the limit; false when that is not possible now.
@@ -107,7 +132,7 @@ impl Engine {
                 return true;
             }
             let Some((shard, key)) = self.victim(now) else { return false };
-            self.delete_keys(now, shard, &[key]);
+            self.delete_keys(now, shard, &[key], (Notice::Evicted, "evicted"));
             self.stats.evicted += 1;
         }
         !self.is_over_limit()

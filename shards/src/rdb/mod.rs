@@ -1,49 +1,122 @@
-//! Redis's serialized values, as `DUMP` and `RESTORE` carry them (Redis, "RDB file format": string
-//! encoding; `DUMP` adds a footer):
+//! Redis's serialized values, as `DUMP` and `RESTORE` carry them and its files hold them (Redis,
+//! "RDB file format"; `DUMP` adds a footer):
 //!
 //! ```text
-//! type      u8    0 string; nothing else is read
-//! string    length and bytes, or one of the encodings of `string`
+//! type      u8    what follows, and in which form; see [`read`] and [`write`]
+//! value           by type
 //! version   u16   of the RDB format, little endian
 //! crc       u64   CRC64 (Jones) of everything before it, little endian
 //! ```
+//!
+//! Everything that Redis 2 to 7.4 writes is read, modules' values left out. What is written, any
+//! Redis 7 reads, but for hashes whose fields expire, which began with 7.4.
 
 mod crc64;
+mod legacy;
+mod listpack;
 mod lzf;
+mod read;
+mod stream;
 mod string;
+mod write;
+
+use crate::shard::{Entry, ValueType};
+use crate::types;
 
 pub use crc64::{crc64, crc64_append};
 pub use lzf::decompress;
 
 /// The version written: Redis 7.0's, so that it and everything later reads the payload.
 const VERSION: u16 = 10;
-/// The greatest version read; strings have not changed since the first.
+/// The version that has hashes whose fields expire: Redis 7.4's. The greatest one read.
 const VERSION_MAX: u16 = 12;
 const FOOTER_BYTES: usize = 10;
-const TYPE_STRING: u8 = 0;
+
+const STRING: u8 = 0;
+const LIST: u8 = 1;
+const SET: u8 = 2;
+const ZSET_TEXT: u8 = 3;
+const HASH: u8 = 4;
+const ZSET: u8 = 5;
+const HASH_ZIPMAP: u8 = 9;
+const LIST_ZIPLIST: u8 = 10;
+const SET_INTSET: u8 = 11;
+const ZSET_ZIPLIST: u8 = 12;
+const HASH_ZIPLIST: u8 = 13;
+const LIST_ZIPLISTS: u8 = 14;
+const STREAM: u8 = 15;
+const HASH_LISTPACK: u8 = 16;
+const ZSET_LISTPACK: u8 = 17;
+const LIST_LISTPACKS: u8 = 18;
+const STREAM_2: u8 = 19;
+const SET_LISTPACK: u8 = 20;
+const STREAM_3: u8 = 21;
+const HASH_DEADLINES: u8 = 24;
+const HASH_LISTPACK_DEADLINES: u8 = 25;
 
 /// Why bytes are not a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RdbError {
     /// The footer names a version above the greatest known one, or the checksum differs.
     Footer,
-    /// The value is of another type, or does not follow the format.
+    /// The value is of an unknown type, or does not follow the format.
     Format,
 }
 
-/// The payload of a string.
-pub fn dump_string(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len() + 16);
-    out.push(TYPE_STRING);
-    string::write(&mut out, value);
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    let crc = crc64(&out);
-    out.extend_from_slice(&crc.to_le_bytes());
+/// A value that was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Restored {
+    /// A string.
+    String(Vec<u8>),
+    /// A container.
+    Container {
+        /// Its type.
+        value_type: ValueType,
+        /// Edits that build it from nothing.
+        edits: Vec<u8>,
+    },
+}
+
+/// The payload of the value of an entry; nothing for a hash all of whose fields have expired by
+/// `now_ms` (Unix milliseconds).
+pub(crate) fn dump(entry: &Entry<'_>, now_ms: u64) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let version = match entry.value_type() {
+        ValueType::String => {
+            out.push(STRING);
+            string::write(&mut out, entry.value());
+            VERSION
+        }
+        ValueType::List => write::list(&mut out, entry),
+        ValueType::Set => write::set(&mut out, entry),
+        ValueType::SortedSet => write::sorted_set(&mut out, entry),
+        ValueType::Hash => write::hash(&mut out, entry, now_ms)?,
+        ValueType::Stream => stream::write(&mut out, entry),
+    };
+    seal(&mut out, version);
+    Some(out)
+}
+
+/// The payload of a value as it stands in a file of Redis: its type, and the bytes behind the key.
+pub fn payload(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + body.len() + FOOTER_BYTES);
+    out.push(kind);
+    out.extend_from_slice(body);
+    seal(&mut out, VERSION_MAX);
     out
 }
 
-/// The string in a payload. `value_bytes_max` bounds what a compressed one may grow to.
-pub fn restore_string(payload: &[u8], value_bytes_max: usize) -> Result<Vec<u8>, RdbError> {
+fn seal(out: &mut Vec<u8>, version: u16) {
+    out.extend_from_slice(&version.to_le_bytes());
+    let crc = crc64(out);
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// The value in a payload. `bytes_max` bounds what it may grow to.
+///
+/// # Errors
+/// It is no payload, or no value that is known.
+pub fn restore(payload: &[u8], bytes_max: usize) -> Result<Restored, RdbError> {
     let Some((body, footer)) = payload.split_last_chunk::<FOOTER_BYTES>() else {
         return Err(RdbError::Footer);
     };
@@ -52,13 +125,35 @@ pub fn restore_string(payload: &[u8], value_bytes_max: usize) -> Result<Vec<u8>,
     if u16::from_le_bytes([low, high]) > VERSION_MAX || u64::from_le_bytes(crc) != crc64(checked) {
         return Err(RdbError::Footer);
     }
-    let Some((&TYPE_STRING, encoded)) = body.split_first() else { return Err(RdbError::Format) };
-    string::read(encoded, value_bytes_max).ok_or(RdbError::Format)
+    let (kind, body) = body.split_first().ok_or(RdbError::Format)?;
+    let restored = read::value(*kind, body, bytes_max).ok_or(RdbError::Format)?;
+    match &restored {
+        Restored::Container { value_type, edits } if !types::check(*value_type, edits) => {
+            Err(RdbError::Format)
+        }
+        Restored::Container { .. } | Restored::String(_) => Ok(restored),
+    }
 }
 
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    fn dump_string(value: &[u8]) -> Vec<u8> {
+        let mut out = vec![STRING];
+        string::write(&mut out, value);
+        seal(&mut out, VERSION);
+        out
+    }
+
+    fn restore_string(payload: &[u8], bytes_max: usize) -> Result<Vec<u8>, RdbError> {
+        match restore(payload, bytes_max)? {
+            Restored::String(value) => Ok(value),
+            Restored::Container { value_type, .. } => panic!("{value_type:?}"),
+        }
+    }
 
     /// What Redis 7.0 answers to `DUMP`.
     const REDIS: &[(&[u8], &[u8])] = &[

@@ -8,6 +8,8 @@
 //!     0xc3: compressed: two lengths, of the compressed and of the original bytes, then LZF
 //! ```
 
+use std::borrow::Cow;
+
 use super::lzf::{compress, decompress};
 use crate::command::args::integer;
 
@@ -37,11 +39,11 @@ pub(super) fn write(out: &mut Vec<u8>, value: &[u8]) {
         out.extend_from_slice(&number.to_le_bytes());
     } else if let Some(packed) = packed(value) {
         out.push(COMPRESSED);
-        write_length(out, packed.len());
-        write_length(out, value.len());
+        write_length(out, packed.len() as u64);
+        write_length(out, value.len() as u64);
         out.extend_from_slice(&packed);
     } else {
-        write_length(out, value.len());
+        write_length(out, value.len() as u64);
         out.extend_from_slice(value);
     }
 }
@@ -50,71 +52,93 @@ fn packed(value: &[u8]) -> Option<Vec<u8>> {
     (value.len() >= COMPRESSED_MIN).then(|| compress(value, value.len() - SAVED_MIN)).flatten()
 }
 
-fn write_length(out: &mut Vec<u8>, length: usize) {
+/// Appends a length, or any other number.
+pub(super) fn write_length(out: &mut Vec<u8>, length: u64) {
     if length < 1 << 6 {
         out.push(length as u8);
     } else if length < 1 << 14 {
         out.extend_from_slice(&(0x4000 | length as u16).to_be_bytes());
-    } else {
+    } else if let Ok(length) = u32::try_from(length) {
         out.push(LENGTH_32);
-        let length = u32::try_from(length).expect("a value is far below 4 GiB");
+        out.extend_from_slice(&length.to_be_bytes());
+    } else {
+        out.push(LENGTH_64);
         out.extend_from_slice(&length.to_be_bytes());
     }
 }
 
-/// The string that `input` is, to its last byte; nothing when it is anything else or longer than
-/// `bytes_max`.
-pub(super) fn read(input: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
-    let value = match input {
-        [INTEGER_8, rest @ ..] => decimal(i8::from_le_bytes(rest.try_into().ok()?).into()),
-        [INTEGER_16, rest @ ..] => decimal(i16::from_le_bytes(rest.try_into().ok()?).into()),
-        [INTEGER_32, rest @ ..] => decimal(i32::from_le_bytes(rest.try_into().ok()?)),
-        [COMPRESSED, rest @ ..] => {
-            let (compressed, rest) = read_length(rest)?;
-            let (expected, rest) = read_length(rest)?;
-            if rest.len() != compressed || expected > bytes_max {
-                return None;
-            }
-            decompress(rest, expected)?
+/// The string at the front of `input`, which is taken off; nothing when there is none, or when it
+/// is longer than `bytes_max`.
+pub(super) fn take<'a>(input: &mut &'a [u8], bytes_max: usize) -> Option<Cow<'a, [u8]>> {
+    let value = match *input {
+        [INTEGER_8, number, rest @ ..] => {
+            *input = rest;
+            decimal(number.cast_signed().into())
         }
-        all => {
-            let (length, rest) = read_length(all)?;
-            if rest.len() != length {
+        [INTEGER_16, a, b, rest @ ..] => {
+            *input = rest;
+            decimal(i16::from_le_bytes([*a, *b]).into())
+        }
+        [INTEGER_32, a, b, c, d, rest @ ..] => {
+            *input = rest;
+            decimal(i32::from_le_bytes([*a, *b, *c, *d]))
+        }
+        [COMPRESSED, rest @ ..] => {
+            let mut rest = rest;
+            let compressed = usize::try_from(take_length(&mut rest)?).ok()?;
+            let expected = usize::try_from(take_length(&mut rest)?).ok()?;
+            let (compressed, rest) = rest.split_at_checked(compressed)?;
+            if expected > bytes_max {
                 return None;
             }
-            rest.to_vec()
+            *input = rest;
+            Cow::Owned(decompress(compressed, expected)?)
+        }
+        _ => {
+            let length = usize::try_from(take_length(input)?).ok()?;
+            let (value, rest) = input.split_at_checked(length)?;
+            *input = rest;
+            Cow::Borrowed(value)
         }
     };
     (value.len() <= bytes_max).then_some(value)
 }
 
-fn decimal(number: i32) -> Vec<u8> {
-    number.to_string().into_bytes()
+fn decimal<'a>(number: i32) -> Cow<'a, [u8]> {
+    Cow::Owned(number.to_string().into_bytes())
 }
 
-fn read_length(input: &[u8]) -> Option<(usize, &[u8])> {
+/// The length, or any other number, at the front of `input`, which is taken off.
+pub(super) fn take_length(input: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = input.split_first()?;
-    match first {
-        0..0x40 => Some((usize::from(first), rest)),
+    let (length, rest) = match first {
+        0..0x40 => (first.into(), rest),
         0x40..0x80 => {
             let (&low, rest) = rest.split_first()?;
-            Some((usize::from(first & 0x3f) << 8 | usize::from(low), rest))
+            (u64::from(first & 0x3f) << 8 | u64::from(low), rest)
         }
         LENGTH_32 => {
             let (bytes, rest) = rest.split_first_chunk::<4>()?;
-            Some((u32::from_be_bytes(*bytes) as usize, rest))
+            (u32::from_be_bytes(*bytes).into(), rest)
         }
         LENGTH_64 => {
             let (bytes, rest) = rest.split_first_chunk::<8>()?;
-            Some((usize::try_from(u64::from_be_bytes(*bytes)).ok()?, rest))
+            (u64::from_be_bytes(*bytes), rest)
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    *input = rest;
+    Some(length)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(mut input: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
+        let value = take(&mut input, bytes_max)?;
+        input.is_empty().then(|| value.into_owned())
+    }
 
     #[test]
     fn every_length_and_integer_survives() {

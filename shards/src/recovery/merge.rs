@@ -341,7 +341,7 @@ mod tests {
             while let Some(at) = position {
                 position = shard.walk(at, |entry| {
                     let stamp = entry.stamp().get();
-                    all.push((entry.key().to_vec(), entry.value().to_vec(), stamp));
+                    all.push((entry.key().to_vec(), entry.image(), stamp));
                 });
             }
         }

@@ -1,13 +1,14 @@
 //! Layout of an entry: header, key and value in one run of bytes.
 //!
 //! ```text
-//! kind      u8    low 4 bits: type of the value (0 string); 16: has a deadline;
-//!                 32: the value's length is a u32, not a varint
+//! kind      u8    low 4 bits: type of the value, see [`ValueType`]; 16: has a deadline;
+//!                 32: the value's length is a u32, not a varint; 64: the value is large
 //! stamp     u48   Seq of the last batch that changed the entry
 //! access    u24   when or how often it was used, as the eviction policy needs it
 //! deadline  u48   Unix milliseconds, only when the kind says so
 //! key       length as varint, then the value's length, then the key's bytes
-//! value     bytes
+//! value     bytes: a string, or the elements of a container in its packed form; of a large
+//!           container its number in the shard, u32
 //! ```
 //!
 //! A 20-byte key with a 100-byte value takes 12 bytes of header: 132, in a cell of 136.
@@ -18,25 +19,56 @@ use super::slab::CELL_BYTES_MAX;
 
 const DEADLINE: u8 = 16;
 const WIDE: u8 = 32;
+const LARGE: u8 = 64;
 const KIND_MASK: u8 = 15;
 const FIXED_BYTES: usize = 10;
 const ACCESS_AT: usize = 7;
 const DEADLINE_BYTES: usize = 6;
 const WIDE_BYTES: usize = 4;
 
-/// What type of value an entry holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What type of value an entry holds. The numbers are part of entries, records and images.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
 pub enum ValueType {
     /// A byte string.
-    String,
+    String = 0,
+    /// A list.
+    List = 1,
+    /// A set.
+    Set = 2,
+    /// A sorted set.
+    SortedSet = 3,
+    /// A hash.
+    Hash = 4,
+    /// A stream as `XADD` makes them.
+    Stream = 5,
 }
 
 impl ValueType {
+    /// Every type, by number.
+    pub const ALL: [Self; 6] =
+        [Self::String, Self::List, Self::Set, Self::SortedSet, Self::Hash, Self::Stream];
+
     /// The name that `TYPE` answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "zset",
+            Self::Hash => "hash",
+            Self::Stream => "stream",
         }
+    }
+
+    /// The type of this number.
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Whether it holds elements.
+    pub fn is_container(self) -> bool {
+        self != Self::String
     }
 }
 
@@ -52,6 +84,9 @@ pub(crate) struct Layout {
 /// What an entry is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
+    pub(crate) value_type: ValueType,
+    /// The value is the number of a large container.
+    pub(crate) large: bool,
     pub(crate) stamp: Seq,
     pub(crate) access: u32,
     pub(crate) deadline_ms: Option<u64>,
@@ -59,7 +94,26 @@ pub(crate) struct Parts<'a> {
     pub(crate) value: &'a [u8],
 }
 
+impl<'a> Parts<'a> {
+    /// Those of a string.
+    pub(crate) fn string(
+        (key, value): (&'a [u8], &'a [u8]),
+        stamp: Seq,
+        access: u32,
+        deadline_ms: Option<u64>,
+    ) -> Self {
+        let value_type = ValueType::String;
+        Self { value_type, large: false, stamp, access, deadline_ms, key, value }
+    }
+}
+
 impl Parts<'_> {
+    fn kind(&self) -> u8 {
+        self.value_type as u8
+            | if self.deadline_ms.is_some() { DEADLINE } else { 0 }
+            | if self.large { LARGE } else { 0 }
+    }
+
     /// Bytes the entry takes.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
@@ -88,7 +142,7 @@ pub(crate) fn entry_bytes(key_bytes: usize, value_bytes: usize, deadline: bool) 
 fn write_header(parts: &Parts<'_>, out: &mut [u8]) -> usize {
     let value_bytes = parts.value.len();
     let wide = parts.bytes() > CELL_BYTES_MAX;
-    out[0] = if parts.deadline_ms.is_some() { DEADLINE } else { 0 } | if wide { WIDE } else { 0 };
+    out[0] = parts.kind() | if wide { WIDE } else { 0 };
     out[1..7].copy_from_slice(&parts.stamp.to_bytes());
     set_access(out, parts.access);
     let mut at = FIXED_BYTES;
@@ -132,8 +186,7 @@ impl Layout {
     /// stands where: its bytes can be written over field by field.
     #[inline]
     pub(crate) fn has_shape_of(&self, parts: &Parts<'_>) -> bool {
-        self.value_bytes as usize == parts.value.len()
-            && (self.kind & DEADLINE != 0) == parts.deadline_ms.is_some()
+        self.value_bytes as usize == parts.value.len() && self.kind & !WIDE == parts.kind()
     }
 
     /// Writes parts of the same shape over the entry in `bytes`.
@@ -165,9 +218,15 @@ impl Layout {
         &mut bytes[self.value_at()..self.bytes()]
     }
 
+    #[inline]
     pub(crate) fn value_type(&self) -> ValueType {
-        assert_eq!(self.kind & KIND_MASK, 0, "strings are the only type that is ever written");
-        ValueType::String
+        ValueType::of(self.kind & KIND_MASK).expect("only known types are ever written")
+    }
+
+    /// Whether the value is the number of a large container.
+    #[inline]
+    pub(crate) fn is_large(&self) -> bool {
+        self.kind & LARGE != 0
     }
 }
 
@@ -237,7 +296,7 @@ pub(crate) fn prefetch(bytes: &[u8]) {
 }
 
 #[inline]
-fn varint_bytes(number: usize) -> usize {
+pub(crate) fn varint_bytes(number: usize) -> usize {
     match number {
         0..0x80 => 1,
         0x80..0x4000 => 2,
@@ -248,7 +307,7 @@ fn varint_bytes(number: usize) -> usize {
 }
 
 #[inline]
-fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
+pub(crate) fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
     let mut at = 0;
     while number >= 0x80 {
         out[at] = number as u8 | 0x80;
@@ -260,7 +319,7 @@ fn write_varint(mut number: usize, out: &mut [u8]) -> usize {
 }
 
 #[inline]
-fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
+pub(crate) fn read_varint(bytes: &[u8], at: &mut usize) -> usize {
     // Nearly all lengths are short.
     let first = bytes[*at];
     if first & 0x80 == 0 {
@@ -296,6 +355,8 @@ mod tests {
                     let key = vec![b'k'; key_bytes];
                     let value = vec![b'v'; value_bytes];
                     let parts = Parts {
+                        value_type: ValueType::Hash,
+                        large: false,
                         stamp: Seq::new(77),
                         access: 0x0012_3456,
                         deadline_ms,
@@ -307,6 +368,7 @@ mod tests {
                     let layout = Layout::read(&bytes);
                     assert_eq!(layout.key(&bytes), key);
                     assert_eq!(layout.value(&bytes), value);
+                    assert_eq!((layout.value_type(), layout.is_large()), (ValueType::Hash, false));
                     assert_eq!(stamp(&bytes), Seq::new(77));
                     assert_eq!(access(&bytes), 0x0012_3456);
                     assert_eq!(super::deadline_ms(&bytes), deadline_ms);

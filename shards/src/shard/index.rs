@@ -274,6 +274,22 @@ impl Index {
         wanted.then(|| Handle(bucket.handles[slot]))
     }
 
+    /// Every entry, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Handle> + '_ {
+        let slots = self.segments.iter().flat_map(|buckets| buckets.iter());
+        let handles = slots.flat_map(|bucket| bucket.handles.iter());
+        handles.filter(|handle| **handle != 0).map(|handle| Handle(*handle))
+    }
+
+    /// Gives up one segment and yields the entries it held; nothing when none is left. What is left
+    /// can only be given up as well: nothing is found in it any more.
+    pub(crate) fn dismantle(&mut self) -> Option<impl Iterator<Item = Handle> + use<>> {
+        let buckets = self.segments.pop()?;
+        let handles =
+            (0..SEGMENT_SLOTS).map(move |slot| buckets[slot / SLOTS].handles[slot % SLOTS]);
+        Some(handles.filter(|handle| *handle != 0).map(Handle))
+    }
+
     /// Number of slots, taken or not.
     pub(crate) fn slot_count(&self) -> usize {
         self.segments.len() * SEGMENT_SLOTS

@@ -1,8 +1,9 @@
 //! Filling a shard from its image in a snapshot, before any batch is replayed on top.
 
-use super::Shard;
+use super::containers::Change;
 use super::entry::{self, Parts};
 use super::index::Index;
+use super::{Located, Shard};
 use crate::seq::Seq;
 use crate::snapshot::ImageEntry;
 
@@ -23,13 +24,29 @@ impl Shard {
     /// Takes an entry from an image, unless the shard holds the key with the same or a higher
     /// stamp; whether it was taken.
     pub fn load(&mut self, image: &ImageEntry<'_>) -> bool {
-        let ImageEntry { key, value, stamp, access, deadline_ms } = *image;
+        let ImageEntry { key, value_type, value, stamp, access, deadline_ms, is_more } = *image;
         let found = self.look_up(key);
         let held = found.at.map(|at| entry::stamp(self.slab.bytes(at.handle)));
+        let change = Change { key, value_type, edits: value };
+        if is_more {
+            let suits = |at: &Located| at.layout.value_type() == value_type;
+            if held != Some(stamp) || !found.at.as_ref().is_some_and(suits) {
+                return false;
+            }
+            self.edit(found, &change, stamp, access);
+            return true;
+        }
         if held.is_some_and(|held| held >= stamp) {
             return false;
         }
-        self.put(found, &Parts { stamp, access, deadline_ms, key, value });
+        if value_type.is_container() {
+            self.build(found, &change, (stamp, access), deadline_ms);
+        } else {
+            if let Some(at) = found.at {
+                self.let_go(at);
+            }
+            self.put(found, &Parts::string((key, value), stamp, access, deadline_ms));
+        }
         debug_assert!(self.get(key).is_some_and(|entry| entry.stamp() == stamp));
         true
     }
@@ -47,8 +64,10 @@ impl Shard {
             if let Some(handle) = handles(self, number)
                 && !newer(self, handle)
             {
-                let slot = self.index.find(self.hash_of(handle), |found| found == handle);
-                self.remove(slot.expect("it was just met"), handle, seq);
+                let key = self.entry(handle).key().to_vec();
+                let at = self.find(&key).expect("it was just met");
+                self.let_go(at);
+                self.remove(at, seq);
             }
         }
     }
@@ -59,8 +78,8 @@ mod tests {
     use crate::batch::{Batch, PartSpec, Record, push_record, seal};
     use crate::id::{Epoch, ShardId};
     use crate::seq::Seq;
-    use crate::shard::Shard;
     use crate::shard::evict::AccessMode;
+    use crate::shard::{Shard, ValueType};
     use crate::snapshot::ImageEntry;
 
     fn replay(shard: &mut Shard, records: &[Record<'_>]) {
@@ -73,7 +92,15 @@ mod tests {
 
     fn image(key: &'static [u8], stamp: u64) -> ImageEntry<'static> {
         let stamp = Seq::new(stamp);
-        ImageEntry { key, value: b"image", stamp, access: 0, deadline_ms: None }
+        ImageEntry {
+            key,
+            value_type: ValueType::String,
+            value: b"image",
+            stamp,
+            access: 0,
+            deadline_ms: None,
+            is_more: false,
+        }
     }
 
     fn stamp_of(shard: &Shard, key: &[u8]) -> Option<u64> {

@@ -3,26 +3,40 @@
 //! A shard is changed by [`Shard::apply`] and nothing else: live commands, recovery and, on a
 //! follower, replication all bring it the same batches. Reading goes through [`plan::View`].
 
+mod agenda;
+mod containers;
 pub(crate) mod entry;
 pub mod evict;
-mod index;
+pub(crate) mod index;
+pub(crate) mod interest;
 mod load;
+pub(crate) mod memory;
 pub mod plan;
-mod slab;
+pub(crate) mod slab;
+pub(crate) mod table;
+#[cfg(feature = "lua")]
+pub(crate) mod undo;
+mod watches;
 
 use ahash::RandomState;
 
+pub(crate) use containers::Content;
+pub use containers::TypeCounts;
 pub use entry::ValueType;
 
-use crate::batch::{Batch, Record};
+use crate::batch::{Batch, Record, Records};
 use crate::id::ShardId;
 use crate::limits::SHARDS;
 use crate::seq::Seq;
+use crate::types::Thresholds;
+use containers::{Change, Containers};
 use entry::{Layout, Parts};
 use evict::AccessMode;
 use index::{BUCKETS, Index, Slot};
+use interest::Interest;
 use plan::Focus;
 use slab::{Handle, Slab};
+use watches::{Ended, Watches};
 
 /// The shards that are on this core now, by number: its own that are at home, and those it has
 /// borrowed.
@@ -39,8 +53,15 @@ pub struct Shard {
     removed: Seq,
     index: Index,
     slab: Slab,
+    containers: Containers,
+    counts: TypeCounts,
     hasher: RandomState,
     access_mode: AccessMode,
+    thresholds: Thresholds,
+    pub(crate) interest: Interest,
+    /// Bytes of the container that is being changed.
+    scratch: Vec<u8>,
+    watches: Watches,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -50,7 +71,7 @@ pub struct Shard {
 pub struct Entry<'s> {
     bytes: &'s [u8],
     layout: Layout,
-    slab: &'s Slab,
+    shard: &'s Shard,
     handle: Handle,
 }
 
@@ -62,6 +83,12 @@ impl<'s> Entry<'s> {
 
     /// The bytes of a string.
     pub fn value(&self) -> &'s [u8] {
+        debug_assert!(self.value_type() == ValueType::String, "only strings are bytes alone");
+        self.layout.value(self.bytes)
+    }
+
+    /// The bytes that stand in the entry, whatever they mean.
+    pub(crate) fn value_bytes(&self) -> &'s [u8] {
         self.layout.value(self.bytes)
     }
 
@@ -92,7 +119,11 @@ impl<'s> Entry<'s> {
 
     /// Bytes of memory it takes, its share of the index left out.
     pub fn memory_bytes(&self) -> usize {
-        self.slab.cell_bytes(self.handle)
+        let cell = self.shard.slab.cell_bytes(self.handle);
+        match self.value_type().is_container().then(|| self.content()) {
+            Some(Content::Large(large, _)) => cell + large.held_bytes() + large.cell_bytes(),
+            Some(Content::Packed(_)) | None => cell,
+        }
     }
 }
 
@@ -138,6 +169,7 @@ impl Shard {
     /// An empty shard. `seed` keys the hash of its index.
     pub fn new(id: ShardId, seed: u64, access_mode: AccessMode) -> Self {
         let spread = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let hasher = RandomState::with_seeds(seed, spread, !seed, spread.rotate_left(32));
         Self {
             id,
             seq: Seq::ZERO,
@@ -145,8 +177,14 @@ impl Shard {
             removed: Seq::ZERO,
             index: Index::new(),
             slab: Slab::new(),
-            hasher: RandomState::with_seeds(seed, spread, !seed, spread.rotate_left(32)),
+            containers: Containers::default(),
+            counts: TypeCounts::default(),
+            interest: Interest::new(hasher.clone()),
+            hasher,
             access_mode,
+            thresholds: Thresholds::default(),
+            scratch: Vec::new(),
+            watches: Watches::default(),
             sweep_at: 0,
         }
     }
@@ -185,12 +223,12 @@ impl Shard {
     /// Bytes of its live entries and its index.
     #[inline]
     pub fn live_bytes(&self) -> usize {
-        self.slab.live_bytes() + self.index.held_bytes()
+        self.slab.live_bytes() + self.index.held_bytes() + self.containers.held_bytes()
     }
 
     /// Bytes it has taken from the allocator.
     pub fn held_bytes(&self) -> usize {
-        self.slab.held_bytes() + self.index.held_bytes()
+        self.slab.held_bytes() + self.index.held_bytes() + self.containers.held_bytes()
     }
 
     /// How uses of entries are noted from now on.
@@ -237,7 +275,7 @@ impl Shard {
     #[inline]
     fn entry(&self, handle: Handle) -> Entry<'_> {
         let bytes = self.slab.bytes(handle);
-        Entry { bytes, layout: Layout::read(bytes), slab: &self.slab, handle }
+        Entry { bytes, layout: Layout::read(bytes), shard: self, handle }
     }
 
     /// The entry of a key, also when it has expired.
@@ -262,7 +300,7 @@ impl Shard {
     #[inline]
     pub(crate) fn entry_at(&self, located: Located) -> Entry<'_> {
         let Located { handle, layout, .. } = located;
-        Entry { bytes: self.slab.bytes(handle), layout, slab: &self.slab, handle }
+        Entry { bytes: self.slab.bytes(handle), layout, shard: self, handle }
     }
 
     /// Notes that an entry was used, as the eviction policy wants it.
@@ -301,6 +339,56 @@ impl Shard {
     pub fn replay(&mut self, batch: &Batch<'_>) {
         self.apply_as(batch, Origin::Replay, None);
         self.stable = self.seq;
+    }
+
+    /// Applies records of a batch that is not sealed yet: those of this shard, with the Seq that
+    /// the batch will have. [`Shard::close`] ends it.
+    pub(crate) fn apply_open(&mut self, records: &[u8], time_ms: u64) {
+        let (seq, id) = (self.seq.next(), self.id);
+        let context = Applying { seq, time_ms, origin: Origin::Live, only: true };
+        for (_, record) in Records::over(records).filter(|(shard, _)| *shard == id) {
+            self.apply_record(&record, self.look_up(record.key()), &context);
+        }
+    }
+
+    /// Ends the batch whose records [`Shard::apply_open`] has applied; its Seq.
+    pub(crate) fn close(&mut self) -> Seq {
+        self.seq = self.seq.next();
+        self.seq
+    }
+
+    /// Whether a transaction to come depends on some key of this shard.
+    pub fn is_watched(&self) -> bool {
+        !self.watches.is_empty()
+    }
+
+    /// Begins a watch of a key.
+    pub(crate) fn watch(&mut self, watcher: u64, key: &[u8], now_ms: u64) {
+        let was_expired = self.get(key).is_some_and(|entry| entry.is_expired(now_ms));
+        self.watches.add(watcher, key, was_expired);
+    }
+
+    /// Ends the watches of a watcher; whether it watched something here and none of its keys has
+    /// changed. A key whose deadline passed meanwhile has changed.
+    pub(crate) fn end_watch(&mut self, watcher: u64, now_ms: u64) -> bool {
+        let Some(Ended { is_dirty, keys }) = self.watches.end(watcher) else { return false };
+        let has_expired = |key: &[u8]| self.get(key).is_some_and(|entry| entry.is_expired(now_ms));
+        !is_dirty && !keys.iter().any(|key| has_expired(key))
+    }
+
+    /// Tells watchers what a record does, before it is applied.
+    fn tell_watchers(&mut self, record: &Record<'_>) {
+        let mut watches = std::mem::take(&mut self.watches);
+        match record {
+            Record::Clear => watches.cleared(|key| self.find(key).is_some()),
+            Record::Delete { key } => watches.removed(key),
+            Record::Put { key, .. }
+            | Record::Patch { key, .. }
+            | Record::Edit { key, .. }
+            | Record::Store { key, .. }
+            | Record::Expire { key, .. } => watches.changed(key),
+        }
+        self.watches = watches;
     }
 
     fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin, focus: Option<&Focus<'_>>) {
@@ -345,11 +433,15 @@ impl Shard {
 
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
+        if !self.watches.is_empty() {
+            self.tell_watchers(record);
+        }
         if let Record::Clear = record {
             match origin {
                 Origin::Live => self.clear(seq),
                 Origin::Replay => self.clear_before(seq),
             }
+            self.interest.touch_all();
             return;
         }
         let at = found.at;
@@ -366,11 +458,26 @@ impl Shard {
             assert!(origin == Origin::Replay, "a live record finds the key that it changes");
             return;
         }
+        if !self.interest.is_empty() {
+            self.interest.touch(record.key());
+        }
         let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
         match *record {
             Record::Put { key, value, deadline_ms, .. } => {
                 let access = self.access_after(at, time_ms);
-                self.put(found, &Parts { stamp, access, deadline_ms, key, value });
+                if let Some(at) = at {
+                    self.let_go(at);
+                }
+                self.put(found, &Parts::string((key, value), stamp, access, deadline_ms));
+            }
+            Record::Edit { key, value_type, edits, .. } => {
+                let access = self.access_after(at, time_ms);
+                self.edit(found, &Change { key, value_type, edits }, stamp, access);
+            }
+            Record::Store { key, value_type, edits, deadline_ms, .. } => {
+                let access = self.access_after(at, time_ms);
+                let change = Change { key, value_type, edits };
+                self.build(found, &change, (stamp, access), deadline_ms);
             }
             Record::Patch { key, offset, bytes, .. } => {
                 self.patch(found, (key, offset, bytes), stamp, time_ms);
@@ -380,7 +487,8 @@ impl Shard {
             }
             Record::Delete { .. } => {
                 let at = at.expect("checked above: this record does not create");
-                self.remove(at.slot, at.handle, seq);
+                self.let_go(at);
+                self.remove(at, seq);
             }
             Record::Clear => unreachable!("handled above"),
         }
@@ -401,6 +509,7 @@ impl Shard {
         let volatile = parts.deadline_ms.is_some();
         let Found { hash, at } = found;
         let Some(Located { slot, handle: old, layout }) = at else {
+            self.counts.keys[parts.value_type as usize] += 1;
             let handle = self.store(parts);
             let (slab, hasher) = (&self.slab, &self.hasher);
             self.index.insert(hash, handle, volatile, |handle| {
@@ -409,6 +518,10 @@ impl Shard {
             });
             return;
         };
+        if layout.value_type() != parts.value_type {
+            self.counts.keys[layout.value_type() as usize] -= 1;
+            self.counts.keys[parts.value_type as usize] += 1;
+        }
         if layout.has_shape_of(parts) {
             layout.overwrite(self.slab.bytes_mut(old), parts);
             return;
@@ -456,7 +569,7 @@ impl Shard {
             value.resize(end, 0);
         }
         value[offset..end].copy_from_slice(bytes);
-        self.put(found, &Parts { stamp, access, deadline_ms, key, value: &value });
+        self.put(found, &Parts::string((key, &value), stamp, access, deadline_ms));
     }
 
     /// Changes bytes of a string where it stands: always when its length stays, and when it grows
@@ -483,21 +596,25 @@ impl Shard {
             return;
         }
         let old = self.entry_at(at);
-        let access = old.access();
-        let (key, value) = (old.key().to_vec(), old.value().to_vec());
-        let parts = Parts { stamp, access, deadline_ms, key: &key, value: &value };
+        let (access, value_type, large) = (old.access(), old.value_type(), old.is_large());
+        let (key, value) = (old.key().to_vec(), old.value_bytes().to_vec());
+        let parts =
+            Parts { value_type, large, stamp, access, deadline_ms, key: &key, value: &value };
         self.put(found, &parts);
     }
 
-    fn remove(&mut self, slot: Slot, handle: Handle, seq: Seq) {
-        self.index.remove(slot);
-        self.slab.release(handle);
+    fn remove(&mut self, at: Located, seq: Seq) {
+        self.counts.keys[at.layout.value_type() as usize] -= 1;
+        self.index.remove(at.slot);
+        self.slab.release(at.handle);
         self.removed = seq;
     }
 
     fn clear(&mut self, seq: Seq) {
         self.index = Index::new();
         self.slab = Slab::new();
+        self.containers = self.containers.cleared();
+        self.counts = TypeCounts::default();
         self.sweep_at = 0;
         self.removed = seq;
     }

@@ -6,13 +6,15 @@ use std::cell::Cell;
 use std::ops::Deref;
 
 use super::evict::{AccessMode, EvictionPolicy};
-use super::{Entry, Located, Shard, ShardTable};
+use super::{Entry, Located, Shard, ShardTable, ValueType};
 use crate::batch::{Record, push_record};
 use crate::command::error::CommandError;
 use crate::engine::event::Place;
 use crate::id::ShardId;
 use crate::key::shard_of;
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::rng::Rng;
+use crate::types::Thresholds;
 
 /// One reading of the clocks, taken at the start of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +23,61 @@ pub struct Now {
     pub unix_ms: u64,
     /// Monotonic clock, nanoseconds since some start.
     pub monotonic_ns: u64,
+}
+
+/// What is the same for every command of a core: settings that a command can see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// The eviction policy in force.
+    pub policy: EvictionPolicy,
+    /// What the access bits of entries mean.
+    pub mode: AccessMode,
+    /// Classes of changes that somebody wants to be told of, a bit each by [`Notice`].
+    pub notices: u16,
+}
+
+/// Classes of changes that clients can ask to be told of (`notify-keyspace-events`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Notice {
+    /// Commands for keys of any type.
+    Generic = 0,
+    /// Strings.
+    String,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Hashes.
+    Hash,
+    /// Sorted sets.
+    SortedSet,
+    /// Streams.
+    Stream,
+    /// A key expired.
+    Expired,
+    /// A key was evicted.
+    Evicted,
+    /// A key was made.
+    New,
+}
+
+impl Notice {
+    /// Its bit in [`Rules::notices`].
+    pub const fn bit(self) -> u16 {
+        1 << self as u8
+    }
+}
+
+/// A change that somebody wants to be told of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Told {
+    /// Its class.
+    pub class: Notice,
+    /// What happened, as Redis names it: `lpush`.
+    pub event: &'static str,
+    /// The key.
+    pub key: Box<[u8]>,
 }
 
 /// Counters of lookups, kept by the engine and bumped through a view.
@@ -47,8 +104,7 @@ pub struct View<'s> {
     shards: &'s ShardTable,
     now: Now,
     tally: &'s Tally,
-    policy: EvictionPolicy,
-    mode: AccessMode,
+    rules: Rules,
     draw: u64,
     focus: Option<Focus<'s>>,
     /// Shards in which it saw something that is not stable yet.
@@ -61,12 +117,11 @@ impl<'s> View<'s> {
         shards: &'s ShardTable,
         now: Now,
         tally: &'s Tally,
-        settings: (EvictionPolicy, AccessMode),
+        rules: Rules,
         draw: u64,
         focus: Option<Focus<'s>>,
     ) -> Self {
-        let (policy, mode) = settings;
-        Self { shards, now, tally, policy, mode, draw, focus, unstable: Cell::new(0) }
+        Self { shards, now, tally, rules, draw, focus, unstable: Cell::new(0) }
     }
 
     /// A view for one command whose keys were not looked up beforehand.
@@ -74,10 +129,10 @@ impl<'s> View<'s> {
         shards: &'s ShardTable,
         now: Now,
         tally: &'s Tally,
-        settings: (EvictionPolicy, AccessMode),
+        rules: Rules,
         draw: u64,
     ) -> Self {
-        Self::new(shards, now, tally, settings, draw, None)
+        Self::new(shards, now, tally, rules, draw, None)
     }
 
     /// The time of this turn.
@@ -92,12 +147,12 @@ impl<'s> View<'s> {
 
     /// The eviction policy in force.
     pub fn eviction_policy(&self) -> EvictionPolicy {
-        self.policy
+        self.rules.policy
     }
 
     /// What the access bits of entries mean.
     pub fn access_mode(&self) -> AccessMode {
-        self.mode
+        self.rules.mode
     }
 
     /// Bit set, by shard, of where something was seen that is not stable yet.
@@ -123,6 +178,11 @@ impl<'s> View<'s> {
     /// The shards that are here, for commands about all of them.
     pub fn shards(&self) -> impl Iterator<Item = &'s Shard> {
         self.shards.iter().filter_map(Option::as_deref)
+    }
+
+    /// Whether the shard of a key is here, for keys that nobody declared.
+    pub fn is_here(&self, key: &[u8]) -> bool {
+        self.shards[shard_of(key).index()].is_some()
     }
 
     /// Notes that the answer depends on a whole shard (a count, a walk), not on single keys.
@@ -155,12 +215,72 @@ impl<'s> View<'s> {
         self.raw(key).filter(|entry| !entry.is_expired(self.now.unix_ms))
     }
 
+    /// The thresholds of the shard of a key.
+    pub fn thresholds(&self, key: &[u8]) -> Thresholds {
+        self.shard(self.shard_id(key)).thresholds()
+    }
+
+    /// A generator of random numbers for this command; the same at every call.
+    pub fn rng(&self) -> Rng {
+        Rng::new(self.draw)
+    }
+
+    /// The live entry of a key, which has to be of this type; counted as a hit or a miss.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn typed(
+        &self,
+        key: &[u8],
+        value_type: ValueType,
+    ) -> Result<Option<Entry<'s>>, CommandError> {
+        of_type(self.get(key), value_type)
+    }
+
+    /// The same without counting the lookup.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn peek_typed(
+        &self,
+        key: &[u8],
+        value_type: ValueType,
+    ) -> Result<Option<Entry<'s>>, CommandError> {
+        of_type(self.peek(key), value_type)
+    }
+
+    /// The live string of a key; counted as a hit or a miss.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn string(&self, key: &[u8]) -> Result<Option<Entry<'s>>, CommandError> {
+        self.typed(key, ValueType::String)
+    }
+
+    /// The same without counting the lookup.
+    ///
+    /// # Errors
+    /// It is of another type.
+    pub fn peek_string(&self, key: &[u8]) -> Result<Option<Entry<'s>>, CommandError> {
+        self.peek_typed(key, ValueType::String)
+    }
+
     /// The live entry of a key; counted as a hit or a miss.
     pub fn get(&self, key: &[u8]) -> Option<Entry<'s>> {
         let found = self.peek(key);
         let counter = if found.is_some() { &self.tally.hits } else { &self.tally.misses };
         counter.set(counter.get() + 1);
         found
+    }
+}
+
+fn of_type(
+    entry: Option<Entry<'_>>,
+    value_type: ValueType,
+) -> Result<Option<Entry<'_>>, CommandError> {
+    match entry {
+        Some(entry) if entry.value_type() != value_type => Err(CommandError::WrongType),
+        other => Ok(other),
     }
 }
 
@@ -171,6 +291,7 @@ pub struct Plan<'s> {
     records: &'s mut Vec<u8>,
     touched: u64,
     access: Option<(ShardId, Vec<u8>, u32)>,
+    told: Vec<Told>,
 }
 
 impl<'s> Deref for Plan<'s> {
@@ -184,7 +305,7 @@ impl<'s> Deref for Plan<'s> {
 impl<'s> Plan<'s> {
     /// A plan that writes its records to the end of `records`.
     pub fn new(view: View<'s>, records: &'s mut Vec<u8>) -> Self {
-        Self { view, records, touched: 0, access: None }
+        Self { view, records, touched: 0, access: None, told: Vec::new() }
     }
 
     /// Bit set, by shard, of what the records touch.
@@ -195,6 +316,19 @@ impl<'s> Plan<'s> {
     /// Access bits to be set after the records are applied, if the command asked for that.
     pub fn take_access(&mut self) -> Option<(ShardId, Vec<u8>, u32)> {
         self.access.take()
+    }
+
+    /// Changes that somebody wants to be told of, in order.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Tells whoever asked for it of a change, once it is applied. `event` is Redis's name for it.
+    #[inline]
+    pub fn notify(&mut self, class: Notice, event: &'static str, key: &[u8]) {
+        if self.view.rules.notices & class.bit() != 0 {
+            self.told.push(Told { class, event, key: key.into() });
+        }
     }
 
     fn push(&mut self, shard: ShardId, record: &Record<'_>) {
@@ -213,12 +347,15 @@ impl<'s> Plan<'s> {
     /// Whether a record about `key` creates it. An expired entry that still stands is deleted by a
     /// record of its own first.
     fn creates(&mut self, key: &[u8]) -> bool {
-        let Some(entry) = self.view.raw(key) else { return true };
-        if !entry.is_expired(self.view.now.unix_ms) {
-            return false;
+        if let Some(entry) = self.view.raw(key) {
+            if !entry.is_expired(self.view.now.unix_ms) {
+                return false;
+            }
+            let shard = self.view.shard_id(key);
+            self.push(shard, &Record::Delete { key });
+            self.notify(Notice::Expired, "expired", key);
         }
-        let shard = self.view.shard_id(key);
-        self.push(shard, &Record::Delete { key });
+        self.notify(Notice::New, "new", key);
         true
     }
 
@@ -267,6 +404,53 @@ impl<'s> Plan<'s> {
         let shard = self.view.shard_id(key);
         self.push(shard, &Record::Patch { key, offset, bytes, creates: false });
         Ok(())
+    }
+
+    /// Records changes of the container `key`, which is of this type or absent; its deadline stays.
+    /// The caller has looked at the key, and deletes it where this would leave it empty.
+    pub fn edit(
+        &mut self,
+        key: &[u8],
+        value_type: ValueType,
+        edits: &[u8],
+    ) -> Result<(), CommandError> {
+        Self::check_key(key)?;
+        let creates = self.creates(key);
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Edit { key, value_type, edits, creates });
+        Ok(())
+    }
+
+    /// Records that `key` now is the container that these edits build from nothing, whatever it
+    /// was before.
+    pub fn store(
+        &mut self,
+        key: &[u8],
+        value_type: ValueType,
+        edits: &[u8],
+        deadline_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        Self::check_key(key)?;
+        let creates = self.creates(key);
+        let shard = self.view.shard_id(key);
+        self.push(shard, &Record::Store { key, value_type, edits, deadline_ms, creates });
+        Ok(())
+    }
+
+    /// Records that `key` now has value and type of an entry, with this deadline.
+    pub fn store_copy(
+        &mut self,
+        key: &[u8],
+        entry: &Entry<'_>,
+        deadline_ms: Option<u64>,
+    ) -> Result<(), CommandError> {
+        let value_type = entry.value_type();
+        if !value_type.is_container() {
+            return self.put(key, entry.value(), deadline_ms);
+        }
+        let mut edits = Vec::new();
+        entry.content().write_edits(value_type, &mut edits);
+        self.store(key, value_type, &edits, deadline_ms)
     }
 
     /// Records that a live key is gone; false, and no record, when there was none. An expired entry

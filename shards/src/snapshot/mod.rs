@@ -3,13 +3,19 @@
 //! An entry, little endian:
 //!
 //! ```text
-//! kind      u8    low 4 bits: type of the value (0 string); 16: has a deadline; others zero
+//! kind      u8    low 4 bits: type of the value; 16: has a deadline; 32: more of the container
+//!                 whose first piece came before; others zero
 //! stamp     u48   Seq of the last batch that changed the entry
 //! access    u24   when or how often it was used: a hint for eviction
 //! deadline  u48   Unix milliseconds, only when the kind says so
 //! key       length as varint (LEB128), bytes
-//! value     length as varint, bytes
+//! value     length as varint, bytes: a string, or edits that build a container from nothing
 //! ```
+//!
+//! A large container is written in pieces while it changes: a first entry and those marked as
+//! more of it, all with the stamp it had before the first. So its elements are no moment's state
+//! either; every batch behind that stamp is replayed over them, and edits say what is, not what
+//! to do ([`crate::types`]).
 //!
 //! An image is taken while the shard changes, so it is no state that the shard ever had: it may
 //! hold a key twice, a key that was deleted meanwhile, and not hold one that was made meanwhile.
@@ -22,14 +28,19 @@
 use std::fmt;
 
 use crate::batch::{put_varint, take_varint};
-use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::seq::Seq;
-use crate::shard::Entry;
+use crate::shard::{Entry, ValueType};
+use crate::types;
+
+mod pieces;
+
+pub use pieces::Pieces;
 
 const KIND_MASK: u8 = 15;
-const KIND_STRING: u8 = 0;
 const DEADLINE: u8 = 16;
-const KNOWN: u8 = KIND_MASK | DEADLINE;
+const MORE: u8 = 32;
+const KNOWN: u8 = KIND_MASK | DEADLINE | MORE;
 /// Bytes of an entry before its deadline or key.
 const FIXED_BYTES: usize = 10;
 const VARINT_BYTES_MAX: usize = 5;
@@ -37,13 +48,17 @@ const VARINT_BYTES_MAX: usize = 5;
 /// Bytes of the largest entry.
 pub const ENTRY_BYTES_MAX: usize =
     FIXED_BYTES + 6 + 2 * VARINT_BYTES_MAX + KEY_BYTES_MAX + VALUE_BYTES_MAX;
+/// Bytes of edits in one piece of a large container, about; one element may exceed it.
+const PIECE_BYTES: usize = 32 * 1024;
 
 /// An entry as an image holds it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ImageEntry<'a> {
     /// Its key.
     pub key: &'a [u8],
-    /// The bytes of the string.
+    /// The type of its value.
+    pub value_type: ValueType,
+    /// The bytes of the string, or edits that build the container.
     pub value: &'a [u8],
     /// Seq of the last batch that changed it.
     pub stamp: Seq,
@@ -51,6 +66,8 @@ pub struct ImageEntry<'a> {
     pub access: u32,
     /// When it expires, Unix milliseconds.
     pub deadline_ms: Option<u64>,
+    /// It is more of a container whose first piece came before.
+    pub is_more: bool,
 }
 
 /// Why bytes are not an entry.
@@ -64,6 +81,11 @@ pub enum ImageError {
         expected: u8,
         /// The byte found.
         found: u8,
+    },
+    /// Edits that the type does not know.
+    Edits {
+        /// The type.
+        value_type: ValueType,
     },
     /// A key or value above its limit.
     TooLong {
@@ -81,6 +103,9 @@ impl fmt::Display for ImageError {
             Self::Kind { expected, found } => {
                 write!(f, "an entry is of kind {found}, this version knows the bits {expected}")
             }
+            Self::Edits { value_type } => {
+                write!(f, "the elements of a {} are not what it is made of", value_type.name())
+            }
             Self::TooLong { limit, found } => {
                 write!(f, "an entry has a key or value of {found} bytes, the limit is {limit}")
             }
@@ -90,13 +115,25 @@ impl fmt::Display for ImageError {
 
 impl std::error::Error for ImageError {}
 
-/// Appends an entry to an image.
+/// Appends an entry to an image, whole.
 pub fn push_entry(out: &mut Vec<u8>, entry: &Entry<'_>) {
+    if !entry.value_type().is_container() {
+        push_value(out, entry, entry.stamp(), entry.value(), false);
+        return;
+    }
+    let mut edits = Vec::new();
+    entry.content().write_edits(entry.value_type(), &mut edits);
+    push_value(out, entry, entry.stamp(), &edits, false);
+}
+
+/// Appends an entry with this stamp and value.
+fn push_value(out: &mut Vec<u8>, entry: &Entry<'_>, stamp: Seq, value: &[u8], is_more: bool) {
     let deadline_ms = entry.deadline_ms();
-    let (key, value) = (entry.key(), entry.value());
+    let key = entry.key();
     out.reserve(FIXED_BYTES + 6 + 2 * VARINT_BYTES_MAX + key.len() + value.len());
-    out.push(KIND_STRING | if deadline_ms.is_some() { DEADLINE } else { 0 });
-    out.extend_from_slice(&entry.stamp().to_bytes());
+    let deadline = if deadline_ms.is_some() { DEADLINE } else { 0 };
+    out.push(entry.value_type() as u8 | deadline | if is_more { MORE } else { 0 });
+    out.extend_from_slice(&stamp.to_bytes());
     out.extend_from_slice(&entry.access().to_le_bytes()[..3]);
     if let Some(deadline) = deadline_ms {
         out.extend_from_slice(&deadline.to_le_bytes()[..6]);
@@ -114,9 +151,10 @@ pub fn push_entry(out: &mut Vec<u8>, entry: &Entry<'_>) {
 pub fn take_entry<'a>(image: &mut &'a [u8]) -> Result<ImageEntry<'a>, ImageError> {
     let (fixed, mut rest) = image.split_first_chunk::<FIXED_BYTES>().ok_or(ImageError::Cut)?;
     let [kind, a, b, c, d, e, f, x, y, z] = *fixed;
-    if kind & KIND_MASK != KIND_STRING || kind & !KNOWN != 0 {
-        return Err(ImageError::Kind { expected: DEADLINE, found: kind });
-    }
+    let value_type = ValueType::of(kind & KIND_MASK).filter(|_| kind & !KNOWN == 0);
+    let is_more = kind & MORE != 0;
+    let strange = ImageError::Kind { expected: KNOWN, found: kind };
+    let value_type = value_type.filter(|t| t.is_container() || !is_more).ok_or(strange)?;
     let deadline_ms = if kind & DEADLINE == 0 {
         None
     } else {
@@ -126,10 +164,17 @@ pub fn take_entry<'a>(image: &mut &'a [u8]) -> Result<ImageEntry<'a>, ImageError
         Some(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
     };
     let key = take_bytes(&mut rest, KEY_BYTES_MAX)?;
-    let value = take_bytes(&mut rest, VALUE_BYTES_MAX)?;
+    let value = take_bytes(&mut rest, BATCH_BYTES_MAX)?;
+    if value_type.is_container() && !types::check(value_type, value) {
+        return Err(ImageError::Edits { value_type });
+    }
+    if !value_type.is_container() && value.len() > VALUE_BYTES_MAX {
+        return Err(ImageError::TooLong { limit: VALUE_BYTES_MAX, found: value.len() });
+    }
     *image = rest;
     let stamp = Seq::from_bytes([a, b, c, d, e, f]);
-    Ok(ImageEntry { key, value, stamp, access: u32::from_le_bytes([x, y, z, 0]), deadline_ms })
+    let access = u32::from_le_bytes([x, y, z, 0]);
+    Ok(ImageEntry { key, value_type, value, stamp, access, deadline_ms, is_more })
 }
 
 fn take_bytes<'a>(input: &mut &'a [u8], limit: usize) -> Result<&'a [u8], ImageError> {
@@ -239,10 +284,11 @@ mod tests {
         for end in 0..bytes.len() {
             assert_eq!(take_entry(&mut &bytes[..end]), Err(ImageError::Cut), "cut at {end}");
         }
-        for kind in (0..=u8::MAX).filter(|kind| kind & !DEADLINE != 0) {
+        let is_strange = |kind: &u8| kind & !KNOWN != 0 || kind & KIND_MASK > 5 || *kind == MORE;
+        for kind in (0..=u8::MAX).filter(is_strange) {
             let mut strange = bytes.clone();
             strange[0] = kind;
-            let expected = Err(ImageError::Kind { expected: DEADLINE, found: kind });
+            let expected = Err(ImageError::Kind { expected: KNOWN, found: kind });
             assert_eq!(take_entry(&mut &strange[..]), expected);
         }
     }

@@ -1,17 +1,19 @@
 //! The smallest executor of commands: every shard at hand, one table, no engine. Tests run
 //! commands through lookup, arguments, plan, sealed batch and `apply`, as the engine does.
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
 
 use synap_shards::batch::{Batch, PartSpec, seal};
 use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::Run;
+use synap_shards::command::spec::{Blocked, Run};
 use synap_shards::command::table::lookup;
 use synap_shards::id::{Epoch, ShardId};
 use synap_shards::rng::Rng;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
-use synap_shards::shard::plan::{Now, Plan, Tally, View};
+use synap_shards::shard::plan::{Now, Plan, Rules, Tally, Told, View};
 use synap_shards::shard::{Shard, ShardTable};
+use synap_shards::types::Thresholds;
 
 /// All shards, a clock that stands until it is moved, and the log of what was applied.
 pub(crate) struct OneTable {
@@ -20,6 +22,8 @@ pub(crate) struct OneTable {
     pub(crate) log: Vec<u8>,
     pub(crate) policy: EvictionPolicy,
     pub(crate) mode: AccessMode,
+    /// Changes that commands told of, in order.
+    pub(crate) told: Vec<Told>,
     rng: Rng,
     tally: Tally,
 }
@@ -32,12 +36,20 @@ fn empty(mode: AccessMode) -> ShardTable {
 
 impl OneTable {
     pub(crate) fn new() -> Self {
+        Self::with(Thresholds::default())
+    }
+
+    /// A table whose containers change their form at these sizes.
+    pub(crate) fn with(thresholds: Thresholds) -> Self {
+        let mut shards = empty(AccessMode::Recency);
+        shards.iter_mut().flatten().for_each(|shard| shard.set_thresholds(thresholds));
         Self {
-            shards: empty(AccessMode::Recency),
+            shards,
             now_ms: 1_700_000_000_000,
             log: Vec::new(),
             policy: EvictionPolicy::NoEviction,
             mode: AccessMode::Recency,
+            told: Vec::new(),
             rng: Rng::new(11),
             tally: Tally::default(),
         }
@@ -52,14 +64,23 @@ impl OneTable {
         let spec = lookup(words)?.spec();
         let args = Args::parse(spec, words)?;
         let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
-        let (settings, draw) = ((self.policy, self.mode), self.rng.draw());
-        let view = View::over(&self.shards, now, &self.tally, settings, draw);
+        let rules = Rules { policy: self.policy, mode: self.mode, notices: u16::MAX };
+        let draw = self.rng.draw();
+        let view = View::over(&self.shards, now, &self.tally, rules, draw);
         let mut records = Vec::new();
         match spec.run {
             Run::Read(run) => Ok(run(&view, &args)?.into_owned()),
-            Run::Write(run) => {
+            Run::Write(_) | Run::Block(_) => {
                 let mut plan = Plan::new(view, &mut records);
-                let reply = run(&mut plan, &args)?;
+                let reply = match spec.run {
+                    Run::Block(run) => match run(&mut plan, &args)? {
+                        Blocked::Done(reply) => reply,
+                        Blocked::Wait(pause) => pause.nothing,
+                    },
+                    Run::Write(run) => run(&mut plan, &args)?,
+                    _ => unreachable!("see above"),
+                };
+                self.told.extend(plan.take_told());
                 let (touched, access) = (plan.touched(), plan.take_access());
                 self.apply(&records, touched);
                 if let Some((shard, key, access)) = access {
@@ -67,7 +88,9 @@ impl OneTable {
                 }
                 Ok(reply)
             }
-            Run::Session | Run::EveryCore(_) => panic!("{} is not run by a shard", spec.resp),
+            Run::Session | Run::Transaction | Run::Script(_) | Run::EveryCore(_) | Run::Unblock => {
+                panic!("{} is not run by a shard", spec.resp)
+            }
         }
     }
 
@@ -136,14 +159,25 @@ pub(crate) fn show(reply: &Reply<'_>) -> String {
         Reply::Status(word) => (*word).into(),
         Reply::Integer(number) => number.to_string(),
         Reply::Double(number) => number.to_string(),
+        Reply::Decimal(number) => synap_shards::double::places(*number),
         Reply::Boolean(truth) => truth.to_string(),
         Reply::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
-        Reply::Text(text) => text.clone(),
+        Reply::Text(text) | Reply::Line(text) | Reply::BigNumber(text) => text.clone(),
+        Reply::Verbatim { bytes, .. } => format!("\"{}\"", bytes.escape_ascii()),
         Reply::Array(items) | Reply::Set(items) => list(items),
-        Reply::Map(pairs) => {
+        Reply::Map(pairs) | Reply::Named(pairs) => {
             let pairs: Vec<String> =
                 pairs.iter().map(|(k, v)| format!("{}: {}", show(k), show(v))).collect();
             format!("{{{}}}", pairs.join(", "))
+        }
+        Reply::Push(items) | Reply::Several(items) => {
+            let items: Vec<String> = items.iter().map(show).collect();
+            format!("push [{}]", items.join(", "))
+        }
+        Reply::Pairs(pairs) => {
+            let pairs: Vec<String> =
+                pairs.iter().map(|(a, b)| format!("[{}, {}]", show(a), show(b))).collect();
+            format!("[{}]", pairs.join(", "))
         }
         Reply::Error(error) => format!("{} {error}", error.code()),
     }

@@ -299,6 +299,7 @@ mod tests {
     use synap_shards::seq::Seq;
     use synap_shards::shard::Shard;
     use synap_shards::shard::evict::AccessMode;
+    use synap_shards::types::Thresholds;
 
     use super::*;
     use crate::boot::recover::empty_shards;
@@ -367,7 +368,7 @@ mod tests {
             let (mut keys, mut position) = (Vec::new(), Some(0));
             while let Some(at) = position {
                 position = shard.walk(at, |entry| {
-                    keys.push((entry.key().to_vec(), entry.value().to_vec()));
+                    keys.push((entry.key().to_vec(), entry.image()));
                 });
             }
             keys.sort();
@@ -380,7 +381,8 @@ mod tests {
         let sources = logs.iter().map(|runs| Memory { runs: runs.clone(), run: Vec::new() });
         let progress = Progress::new();
         let mut teller = Teller::new(&progress, None);
-        let pool = Pool::new(empty_shards(AccessMode::Recency), Arc::new([]));
+        let pool =
+            Pool::new(empty_shards(AccessMode::Recency, Thresholds::default()), Arc::new([]));
         let (pool, ended) = merge(pool, sources.collect(), workers, &progress, &mut teller)?;
         assert!(ended.iter().all(|source| source.runs.is_empty()));
         Ok(pool)
@@ -390,7 +392,11 @@ mod tests {
     fn threads_bring_what_one_after_the_other_brings() {
         for (seed, lost) in [(1, 0), (2, 0), (3, 2), (4, 5), (5, 20), (6, 0)] {
             let logs = logs(seed, 1500, lost);
-            let mut serial = Recovery::new(empty_shards(AccessMode::Recency), Vec::new(), LOGS);
+            let mut serial = Recovery::new(
+                empty_shards(AccessMode::Recency, Thresholds::default()),
+                Vec::new(),
+                LOGS,
+            );
             for (number, log) in logs.iter().enumerate() {
                 serial.feed(number, &log.iter().flatten().copied().collect::<Vec<u8>>());
                 serial.end(number);

@@ -31,6 +31,7 @@ use synap_shards::id::{CoreId, Epoch, ShardId};
 use synap_shards::recovery::{Cut, EpochStart, History, HistoryError, Pool, Released};
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::AccessMode;
+use synap_shards::types::Thresholds;
 
 use crate::config::{self, Config};
 use crate::fatal::Fatal;
@@ -54,6 +55,8 @@ pub struct Options {
     pub snapshots: PathBuf,
     /// How uses of keys will be noted.
     pub mode: AccessMode,
+    /// When containers leave their packed form.
+    pub thresholds: Thresholds,
     /// Threads to work on, at most.
     pub workers: usize,
     /// How logs are read.
@@ -72,6 +75,7 @@ impl Options {
             logs: config.persistence.wal.path.clone(),
             snapshots: config.persistence.snapshot.directory.clone(),
             mode,
+            thresholds: config.kv_store.thresholds,
             workers: cpus.clamp(1, WORKERS_MAX),
             read: ReadOptions {
                 verify: recovery.verify_checksums,
@@ -103,7 +107,7 @@ impl Recovered {
     /// What a server begins with that keeps nothing on disk.
     pub(super) fn nothing(mode: AccessMode) -> Self {
         let history = History { epoch: Epoch(1), ..History::empty() };
-        let (shards, starts) = (empty_shards(mode), BTreeMap::new());
+        let (shards, starts) = (empty_shards(mode, Thresholds::default()), BTreeMap::new());
         let (cut, skipped) = (Cut::default(), Vec::new());
         Self { shards, history, starts, cut, snapshot: None, skipped }
     }
@@ -242,9 +246,14 @@ fn tell(pool: &Pool, progress: &Progress, epoch: Epoch, skipped: &[String]) {
 }
 
 /// Every shard, empty.
-fn empty_shards(mode: AccessMode) -> Vec<Box<Shard>> {
+fn empty_shards(mode: AccessMode, thresholds: Thresholds) -> Vec<Box<Shard>> {
     let seed = clock::entropy();
-    ShardId::all().map(|id| Box::new(Shard::new(id, seed, mode))).collect()
+    let empty = |id| {
+        let mut shard = Shard::new(id, seed, mode);
+        shard.set_thresholds(thresholds);
+        Box::new(shard)
+    };
+    ShardId::all().map(empty).collect()
 }
 
 /// How the log of one core is written.

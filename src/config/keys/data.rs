@@ -12,6 +12,7 @@ const EVICTION: Kind = Kind::Enum(&[
     &["allkeys-random"],
     &["volatile-random"],
 ]);
+const LIST_SIZE: Kind = Kind::Enum(&[&["-1"], &["-2"], &["-3"], &["-4"], &["-5"]]);
 const FSYNC: Kind = Kind::Enum(&[&["always"], &["periodic"], &["never"]]);
 const COMMIT: Kind = Kind::Enum(&[&["auto"], &["ring"], &["thread"]]);
 const ALGORITHM: Kind = Kind::Enum(&[&["lz4"], &["zstd"], &["gzip"], &["none"]]);
@@ -62,6 +63,83 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("kv_store.max_value_size_bytes", int(1, 512 << 20), "Largest string value, in bytes.")
         .or("536870912"),
     Key::new("kv_store.max_keys", SOME, "Most keys; unset is no limit."),
+    Key::new(
+        "kv_store.hash_max_listpack_entries",
+        int(1, 65_535),
+        "Fields of a hash that is stored packed; more, and it gets a table of its own.",
+    )
+    .or("128")
+    .reloadable(),
+    Key::new(
+        "kv_store.hash_max_listpack_value",
+        int(1, 65_535),
+        "Bytes of a field or value of a packed hash.",
+    )
+    .or("64")
+    .reloadable(),
+    Key::new(
+        "kv_store.set_max_intset_entries",
+        int(1, 65_535),
+        "Members of a set of integers that is stored as a sorted array.",
+    )
+    .or("512")
+    .reloadable(),
+    Key::new(
+        "kv_store.set_max_listpack_entries",
+        int(1, 65_535),
+        "Members of a set that is stored packed.",
+    )
+    .or("128")
+    .reloadable(),
+    Key::new(
+        "kv_store.set_max_listpack_value",
+        int(1, 65_535),
+        "Bytes of a member of a packed set.",
+    )
+    .or("64")
+    .reloadable(),
+    Key::new(
+        "kv_store.zset_max_listpack_entries",
+        int(1, 65_535),
+        "Members of a sorted set that is stored packed.",
+    )
+    .or("128")
+    .reloadable(),
+    Key::new(
+        "kv_store.zset_max_listpack_value",
+        int(1, 65_535),
+        "Bytes of a member of a packed sorted set.",
+    )
+    .or("64")
+    .reloadable(),
+    Key::new(
+        "kv_store.stream_node_max_bytes",
+        int(1, 65_535),
+        "Bytes of a block of a stream (XADD).",
+    )
+    .or("4096")
+    .reloadable(),
+    Key::new(
+        "kv_store.stream_node_max_entries",
+        int(1, 65_535),
+        "Entries of a block of a stream (XADD).",
+    )
+    .or("100")
+    .reloadable(),
+    Key::new(
+        "kv_store.hll_sparse_max_bytes",
+        int(1, 65_535),
+        "Bytes of a HyperLogLog before it becomes dense.",
+    )
+    .or("3000")
+    .reloadable(),
+    Key::new(
+        "kv_store.list_max_listpack_size",
+        LIST_SIZE,
+        "Size of a packed list, and of a node of a longer one: -1 is 4 KiB, -5 is 64 KiB.",
+    )
+    .or("-2")
+    .reloadable(),
     Key::new("persistence.enabled", Kind::Bool, "Keep data on disk. Off, a restart starts empty.")
         .or("true"),
     Key::new("persistence.wal.enabled", Kind::Bool, "Write the log. Off is persistence off.")

@@ -63,10 +63,11 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "server.notify_keyspace_events",
         Kind::Text { min: 0, max: 32 },
-        "Keyspace event classes to publish, in Redis's letters.",
+        "Changes of keys to publish, in Redis's letters: K on the key's channel, E on the event's; \
+         g $ l s h z t x e n classes, A all but n. Empty is none.",
     )
     .or("")
-    .dormant(),
+    .reloadable(),
     Key::new("network.idle_timeout_secs", SECS, "Close a silent connection after; 0 is never.")
         .or("300"),
     Key::new(
@@ -136,4 +137,18 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("monitoring.slowlog_max_entries", int(0, 1 << 20), "Length of the slow log.")
         .or("128")
         .reloadable(),
+    Key::new(
+        "scripting.time_limit_ms",
+        int(1, 60_000),
+        "Milliseconds after which a script is stopped; what it wrote until then stays.",
+    )
+    .or("5000")
+    .reloadable(),
+    Key::new(
+        "scripting.memory_limit_mb",
+        int(1, 4096),
+        "Memory that one run of a script may take, in MiB.",
+    )
+    .or("64")
+    .reloadable(),
 ];

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use synap_shards::command::args::NUMKEYS;
 use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec, Family};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::limits::ARGS_MAX;
@@ -12,9 +13,10 @@ use synap_shards::limits::ARGS_MAX;
 use super::context::{Condition, HttpContext, ValueForm};
 use super::decode::HttpRequest;
 use super::error::HttpError;
-use super::input::{Given, Inputs, members, missing, unexpected};
+use super::input::{Given, Inputs, NOT_AN_OBJECT, members, missing, unexpected};
 use super::table::{Route, Shape};
 use super::words::OwnedWords;
+use super::{geo, sorted};
 use crate::protocol::json::{self, Kind, Members};
 
 /// What an argument is when the request does not name it: command, argument, word.
@@ -23,11 +25,38 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("kv.decrby", "amount", "1"),
     ("key.keys", "pattern", "*"),
     ("key.scan", "cursor", "0"),
+    ("list.lrange", "start", "0"),
+    ("list.lrange", "stop", "-1"),
+    ("list.ltrim", "start", "0"),
+    ("list.ltrim", "stop", "-1"),
+    ("list.lrem", "count", "0"),
+    ("sortedset.zrange", "start", "0"),
+    ("sortedset.zrange", "stop", "-1"),
+    ("sortedset.zrevrange", "start", "0"),
+    ("sortedset.zrevrange", "stop", "-1"),
+    ("sortedset.zcount", "min", "-inf"),
+    ("sortedset.zcount", "max", "+inf"),
+    ("sortedset.zrangebyscore", "min", "-inf"),
+    ("sortedset.zrangebyscore", "max", "+inf"),
+    ("sortedset.zrangebyscore", "offset", "0"),
+    ("sortedset.zrangebyscore", "count", "-1"),
+    ("sortedset.zpopmin", "count", "1"),
+    ("sortedset.zpopmax", "count", "1"),
+    ("geo.geodist", "unit", "m"),
+    ("geo.georadius_ro", "unit", "m"),
+    ("geo.georadiusbymember_ro", "unit", "m"),
+    ("set.spop", "count", "1"),
+    ("set.srandmember", "count", "1"),
+    ("script.timed", "timeout_ms", "0"),
+    ("script.timed_sha", "timeout_ms", "0"),
 ];
 
 /// A request that names this input means another command: command, input, the other.
-const SWITCHES: &[(&str, &str, &str)] =
-    &[("key.expire", "ttl_ms", "PEXPIRE"), ("key.expire", "milliseconds", "PEXPIRE")];
+const SWITCHES: &[(&str, &str, &str)] = &[
+    ("key.expire", "ttl_ms", "PEXPIRE"),
+    ("key.expire", "milliseconds", "PEXPIRE"),
+    ("hll.pfadd_each", "ttl_secs", "SYNAP.PFADDEX"),
+];
 
 /// Words of `expiry.type`, and the option each stands for.
 const EXPIRY_TYPES: &[(&str, &str)] = &[
@@ -47,6 +76,9 @@ pub(super) fn words(
 ) -> Result<OwnedWords, HttpError> {
     choose_form(route.shape, inputs, request, context)?;
     let spec = switched(id.spec(), inputs, context);
+    if inputs.list().is_some() && !spec.args.iter().any(is_list_of_groups) {
+        return Err(NOT_AN_OBJECT);
+    }
     let capacity = request.body.len() + request.path.len() + 32;
     let mut writer = Writer { spec, inputs, words: OwnedWords::with_capacity(capacity) };
     for word in spec.resp.split(' ') {
@@ -61,6 +93,9 @@ pub(super) fn words(
     }
     let echoed = spec.words()..words.len().min(spec.words() + route.shape.echoes());
     echoed.for_each(|index| context.remember(words.word(index)));
+    if route.shape == Shape::Geo(geo::Body::Distance) {
+        context.remember(words.word(words.len() - 1));
+    }
     Ok(words)
 }
 
@@ -87,7 +122,7 @@ fn choose_form(
     context: &mut HttpContext,
 ) -> Result<(), HttpError> {
     match shape {
-        Shape::KvGet | Shape::Bare => {
+        Shape::KvGet | Shape::HashGet | Shape::Bare => {
             context.form = match inputs.text("type").as_deref() {
                 None | Some("string") => ValueForm::Text,
                 Some("bytes") => ValueForm::Numbers,
@@ -109,6 +144,7 @@ fn choose_form(
                 (false, false) => Condition::None,
             };
         }
+        Shape::Sorted(_) => context.with_changed = inputs.flag("ch")?,
         Shape::Keys => {
             if let Some(given) = inputs.get("limit") {
                 context.limit = integer("limit", &given)?.parse().map_err(|_| {
@@ -136,14 +172,23 @@ fn wants_full(inputs: &Inputs<'_>, request: &HttpRequest<'_>) -> Result<bool, Ht
     Ok(accepted || inputs.flag("wrapped")?)
 }
 
-struct Writer<'i, 'a> {
-    spec: &'static CommandSpec,
-    inputs: &'i Inputs<'a>,
-    words: OwnedWords,
+/// Whether a body that is an array is this argument.
+fn is_list_of_groups(arg: &ArgSpec) -> bool {
+    arg.repeated && !arg.optional && matches!(arg.kind, ArgKind::Block(_))
+}
+
+/// Writes the words of a command.
+pub(super) struct Writer<'i, 'a> {
+    pub(super) spec: &'static CommandSpec,
+    pub(super) inputs: &'i Inputs<'a>,
+    pub(super) words: OwnedWords,
 }
 
 impl Writer<'_, '_> {
     fn argument(&mut self, arg: &'static ArgSpec) -> Result<(), HttpError> {
+        if sorted::argument(self, arg)? || geo::argument(self, arg)? {
+            return Ok(());
+        }
         if let ArgKind::OneOf(choices) = arg.kind {
             return self.one_of(arg, choices);
         }
@@ -173,6 +218,9 @@ impl Writer<'_, '_> {
 
     /// An argument that is not named as such.
     fn absent(&mut self, arg: &'static ArgSpec) -> Result<(), HttpError> {
+        if arg.name == NUMKEYS {
+            return self.key_count();
+        }
         let default =
             DEFAULTS.iter().find(|(id, name, _)| *id == self.spec.id && *name == arg.name);
         if matches!(arg.kind, ArgKind::Bytes)
@@ -201,6 +249,20 @@ impl Writer<'_, '_> {
             None if arg.optional => {}
             None => return Err(missing(arg.name)),
         }
+        Ok(())
+    }
+
+    /// Over HTTP nobody counts keys: they are a list of their own.
+    fn key_count(&mut self) -> Result<(), HttpError> {
+        let count = match self.inputs.of("keys") {
+            None => 0,
+            Some((_, Given::Json(text))) if Kind::of(text) == Kind::Array => {
+                json::array(text).map_err(|_| missing("keys"))?.len()
+            }
+            Some((_, Given::Text(text))) => text.split(',').count(),
+            Some((_, Given::Json(_))) => 1,
+        };
+        self.words.push(count.to_string().as_bytes());
         Ok(())
     }
 
@@ -233,7 +295,7 @@ impl Writer<'_, '_> {
         if arg.name == "expiry" && self.expiry(choices)? {
             return Ok(());
         }
-        if self.named_choice(arg, choices)? || self.bit_unit(arg) {
+        if self.named_choice(arg, choices)? || self.bit_unit(arg) || self.not_before(arg)? {
             return Ok(());
         }
         let mut chosen: Option<&'static ArgSpec> = None;
@@ -278,6 +340,7 @@ impl Writer<'_, '_> {
             let words: Vec<&str> = choices.iter().map(|choice| choice.token).collect();
             return Err(unexpected(arg.name, &words.join(" or "), "something else"));
         };
+        self.token(arg);
         self.words.push(choice.token.as_bytes());
         Ok(true)
     }
@@ -291,6 +354,17 @@ impl Writer<'_, '_> {
             self.words.push(b"BIT");
         }
         applies
+    }
+
+    /// `"before": false` is behind the pivot.
+    fn not_before(&mut self, arg: &ArgSpec) -> Result<bool, HttpError> {
+        let applies = arg.name == "where"
+            && self.inputs.get("before").is_some()
+            && !self.inputs.flag("before")?;
+        if applies {
+            self.words.push(b"AFTER");
+        }
+        Ok(applies)
     }
 
     /// `keepttl` before `expiry` before `ttl`. Whether one of them was given.
@@ -337,7 +411,7 @@ impl Writer<'_, '_> {
         match given {
             Given::Json(text) if Kind::of(text) == Kind::Array => {
                 let items = json::array(text).map_err(|_| missing(name))?;
-                if items.is_empty() {
+                if items.is_empty() && !arg.optional {
                     return Err(unexpected(
                         name,
                         "a list with at least one element",
@@ -365,9 +439,11 @@ impl Writer<'_, '_> {
             self.token(arg);
             return parts.iter().try_for_each(|part| self.argument(part));
         }
-        let text = match self.inputs.get(arg.name) {
+        let list = self.inputs.list().filter(|_| is_list_of_groups(arg)).map(Given::Json);
+        let text = match list.or_else(|| self.inputs.get(arg.name)) {
             Some(Given::Json(text)) => text,
             Some(Given::Text(_)) => return Err(unexpected(arg.name, "an array or object", "text")),
+            None if arg.optional => return Ok(()),
             // Without the member itself, the body is the object.
             None if self.inputs.members().is_empty() => return Err(missing(arg.name)),
             None => return self.map(arg, parts, self.inputs.members()),
@@ -434,7 +510,12 @@ impl Writer<'_, '_> {
     }
 
     /// One value as one word.
-    fn value(&mut self, arg: &ArgSpec, name: &str, given: &Given<'_>) -> Result<(), HttpError> {
+    pub(super) fn value(
+        &mut self,
+        arg: &ArgSpec,
+        name: &str,
+        given: &Given<'_>,
+    ) -> Result<(), HttpError> {
         if self.words.len() >= ARGS_MAX {
             return Err(HttpError::bad("Invalid request: too many elements"));
         }

@@ -2,9 +2,11 @@
 
 use smallvec::SmallVec;
 
+use super::containers::Body as Container;
 use super::decode::HttpRequest;
 use super::head::Verb;
-use super::table::RouteId;
+use super::stats::HLL_OPERATIONS;
+use super::table::{RouteId, Shape};
 
 /// How a stored value is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -46,15 +48,23 @@ pub struct HttpContext {
     pub(super) gzip: bool,
     pub(super) full: bool,
     pub(super) with_old_value: bool,
+    /// Changed elements are counted.
+    pub(super) with_changed: bool,
     pub(super) form: ValueForm,
     pub(super) condition: Condition,
     /// Most elements to answer; zero is no limit.
     pub(super) limit: usize,
+    /// Calls of the commands in [`HttpContext::counted`], where the answer tells them.
+    pub calls: SmallVec<[u64; 3]>,
     /// Pairs that were sent to be set.
     pub(super) pairs: usize,
     /// Keys that the answer repeats: the first ends at `echo_split`, the second is the rest.
     pub(super) echo: SmallVec<[u8; 40]>,
     pub(super) echo_split: usize,
+    /// Who the caller of transactions says it is.
+    pub(crate) client_id: Option<Box<str>>,
+    /// Of each command that `exec` runs, whether it removes keys.
+    pub(crate) deletes: Option<Box<[bool]>>,
     /// The allowed origin that asks, when there is one.
     pub(super) origin: Option<Box<str>>,
 }
@@ -82,14 +92,28 @@ impl HttpContext {
             gzip: false,
             full: false,
             with_old_value: false,
+            with_changed: false,
             form: ValueForm::Text,
             condition: Condition::None,
             limit: 0,
+            calls: SmallVec::new(),
             pairs: 0,
             echo: SmallVec::new(),
             echo_split: 0,
+            client_id: None,
+            deletes: None,
             origin: None,
         }
+    }
+
+    /// Groups of commands whose calls the answer tells; the caller adds them up into `calls`
+    /// before it answers.
+    pub fn counted(&self) -> impl Iterator<Item = &'static [&'static str]> + use<> {
+        let told = self
+            .route
+            .route()
+            .is_some_and(|route| route.shape == Shape::Container(Container::HllStats));
+        HLL_OPERATIONS.iter().map(|(_, commands)| *commands).filter(move |_| told)
     }
 
     /// Remembers a key that the answer repeats; two at most.

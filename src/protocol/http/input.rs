@@ -14,8 +14,10 @@ use crate::protocol::json::{self, Kind, Members};
 /// Further names of an argument, after its own.
 const ALIASES: &[(&str, &[&str])] = &[
     ("amount", &["increment", "delta"]),
-    ("increment", &["amount", "delta"]),
+    ("increment", &["amount", "delta", "score"]),
     ("keys", &["key"]),
+    ("more_keys", &["keys"]),
+    ("fields", &["field"]),
     ("seconds", &["ttl"]),
     ("milliseconds", &["ttl_ms"]),
     ("ex", &["ttl"]),
@@ -39,13 +41,28 @@ pub(super) struct Inputs<'a> {
     path: Params<'a>,
     query: SmallVec<[(Cow<'a, str>, Cow<'a, str>); 2]>,
     body: Members<'a>,
+    /// The body where it is an array.
+    list: Option<&'a str>,
 }
 
 impl<'a> Inputs<'a> {
     /// Splits query and body. An empty body is an object without members.
     pub(super) fn new(path: Params<'a>, query: &'a str, body: &'a [u8]) -> Result<Self, HttpError> {
-        let body = if body.trim_ascii().is_empty() { Members::new() } else { members(body)? };
-        Ok(Self { path, query: parse_query(query)?, body })
+        let query = parse_query(query)?;
+        let body = body.trim_ascii();
+        if body.first() == Some(&b'[')
+            && let Ok(text) = std::str::from_utf8(body)
+        {
+            json::array(text).map_err(|error| not_json(&error))?;
+            return Ok(Self { path, query, body: Members::new(), list: Some(text) });
+        }
+        let body = if body.is_empty() { Members::new() } else { members(body)? };
+        Ok(Self { path, query, body, list: None })
+    }
+
+    /// The body where it is an array: the one list that the route is about.
+    pub(super) fn list(&self) -> Option<&'a str> {
+        self.list
     }
 
     /// The input of this name; `null` is as good as nothing.
@@ -111,14 +128,20 @@ impl<'a> Inputs<'a> {
 
 /// The members of the object in `body`.
 pub(super) fn members(body: &[u8]) -> Result<Members<'_>, HttpError> {
-    json::object(body).map_err(|error| {
-        if error.is_data() {
-            HttpError::bad("Invalid request: expected a JSON object as the body")
-        } else {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            HttpError::with(400, format!("Invalid request: the body is not JSON at {place}"))
-        }
-    })
+    json::object(body).map_err(
+        |error| {
+            if error.is_data() { NOT_AN_OBJECT } else { not_json(&error) }
+        },
+    )
+}
+
+/// 400: the route has inputs by name.
+pub(super) const NOT_AN_OBJECT: HttpError =
+    HttpError::bad("Invalid request: expected a JSON object as the body");
+
+fn not_json(error: &serde_json::Error) -> HttpError {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    HttpError::with(400, format!("Invalid request: the body is not JSON at {place}"))
 }
 
 /// 400: what an input has to be, and what it is.

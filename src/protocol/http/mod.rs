@@ -5,12 +5,15 @@
 //! command does.
 
 mod arguments;
+mod caller;
 mod chunked;
+mod containers;
 mod context;
 mod cors;
 pub mod decode;
 mod echo;
 pub mod error;
+mod geo;
 mod head;
 mod input;
 pub mod openapi;
@@ -18,7 +21,10 @@ pub mod respond;
 mod response;
 pub mod route;
 mod shape;
+mod sorted;
+pub mod stats;
 pub mod table;
+mod transaction;
 pub mod words;
 
 pub use context::HttpContext;

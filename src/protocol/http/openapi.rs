@@ -115,6 +115,7 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
         Own::Metrics => ("Counters and gauges for Prometheus", "text/plain"),
         Own::Info => ("Facts about the server by section", "application/json"),
         Own::KvStats => ("Totals of the key-value store", "application/json"),
+        Own::TypeStats(_) => ("Totals of all keys of this type", "application/json"),
         Own::OpenapiJson => ("This document as JSON", "application/json"),
         Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
     };
@@ -149,10 +150,11 @@ fn fills(arg: &ArgSpec, in_path: &[&str]) -> bool {
 fn answer_inputs(shape: Shape) -> &'static [(&'static str, &'static str)] {
     match shape {
         Shape::KvGet => &[("type", "string"), ("format", "string")],
-        Shape::Bare => &[("type", "string")],
+        Shape::Bare | Shape::HashGet => &[("type", "string")],
         Shape::KvSet => &[("ttl", "integer")],
         Shape::Keys => &[("limit", "integer")],
         Shape::Scan => &[("prefix", "string")],
+        Shape::Transaction(_) | Shape::TransactionExec => &[("client_id", "string")],
         _ => &[],
     }
 }
@@ -197,7 +199,7 @@ fn schema(arg: &ArgSpec) -> Value {
 
 fn responses(shape: Shape) -> Value {
     let fields: &[(&str, &str)] = match shape {
-        Shape::Bare | Shape::KvGet | Shape::Own => &[],
+        Shape::Bare | Shape::KvGet | Shape::HashGet | Shape::Own => &[],
         Shape::Field(name) => return ok(json!({ "type": "object", "required": [name] })),
         Shape::Flag(name) => &[(name, "boolean")],
         Shape::KvSet => &[("success", "boolean"), ("key", "string"), ("written", "boolean")],
@@ -211,13 +213,32 @@ fn responses(shape: Shape) -> Value {
         Shape::BitGet => &[("key", "string"), ("offset", "integer"), ("value", "integer")],
         Shape::BitPosition => &[("key", "string"), ("position", "integer")],
         Shape::BitOperation => &[("destination", "string"), ("length", "integer")],
-        Shape::KeyExists => &[("key", "string"), ("exists", "boolean")],
+        Shape::KeyedFlag(name) => {
+            return ok(json!({
+                "type": "object",
+                "properties": { "key": { "type": "string" }, name: { "type": "boolean" } },
+                "required": ["key", name],
+            }));
+        }
         Shape::MemoryUsage => &[("key", "string"), ("bytes", "integer"), ("human", "string")],
         Shape::Keys => &[("keys", "array"), ("count", "integer")],
         Shape::Scan => &[("keys", "array"), ("cursor", "string"), ("count", "integer")],
         Shape::Slowlog => &[("entries", "array"), ("total", "integer")],
         Shape::SlowlogReset => &[("success", "boolean")],
         Shape::Clients => &[("clients", "array"), ("count", "integer")],
+        Shape::KeyedSuccess => &[("key", "string"), ("success", "boolean")],
+        Shape::Container(body) => body.fields(),
+        Shape::Sorted(body) => body.fields(),
+        Shape::Transaction(_) => {
+            &[("success", "boolean"), ("message", "string"), ("client_id", "string")]
+        }
+        Shape::TransactionExec => &[
+            ("success", "boolean"),
+            ("results", "array"),
+            ("aborted", "boolean"),
+            ("message", "string"),
+        ],
+        Shape::Geo(body) => body.fields(),
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),
@@ -238,7 +259,10 @@ fn responses(shape: Shape) -> Value {
         if *kind == "array" {
             schema["items"] = json!({});
         }
-        schema["nullable"] = Value::from(matches!(shape, Shape::Ttl | Shape::BitPosition));
+        schema["nullable"] = Value::from(matches!(
+            shape,
+            Shape::Ttl | Shape::BitPosition | Shape::Sorted(_) | Shape::Geo(_)
+        ));
         properties.insert((*name).to_owned(), schema);
     }
     ok(json!({ "type": "object", "properties": properties }))

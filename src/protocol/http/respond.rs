@@ -2,13 +2,16 @@
 
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
+use synap_shards::types::zset::NO_MEMBER;
 
 use super::context::{HttpContext, ValueForm};
 use super::error::HttpError;
 use super::response::{self, JSON};
 use super::shape;
 use super::table::Shape;
+use super::transaction;
 use crate::protocol::json;
+use crate::session::transaction::QUEUED;
 use crate::snapshot::DISABLED;
 
 /// Appends the answer to a request whose command replied `reply`, and returns its status code.
@@ -16,9 +19,14 @@ pub fn respond(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) -> u
     if let Reply::Error(error) = reply {
         return refuse(context, error, out);
     }
+    if *reply == QUEUED {
+        write(context, 200, JSON, transaction::QUEUED_BODY, out);
+        return 200;
+    }
     let shape = context.route.route().map_or(Shape::Bare, |route| route.shape);
     if let Some(error) = shape::absence(shape, context, reply) {
-        write_error(context, error.status, &error.message, out);
+        let found = (shape == Shape::HashGet).then_some(false);
+        write_refusal(context, &error, found, &[], out);
         return error.status;
     }
     let content_type = match (reply, context.form) {
@@ -80,11 +88,30 @@ pub(super) fn write_error_with(
     headers: &[(&str, &str)],
     out: &mut Vec<u8>,
 ) {
-    let open = response::open(out, context, status, JSON, headers, message.len() + 24);
-    out.extend_from_slice(b"{\"error\":");
+    let error = HttpError::with(status, message.to_owned());
+    write_refusal(context, &error, None, headers, out);
+}
+
+/// Appends a refusal; `found` is a member that some clients look for first.
+fn write_refusal(
+    context: &HttpContext,
+    error: &HttpError,
+    found: Option<bool>,
+    headers: &[(&str, &str)],
+    out: &mut Vec<u8>,
+) {
+    let HttpError { status, message } = error;
+    let open = response::open(out, context, *status, JSON, headers, message.len() + 40);
+    out.push(b'{');
+    if let Some(found) = found {
+        out.extend_from_slice(b"\"found\":");
+        json::write_bool(out, found);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"error\":");
     json::write_str(out, message);
     out.extend_from_slice(b",\"code\":");
-    json::write_u64(out, u64::from(status));
+    json::write_u64(out, u64::from(*status));
     out.push(b'}');
     response::close(out, context, &open);
 }
@@ -115,6 +142,9 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
         CommandError::InvalidExpire { .. } => HttpError::with(400, format!("Invalid TTL: {error}")),
         CommandError::WrongType => HttpError::with(400, format!("WRONGTYPE {error}")),
         CommandError::NoSuchKey => shape::key_not_found(context),
+        // The member around which to look.
+        CommandError::Invalid(NO_MEMBER) => HttpError::new(404, "Resource not found: the member"),
+        CommandError::NoGroup { .. } => HttpError::with(404, format!("NOGROUP {error}")),
         CommandError::BusyKey => HttpError::with(409, format!("Key already exists: {error}")),
         CommandError::OutOfMemory => HttpError::new(507, "Memory limit exceeded"),
         CommandError::Busy => HttpError::with(503, error.to_string()),
@@ -128,10 +158,14 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
             "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => {
                 HttpError::with(503, format!("{code} {error}"))
             }
+            "NOSCRIPT" => HttpError::with(404, format!("{code} {error}")),
             "MISCONF" => HttpError::with(507, format!("Insufficient storage: {error}")),
+            "BUSY" => HttpError::with(503, format!("{code} {error}")),
             "READONLY" => HttpError::new(403, "Forbidden: read-only replica"),
             _ => HttpError::with(400, format!("{code} {error}")),
         },
+        CommandError::ScriptTimeout { .. } => HttpError::new(408, "Operation timed out"),
+        CommandError::Scripted { code, .. } => HttpError::with(400, format!("{code} {error}")),
         CommandError::Failed { .. } => HttpError::with(500, error.to_string()),
         disabled if *disabled == DISABLED => HttpError::with(400, error.to_string()),
         CommandError::Invalid(_) | CommandError::Quoted { .. } => {

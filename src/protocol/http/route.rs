@@ -17,7 +17,7 @@ use super::input::{self, Inputs};
 use super::respond;
 use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
-use super::{arguments, cors, echo, openapi};
+use super::{arguments, caller, cors, echo, openapi};
 
 /// Settings that concern HTTP alone; fixed at start-up.
 #[derive(Clone, Default, Debug)]
@@ -73,6 +73,8 @@ pub enum Builtin {
     Info(Section),
     /// Totals of the key-value store.
     KvStats,
+    /// Totals of one type: its position in [`super::stats::TYPE_STATS`].
+    TypeStats(usize),
 }
 
 /// Parts whose health can be asked for.
@@ -158,6 +160,9 @@ fn work<'a>(
     match route.target {
         Target::Command(id) => {
             let inputs = Inputs::new(params, request.query, &request.body)?;
+            if caller::matters(id.spec()) {
+                context.client_id = caller::of(&inputs, request)?;
+            }
             arguments::words(route, id, &inputs, request, context).map(Work::Command)
         }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),
@@ -171,6 +176,7 @@ fn own_route(own: Own, inputs: &Inputs<'_>) -> Result<Work, HttpError> {
         Own::Metrics => Builtin::Metrics,
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
+        Own::TypeStats(index) => Builtin::TypeStats(index),
         Own::OpenapiJson => return Ok(Work::Document("application/json", openapi::json())),
         Own::OpenapiYaml => return Ok(Work::Document("application/yaml", openapi::yaml())),
     }))

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use synap_shards::command::reply::Reply;
 
+use super::containers::Body as Container;
 use super::context::{Condition, HttpContext, ValueForm};
 use super::error::HttpError;
 use super::table::Shape;
+use super::transaction;
 use crate::protocol::json;
 
 /// What the protocol of Redis answers for a deadline: the key is missing, or has none.
@@ -16,8 +18,12 @@ const MISSING: i64 = -2;
 pub(super) fn absence(shape: Shape, context: &HttpContext, reply: &Reply<'_>) -> Option<HttpError> {
     match (shape, reply) {
         (Shape::KvGet, Reply::Nil) if !context.full => Some(HttpError::new(404, "Key not found")),
+        (Shape::HashGet, Reply::Nil) => Some(HttpError::new(404, "Field not found")),
         (Shape::Ttl, Reply::Integer(MISSING)) => Some(key_not_found(context)),
-        (Shape::MemoryUsage, Reply::Nil) => Some(key_not_found(context)),
+        (
+            Shape::MemoryUsage | Shape::Container(Container::ListMoved | Container::HllCount),
+            Reply::Nil,
+        ) => Some(key_not_found(context)),
         (Shape::RenameNx, Reply::Integer(0)) => {
             let key = String::from_utf8_lossy(context.destination());
             Some(HttpError::with(409, format!("Key already exists: {key}")))
@@ -38,7 +44,7 @@ pub(super) fn key_not_found(context: &HttpContext) -> HttpError {
 pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     match shape {
         Shape::KvGet if context.full => full(context, reply, out),
-        Shape::KvGet | Shape::Bare | Shape::Own => value(context, reply, out),
+        Shape::KvGet | Shape::HashGet | Shape::Bare | Shape::Own => value(context, reply, out),
         Shape::Field(name) => {
             member(out, b'{', name);
             json::write_reply(out, reply);
@@ -48,8 +54,8 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::KvSet => kv_set(context, reply, out),
         Shape::Mset => mset(context, out),
         Shape::Deleted => keyed_flag(context, "deleted", truth(reply), out),
-        Shape::KeyExists => {
-            key_and(context, "exists", out);
+        Shape::KeyedFlag(name) => {
+            key_and(context, name, out);
             json::write_bool(out, truth(reply));
             out.push(b'}');
         }
@@ -65,14 +71,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
             json::write_reply(out, reply);
             out.push(b'}');
         }
-        Shape::BitPosition => {
-            key_and(context, "position", out);
-            match reply {
-                Reply::Integer(position) if *position < 0 => out.extend_from_slice(b"null"),
-                _ => json::write_reply(out, reply),
-            }
-            out.push(b'}');
-        }
+        Shape::BitPosition => bit_position(context, reply, out),
         Shape::BitOperation => {
             member(out, b'{', "destination");
             json::write_bytes(out, context.destination());
@@ -93,6 +92,16 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::SlowlogReset => object_flag(out, "success", true),
         Shape::Clients => clients(reply, out),
         Shape::Snapshot => snapshot(reply, out),
+        Shape::KeyedSuccess => {
+            key_and(context, "success", out);
+            json::write_bool(out, true);
+            out.push(b'}');
+        }
+        Shape::Container(body) => body.write(context, reply, out),
+        Shape::Sorted(body) => body.write(context, reply, out),
+        Shape::Transaction(message) => transaction::done(context, message, out),
+        Shape::TransactionExec => transaction::executed(context, reply, out),
+        Shape::Geo(body) => body.write(context, reply, out),
     }
 }
 
@@ -110,7 +119,7 @@ fn snapshot(reply: &Reply<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends `{"name":` or `,"name":`; names are ours and need no escapes.
-fn member(out: &mut Vec<u8>, before: u8, name: &str) {
+pub(super) fn member(out: &mut Vec<u8>, before: u8, name: &str) {
     out.push(before);
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
@@ -118,7 +127,7 @@ fn member(out: &mut Vec<u8>, before: u8, name: &str) {
 }
 
 /// Appends `{"key":k,"name":`.
-fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
+pub(super) fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
     member(out, b'{', "key");
     json::write_bytes(out, context.key());
     member(out, b',', name);
@@ -138,7 +147,7 @@ fn keyed_flag(context: &HttpContext, name: &str, flag: bool, out: &mut Vec<u8>) 
     out.push(b'}');
 }
 
-fn truth(reply: &Reply<'_>) -> bool {
+pub(super) fn truth(reply: &Reply<'_>) -> bool {
     match reply {
         Reply::Ok | Reply::Boolean(true) => true,
         Reply::Integer(number) => *number > 0,
@@ -146,7 +155,7 @@ fn truth(reply: &Reply<'_>) -> bool {
     }
 }
 
-fn items<'r, 'a>(reply: &'r Reply<'a>) -> &'r [Reply<'a>] {
+pub(super) fn items<'r, 'a>(reply: &'r Reply<'a>) -> &'r [Reply<'a>] {
     match reply {
         Reply::Array(items) | Reply::Set(items) => items,
         _ => &[],
@@ -154,7 +163,7 @@ fn items<'r, 'a>(reply: &'r Reply<'a>) -> &'r [Reply<'a>] {
 }
 
 /// A reply alone, its bytes in the form that was asked for.
-fn value(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+pub(super) fn value(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     let Reply::Bytes(bytes) = reply else { return json::write_reply(out, reply) };
     match context.form {
         ValueForm::Text => json::write_bytes(out, bytes),
@@ -217,6 +226,16 @@ fn kv_set(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// A position, or nothing where no bit is like that.
+fn bit_position(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+    key_and(context, "position", out);
+    match reply {
+        Reply::Integer(position) if *position < 0 => out.extend_from_slice(b"null"),
+        _ => json::write_reply(out, reply),
+    }
+    out.push(b'}');
+}
+
 fn mset(context: &HttpContext, out: &mut Vec<u8>) {
     member(out, b'{', "success");
     json::write_bool(out, true);
@@ -228,6 +247,10 @@ fn mset(context: &HttpContext, out: &mut Vec<u8>) {
 fn moved(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     member(out, b'{', "success");
     json::write_bool(out, truth(reply));
+    source_and_destination(context, out);
+}
+
+pub(super) fn source_and_destination(context: &HttpContext, out: &mut Vec<u8>) {
     member(out, b',', "source");
     json::write_bytes(out, context.key());
     member(out, b',', "destination");

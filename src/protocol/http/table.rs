@@ -3,8 +3,11 @@
 
 use std::sync::LazyLock;
 
+use super::{containers, geo, sorted};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
+
+use super::stats::TYPE_STATS;
 
 /// Number of a route, for counters: below [`count`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +64,8 @@ pub(super) enum Own {
     Metrics,
     Info,
     KvStats,
+    /// Position in [`TYPE_STATS`].
+    TypeStats(usize),
     OpenapiJson,
     OpenapiYaml,
 }
@@ -81,17 +86,30 @@ pub(super) enum Shape {
     Ttl,
     /// The key, and the reply under this name.
     Keyed(&'static str),
-    KeyExists,
+    /// The key, and the reply, read as true or false, under this name.
+    KeyedFlag(&'static str),
     MemoryUsage,
     Keys,
     Scan,
     BitGet,
     BitPosition,
     BitOperation,
+    HashGet,
     Slowlog,
     SlowlogReset,
     Clients,
     Snapshot,
+    /// It was done; the key.
+    KeyedSuccess,
+    /// Of lists, sets, hashes and HyperLogLogs.
+    Container(containers::Body),
+    /// Of sorted sets.
+    Sorted(sorted::Body),
+    /// Done, in these words, and who the caller is.
+    Transaction(&'static str),
+    TransactionExec,
+    /// Of positions.
+    Geo(geo::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -101,24 +119,31 @@ impl Shape {
     pub(super) fn echoes(self) -> usize {
         match self {
             Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
+            Self::Container(body) => body.echoes(),
+            Self::Sorted(body) => body.echoes(),
+            Self::Geo(_) => 1,
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
-            | Self::KeyExists
+            | Self::KeyedFlag(_)
             | Self::MemoryUsage
             | Self::Ttl
-            | Self::BitPosition => 1,
+            | Self::BitPosition
+            | Self::KeyedSuccess => 1,
             Self::Bare
             | Self::Field(_)
             | Self::Flag(_)
             | Self::KvGet
             | Self::Mset
+            | Self::HashGet
             | Self::Keys
             | Self::Scan
             | Self::Slowlog
             | Self::SlowlogReset
             | Self::Clients
             | Self::Snapshot
+            | Self::Transaction(_)
+            | Self::TransactionExec
             | Self::Own => 0,
         }
     }
@@ -144,7 +169,17 @@ impl Shape {
                 "bitmap_getbit" => Self::BitGet,
                 "bitmap_pos" => Self::BitPosition,
                 "bitmap_op" => Self::BitOperation,
-                "key_exists" => Self::KeyExists,
+                "list_length" => Self::Keyed("length"),
+                "list_removed" => Self::Keyed("removed"),
+                "list_trim" => Self::KeyedSuccess,
+                "key_exists" => Self::KeyedFlag("exists"),
+                "set_added" | "hll_added" => Self::Keyed("added"),
+                "set_removed" => Self::Keyed("removed"),
+                "set_members" => Self::Keyed("members"),
+                "set_is_member" => Self::KeyedFlag("is_member"),
+                "hash_get" => Self::HashGet,
+                "hash_mset" => Self::KeyedSuccess,
+                "hash_del" => Self::Keyed("deleted"),
                 "memory_usage" => Self::MemoryUsage,
                 "keys" => Self::Keys,
                 "scan" => Self::Scan,
@@ -152,7 +187,23 @@ impl Shape {
                 "slowlog_reset" => Self::SlowlogReset,
                 "clients" => Self::Clients,
                 "snapshot" => Self::Snapshot,
-                _ => return None,
+                "zset_removed" => Self::Keyed("removed"),
+                "zset_count" => Self::Keyed("count"),
+                "zset_scores" => Self::Keyed("scores"),
+                "zincrby" => Self::Keyed("score"),
+                "transaction_multi" => Self::Transaction("Transaction started"),
+                "transaction_watch" => Self::Transaction("Keys watched"),
+                "transaction_unwatch" => Self::Transaction("Keys unwatched"),
+                "transaction_discard" => Self::Transaction("Transaction discarded"),
+                "transaction_exec" => Self::TransactionExec,
+                "geo_added" => Self::Keyed("added"),
+                "geo_hashes" => Self::Keyed("geohashes"),
+                name => {
+                    let container = containers::Body::of(name).map(Self::Container);
+                    let sorted = || sorted::Body::of(name).map(Self::Sorted);
+                    let geo = || geo::Body::of(name).map(Self::Geo);
+                    return container.or_else(sorted).or_else(geo);
+                }
             },
         })
     }
@@ -207,6 +258,12 @@ fn build() -> Vec<Route> {
         target: Target::Own(*own),
         shape: Shape::Own,
     }));
+    routes.extend(TYPE_STATS.iter().enumerate().map(|(index, stats)| Route {
+        method: Method::Get,
+        path: stats.path,
+        target: Target::Own(Own::TypeStats(index)),
+        shape: Shape::Own,
+    }));
     routes
 }
 
@@ -225,7 +282,7 @@ mod tests {
         for (name, _) in MORE {
             assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
         }
-        assert_eq!(ROUTES.len(), all.len() + OWN.len());
+        assert_eq!(ROUTES.len(), all.len() + OWN.len() + TYPE_STATS.len());
         let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");
     }

@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
+use synap_shards::double;
 
 use super::decode::ProtocolError;
 
@@ -40,14 +41,20 @@ pub fn encode(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
         Reply::NilArray => out.extend_from_slice(b"*-1\r\n"),
         Reply::Ok => out.extend_from_slice(b"+OK\r\n"),
         Reply::Status(word) => line(b'+', word, out),
+        Reply::Line(text) => line(b'+', text, out),
         Reply::Integer(number) => integer_line(b':', *number, out),
-        Reply::Double(number) => double(*number, resp3, out),
+        Reply::Double(number) => write_double(*number, resp3, out),
+        Reply::Decimal(number) => decimal(*number, resp3, out),
         Reply::Boolean(true) if resp3 => out.extend_from_slice(b"#t\r\n"),
         Reply::Boolean(false) if resp3 => out.extend_from_slice(b"#f\r\n"),
         Reply::Boolean(truth) => integer_line(b':', i64::from(*truth), out),
         Reply::Bytes(bytes) => bulk(bytes, out),
-        Reply::Text(text) if resp3 => verbatim(text, out),
+        Reply::Text(text) if resp3 => verbatim(b"txt", text.as_bytes(), out),
         Reply::Text(text) => bulk(text.as_bytes(), out),
+        Reply::Verbatim { format, bytes } if resp3 => verbatim(format, bytes, out),
+        Reply::Verbatim { bytes, .. } => bulk(bytes, out),
+        Reply::BigNumber(digits) if resp3 => line(b'(', digits, out),
+        Reply::BigNumber(digits) => bulk(digits.as_bytes(), out),
         Reply::Array(items) => sequence(b'*', items, protocol, out),
         Reply::Set(items) => sequence(if resp3 { b'~' } else { b'*' }, items, protocol, out),
         Reply::Map(pairs) => {
@@ -56,6 +63,30 @@ pub fn encode(reply: &Reply<'_>, protocol: Protocol, out: &mut Vec<u8>) {
             for (name, value) in pairs {
                 encode(name, protocol, out);
                 encode(value, protocol, out);
+            }
+        }
+        Reply::Push(items) => sequence(if resp3 { b'>' } else { b'*' }, items, protocol, out),
+        Reply::Several(replies) => {
+            replies.iter().for_each(|reply| encode(reply, protocol, out));
+        }
+        Reply::Named(pairs) => {
+            head(if resp3 { b'%' } else { b'*' }, pairs.len(), out);
+            for (name, value) in pairs {
+                if !resp3 {
+                    head(b'*', 2, out);
+                }
+                encode(name, protocol, out);
+                encode(value, protocol, out);
+            }
+        }
+        Reply::Pairs(pairs) => {
+            head(b'*', if resp3 { pairs.len() } else { pairs.len() * 2 }, out);
+            for (first, second) in pairs {
+                if resp3 {
+                    head(b'*', 2, out);
+                }
+                encode(first, protocol, out);
+                encode(second, protocol, out);
             }
         }
         Reply::Error(error) => command_error(error, out),
@@ -106,10 +137,11 @@ fn bulk(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn verbatim(text: &str, out: &mut Vec<u8>) {
+fn verbatim(format: &[u8; 3], text: &[u8], out: &mut Vec<u8>) {
     head(b'=', text.len() + 4, out);
-    out.extend_from_slice(b"txt:");
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(format);
+    out.push(b':');
+    out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -155,9 +187,14 @@ fn number_line(kind: u8, negative: bool, magnitude: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&buffer[at..]);
 }
 
-fn double(number: f64, resp3: bool, out: &mut Vec<u8>) {
+fn decimal(number: f64, resp3: bool, out: &mut Vec<u8>) {
+    let text = double::places(number);
+    if resp3 { line(b',', &text, out) } else { bulk(text.as_bytes(), out) }
+}
+
+fn write_double(number: f64, resp3: bool, out: &mut Vec<u8>) {
     let mut buffer = Small::default();
-    write_double(number, &mut buffer).expect("the buffer has room for every double");
+    double::write(number, &mut buffer).expect("the buffer has room for every double");
     if resp3 {
         out.push(b',');
         out.extend_from_slice(buffer.bytes());
@@ -192,28 +229,6 @@ impl Write for Small {
     }
 }
 
-/// The shortest digits that read back as `number`, laid out as Redis does: plain while that stays
-/// short, else with an exponent.
-fn write_double(number: f64, out: &mut Small) -> fmt::Result {
-    if number.is_nan() {
-        return out.write_str("nan");
-    }
-    if number.is_infinite() {
-        return out.write_str(if number > 0.0 { "inf" } else { "-inf" });
-    }
-    let magnitude = number.abs();
-    if magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
-        write!(out, "{number}")
-    } else {
-        let mut scientific = Small::default();
-        write!(scientific, "{number:e}")?;
-        let text = std::str::from_utf8(scientific.bytes()).expect("digits are ASCII");
-        let (digits, exponent) = text.split_once('e').expect("the format has an exponent");
-        let sign = if exponent.starts_with('-') { "" } else { "+" };
-        write!(out, "{digits}e{sign}{exponent}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +259,8 @@ mod tests {
             (Reply::Text("hi".into()), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (Reply::Array(vec![one(), Reply::Nil]), "*2\r\n:1\r\n$-1\r\n", "*2\r\n:1\r\n_\r\n"),
             (Reply::Map(vec![(Reply::Ok, one())]), "*2\r\n+OK\r\n:1\r\n", "%1\r\n+OK\r\n:1\r\n"),
+            (Reply::Pairs(vec![(one(), one())]), "*2\r\n:1\r\n:1\r\n", "*1\r\n*2\r\n:1\r\n:1\r\n"),
+            (Reply::Named(vec![(one(), one())]), "*1\r\n*2\r\n:1\r\n:1\r\n", "%1\r\n:1\r\n:1\r\n"),
             (Reply::Set(vec![one()]), "*1\r\n:1\r\n", "~1\r\n:1\r\n"),
             (Reply::Error(CommandError::Syntax), "-ERR syntax error\r\n", "-ERR syntax error\r\n"),
         ] {
@@ -272,7 +289,7 @@ mod tests {
             (3.0, "3"),
             (0.1, "0.1"),
             (-2.25, "-2.25"),
-            (1e20, "100000000000000000000"),
+            (1e20, "1e+20"),
             (1e21, "1e+21"),
             (1.5e300, "1.5e+300"),
             (5e-324, "5e-324"),
@@ -282,7 +299,7 @@ mod tests {
             assert_eq!(text(&Reply::Double(number), Protocol::Resp3), format!(",{expected}\r\n"));
         }
         let mut widest = Small::default();
-        write_double(-1.234_567_890_123_456_7e-6, &mut widest).expect("the buffer has room");
-        write_double(-1.797_693_134_862_315_7e308, &mut Small::default()).expect("it has room");
+        double::write(-1.234_567_890_123_456_7e-6, &mut widest).expect("the buffer has room");
+        double::write(-1.797_693_134_862_315_7e308, &mut Small::default()).expect("it has room");
     }
 }

@@ -35,6 +35,17 @@ impl Loader {
         }
     }
 
+    /// Sets a key to what a payload of `DUMP` holds.
+    pub(crate) fn restore(
+        &mut self,
+        key: &[u8],
+        payload: &[u8],
+        deadline_ms: Option<u64>,
+    ) -> Result<(), AdminError> {
+        let deadline = deadline_ms.unwrap_or(0).to_string();
+        self.push(&[b"RESTORE", key, deadline.as_bytes(), payload, b"REPLACE", b"ABSTTL"])
+    }
+
     /// Runs a command.
     pub(crate) fn push(&mut self, words: &[&[u8]]) -> Result<(), AdminError> {
         push_command(&mut self.bytes, words);

@@ -89,9 +89,19 @@ impl Outbound for Collector {
             Run::EveryCore(Fold::First | Fold::AnyNonNil)
             | Run::Read(_)
             | Run::Write(_)
+            | Run::Block(_)
+            | Run::Transaction
+            | Run::Unblock
+            | Run::Script(_)
             | Run::Session => Reply::Ok,
         }
     }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        Reply::Ok
+    }
+
+    fn hear(&mut self, _: &[&[u8]]) {}
 }
 
 /// A core.

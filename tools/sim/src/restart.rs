@@ -6,6 +6,7 @@ use synap_shards::id::{Epoch, ShardId};
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
+use synap_shards::types::Thresholds;
 
 use crate::dice::Dice;
 use crate::swarm::{Mix, Regime};
@@ -37,8 +38,15 @@ pub(crate) fn settings(mix: &Mix, epoch: Epoch, empty_bytes: usize, room: usize)
         Regime::Evicting(policy) => (policy, empty_bytes + room, 0),
         Regime::Lasting | Regime::Flushing => (EvictionPolicy::NoEviction, 0, 0),
     };
-    let memory =
-        MemorySettings { limit_bytes, limit_keys, policy, sample_size: 5, mode: access_mode(mix) };
+    let memory = MemorySettings {
+        limit_bytes,
+        limit_keys,
+        policy,
+        sample_size: 5,
+        mode: access_mode(mix),
+        notices: 0,
+        thresholds: Thresholds::default(),
+    };
     EngineSettings { epoch, acknowledge: mix.acknowledge, memory }
 }
 
@@ -101,7 +109,13 @@ fn change_deadlines(out: &mut Vec<u8>, batch: &Batch<'_>, change: impl Fn(u64) -
             Record::Expire { key, deadline_ms } => {
                 Record::Expire { key, deadline_ms: deadline_ms.map(&change) }
             }
-            Record::Patch { .. } | Record::Delete { .. } | Record::Clear => record,
+            Record::Store { key, value_type, edits, deadline_ms, creates } => {
+                let deadline_ms = deadline_ms.map(&change);
+                Record::Store { key, value_type, edits, deadline_ms, creates }
+            }
+            Record::Patch { .. } | Record::Delete { .. } | Record::Clear | Record::Edit { .. } => {
+                record
+            }
         };
         (shard, record)
     });

@@ -1,5 +1,6 @@
 //! `CLIENT` and its subcommands.
 
+use super::super::args::Arg;
 use super::super::spec::{Access, ArgSpec, CommandSpec, Flags, Fold, ReplySpec, Run};
 use super::BASE;
 
@@ -75,6 +76,32 @@ pub(super) const KILL: CommandSpec = CommandSpec {
     ..BASE
 };
 
+/// Where `CLIENT UNBLOCK` names the client and the manner.
+pub(crate) const UNBLOCK_ARGS: (Arg, Arg) = (Arg(0), Arg(1));
+/// The manner that ends the waiting with an error.
+pub(crate) const UNBLOCK_ERROR: usize = 1;
+
+pub(super) const UNBLOCK: CommandSpec = CommandSpec {
+    id: "client.unblock",
+    resp: "CLIENT UNBLOCK",
+    access: Access::Admin,
+    args: &[
+        ArgSpec::integer("client-id", "number of a connection that waits"),
+        ArgSpec::one_of("manner", MANNERS, "what it is answered; as if its time were over")
+            .optional(),
+    ],
+    reply: ReplySpec::Integer,
+    flags: Flags::NO_SCRIPT.and(Flags::NO_MULTI),
+    summary: "Ends the waiting of another connection; 1 if it waited",
+    run: Run::Unblock,
+    ..BASE
+};
+
+const MANNERS: &[ArgSpec] = &[
+    ArgSpec::flag("timeout", "TIMEOUT", "as if its time were over"),
+    ArgSpec::flag("error", "ERROR", "an error"),
+];
+
 const SWITCH: &[ArgSpec] =
     &[ArgSpec::flag("on", "ON", "switch on"), ArgSpec::flag("off", "OFF", "switch off")];
 
@@ -106,6 +133,7 @@ pub(super) const REPLY: CommandSpec = CommandSpec {
     id: "client.reply",
     resp: "CLIENT REPLY",
     args: &[ArgSpec::one_of("action", REPLY_MODES, "what to do")],
+    flags: Flags::FAST.and(Flags::NO_SCRIPT).and(Flags::NO_MULTI),
     summary: "Switches the replies of this connection on or off",
     ..BASE
 };

@@ -3,6 +3,8 @@
 
 mod client;
 
+pub(crate) use client::{UNBLOCK_ARGS, UNBLOCK_ERROR};
+
 use super::spec::{Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run};
 
 /// The family's commands.
@@ -21,6 +23,7 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &client::GETNAME,
     &client::SETINFO,
     &client::KILL,
+    &client::UNBLOCK,
     &client::NO_EVICT,
     &client::NO_TOUCH,
     &client::REPLY,

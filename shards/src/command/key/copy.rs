@@ -7,7 +7,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const DESTINATION: Arg = Arg(1);
@@ -53,7 +53,8 @@ fn copy(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandE
     if !args.flag(REPLACE) && plan.peek(destination).is_some() {
         return Ok(Reply::Integer(0));
     }
-    plan.put(destination, entry.value(), entry.deadline_ms())?;
+    plan.store_copy(destination, &entry, entry.deadline_ms())?;
+    plan.notify(Notice::Generic, "copy_to", destination);
     Ok(Reply::Integer(1))
 }
 

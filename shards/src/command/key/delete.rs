@@ -10,7 +10,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, PerKey,
     ReplySpec, Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEYS: Arg = Arg(0);
 
@@ -49,11 +49,19 @@ pub(crate) const UNLINK: CommandSpec = CommandSpec {
 fn delete(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let keys = args.rest(KEYS);
     if let [key] = keys {
-        return Ok(Reply::count(plan.delete(key).into()));
+        return Ok(Reply::count(delete_one(plan, key).into()));
     }
     // A key that stands twice exists, and is recorded, once.
     let distinct: BTreeSet<&[u8]> = keys.iter().copied().collect();
-    Ok(Reply::count(distinct.into_iter().filter(|key| plan.delete(key)).count()))
+    Ok(Reply::count(distinct.into_iter().filter(|key| delete_one(plan, key)).count()))
+}
+
+fn delete_one(plan: &mut Plan<'_>, key: &[u8]) -> bool {
+    let existed = plan.delete(key);
+    if existed {
+        plan.notify(Notice::Generic, "del", key);
+    }
+    existed
 }
 
 #[cfg(test)]

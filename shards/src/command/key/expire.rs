@@ -10,7 +10,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const TIME: Arg = Arg(1);
@@ -110,9 +110,13 @@ fn expire(
         return Ok(Reply::Integer(0));
     }
     match due(deadline, now_ms) {
-        Due::At(deadline) => plan.expire(key, Some(deadline)),
+        Due::At(deadline) => {
+            plan.expire(key, Some(deadline));
+            plan.notify(Notice::Generic, "expire", key);
+        }
         Due::Past => {
             plan.delete(key);
+            plan.notify(Notice::Generic, "del", key);
         }
     }
     Ok(Reply::Integer(1))
@@ -180,6 +184,7 @@ fn persist(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
         return Ok(Reply::Integer(0));
     }
     plan.expire(key, None);
+    plan.notify(Notice::Generic, "persist", key);
     Ok(Reply::Integer(1))
 }
 

@@ -7,8 +7,9 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::Entry;
 use crate::shard::plan::View;
+use crate::shard::{Content, Entry};
+use crate::types;
 
 const KEY: Arg = Arg(0);
 const SAMPLES: Arg = Arg(1);
@@ -48,12 +49,19 @@ pub(crate) const ENCODING: CommandSpec = CommandSpec {
     reply: ReplySpec::BytesOrNil,
     http: &[],
     flags: Flags::NO_TOUCH,
-    summary: "Answers how Redis would store the value: int, embstr or raw",
+    summary: "Answers the form in which the value is stored, under Redis's name for the like",
     run: Run::Read(|view, args| of_entry(view, args, |entry| Ok(Reply::string(encoding(entry))))),
     ..TYPE
 };
 
 fn encoding(entry: &Entry<'_>) -> &'static str {
+    let value_type = entry.value_type();
+    if value_type.is_container() {
+        return match entry.content() {
+            Content::Packed(value) => types::packed_encoding(value_type, value),
+            Content::Large(large, _) => large.encoding(),
+        };
+    }
     let value = entry.value();
     if args::integer(value).is_ok() {
         "int"

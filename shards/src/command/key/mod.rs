@@ -9,6 +9,7 @@ mod inspect;
 mod rename;
 mod scan;
 mod serialize;
+mod sort;
 mod ttl;
 
 use super::spec::CommandSpec;
@@ -38,6 +39,8 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &scan::RANDOMKEY,
     &scan::KEYS,
     &scan::SCAN,
+    &sort::SORT,
+    &sort::SORT_RO,
     &serialize::DUMP,
     &serialize::RESTORE,
     &inspect::ENCODING,

@@ -7,7 +7,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const DESTINATION: Arg = Arg(1);
@@ -58,8 +58,10 @@ fn renamenx(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comm
 fn move_value(plan: &mut Plan<'_>, key: &[u8], destination: &[u8]) -> Result<(), CommandError> {
     let entry = plan.peek(key).ok_or(CommandError::NoSuchKey)?;
     if key != destination {
-        plan.put(destination, entry.value(), entry.deadline_ms())?;
+        plan.store_copy(destination, &entry, entry.deadline_ms())?;
         plan.delete(key);
+        plan.notify(Notice::Generic, "rename_from", key);
+        plan.notify(Notice::Generic, "rename_to", destination);
     }
     Ok(())
 }

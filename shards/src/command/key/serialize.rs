@@ -8,8 +8,8 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run,
 };
 use crate::limits::VALUE_BYTES_MAX;
-use crate::rdb::{RdbError, dump_string, restore_string};
-use crate::shard::plan::{Plan, View};
+use crate::rdb::{RdbError, Restored, dump, restore as read};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const TTL: Arg = Arg(1);
@@ -38,12 +38,13 @@ pub(crate) const DUMP: CommandSpec = CommandSpec {
     since: "0.1.0",
     summary: "Answers the serialized value of a key, for RESTORE here or in Redis 7",
     complexity: "O(N) for N bytes of the value",
-    run: Run::Read(dump),
+    run: Run::Read(dump_key),
 };
 
-fn dump<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
+fn dump_key<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
     let found = view.get(args.bytes(KEY));
-    Ok(found.map_or(Reply::Nil, |entry| Reply::owned(dump_string(entry.value()))))
+    let payload = found.and_then(|entry| dump(&entry, view.now().unix_ms));
+    Ok(payload.map_or(Reply::Nil, Reply::owned))
 }
 
 /// `RESTORE`.
@@ -66,7 +67,7 @@ pub(crate) const RESTORE: CommandSpec = CommandSpec {
     ],
     reply: ReplySpec::Ok,
     flags: Flags::DENY_OOM,
-    summary: "Creates a key from a serialized value; only strings are known",
+    summary: "Creates a key from what DUMP answered, here or in Redis",
     run: Run::Write(restore),
     ..DUMP
 };
@@ -78,15 +79,22 @@ fn restore(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
         return Err(CommandError::BusyKey);
     }
     let due = deadline(args, plan.now().unix_ms)?;
-    let value = restore_string(args.bytes(PAYLOAD), VALUE_BYTES_MAX)?;
-    match due {
+    let value = read(args.bytes(PAYLOAD), VALUE_BYTES_MAX)?;
+    let deadline_ms = match due {
         Some(Due::Past) => {
             plan.delete(key);
             return Ok(Reply::Ok);
         }
-        Some(Due::At(deadline)) => plan.put(key, &value, Some(deadline))?,
-        None => plan.put(key, &value, None)?,
+        Some(Due::At(deadline)) => Some(deadline),
+        None => None,
+    };
+    match &value {
+        Restored::String(value) => plan.put(key, value, deadline_ms)?,
+        Restored::Container { value_type, edits } => {
+            plan.store(key, *value_type, edits, deadline_ms)?;
+        }
     }
+    plan.notify(Notice::Generic, "restore", key);
     if let Some(access) = access {
         plan.set_access(key, access);
     }

@@ -7,7 +7,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const VALUE: Arg = Arg(1);
@@ -32,13 +32,15 @@ pub(crate) const APPEND: CommandSpec = CommandSpec {
 
 fn append(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let (key, value) = (args.bytes(KEY), args.bytes(VALUE));
-    let Some(old) = plan.peek(key) else {
+    let Some(old) = plan.peek_string(key)? else {
         plan.put(key, value, None)?;
+        plan.notify(Notice::String, "append", key);
         return Ok(Reply::count(value.len()));
     };
     let length = old.value().len();
     if !value.is_empty() {
         plan.patch(key, length, value)?;
+        plan.notify(Notice::String, "append", key);
     }
     Ok(Reply::count(length + value.len()))
 }

@@ -8,7 +8,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const AMOUNT: Arg = Arg(1);
@@ -77,12 +77,13 @@ fn decrby(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
 
 fn add(plan: &mut Plan<'_>, args: &Args<'_>, amount: i64) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let (before, deadline_ms) = match plan.peek(key) {
+    let (before, deadline_ms) = match plan.peek_string(key)? {
         Some(entry) => (args::integer(entry.value())?, entry.deadline_ms()),
         None => (0, None),
     };
     let sum = before.checked_add(amount).ok_or(CommandError::Overflow)?;
     plan.put(key, Decimal::new(sum).as_bytes(), deadline_ms)?;
+    plan.notify(Notice::String, "incrby", key);
     Ok(Reply::Integer(sum))
 }
 

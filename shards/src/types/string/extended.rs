@@ -18,7 +18,7 @@ const DECIMALS: u32 = 17;
 
 /// Why a text or a sum is not a number of this format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum FloatError {
+pub(crate) enum FloatError {
     /// Not a number, too long, or too close to zero to be told from it.
     NotFloat,
     /// Beyond the greatest number.
@@ -28,17 +28,17 @@ pub(super) enum FloatError {
 /// A finite number: `mantissa` times two to the `exponent`. The top bit of the mantissa is set,
 /// but for zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Extended {
+pub(crate) struct Extended {
     negative: bool,
     mantissa: u64,
     exponent: i32,
 }
 
 impl Extended {
-    pub(super) const ZERO: Self = Self { negative: false, mantissa: 0, exponent: 0 };
+    pub(crate) const ZERO: Self = Self { negative: false, mantissa: 0, exponent: 0 };
 
     /// Reads a decimal, with or without an exponent.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, FloatError> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, FloatError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(FloatError::NotFloat);
         }
@@ -67,7 +67,7 @@ impl Extended {
     }
 
     /// The rounded sum.
-    pub(super) fn add(self, other: Self) -> Result<Self, FloatError> {
+    pub(crate) fn add(self, other: Self) -> Result<Self, FloatError> {
         if self.mantissa == 0 {
             return Ok(other);
         }
@@ -98,7 +98,7 @@ impl Extended {
     }
 
     /// The number with at most 17 decimals, rounded to the nearest, without trailing zeros.
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         let scale = 10u128.pow(DECIMALS);
         let digits = if self.exponent >= 0 {
             let mut number = Natural::from_u64(self.mantissa);

@@ -7,7 +7,7 @@ use crate::command::reply::Reply;
 use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 /// Position of the amount among the words: the decimal itself, which a double would round.
@@ -33,13 +33,14 @@ pub(crate) const INCRBYFLOAT: CommandSpec = CommandSpec {
 
 fn incrbyfloat(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let (before, deadline_ms) = match plan.peek(key) {
+    let (before, deadline_ms) = match plan.peek_string(key)? {
         Some(entry) => (Extended::parse(entry.value())?, entry.deadline_ms()),
         None => (Extended::ZERO, None),
     };
     let amount = Extended::parse(args.words()[AMOUNT_WORD])?;
     let sum = before.add(amount)?.text().into_bytes();
     plan.put(key, &sum, deadline_ms)?;
+    plan.notify(Notice::String, "incrbyfloat", key);
     Ok(Reply::owned(sum))
 }
 

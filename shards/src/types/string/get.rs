@@ -30,7 +30,8 @@ pub(crate) const GET: CommandSpec = CommandSpec {
 };
 
 fn get<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    Ok(view.get(args.bytes(KEY)).map_or(Reply::Nil, |entry| Reply::borrowed(entry.value())))
+    let found = view.string(args.bytes(KEY))?;
+    Ok(found.map_or(Reply::Nil, |entry| Reply::borrowed(entry.value())))
 }
 
 /// `SYNAP.GETFULL`: what a wrapped read over HTTP shows, from one moment.
@@ -45,7 +46,7 @@ pub(crate) const GETFULL: CommandSpec = CommandSpec {
 };
 
 fn get_full<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    let Some(entry) = view.get(args.bytes(KEY)) else { return Ok(Reply::Nil) };
+    let Some(entry) = view.string(args.bytes(KEY))? else { return Ok(Reply::Nil) };
     let left = entry.deadline_ms().map(|deadline| deadline - view.now().unix_ms);
     let left = left.map_or(Reply::Nil, |left| Reply::count(left as usize));
     Ok(Reply::Array(vec![Reply::borrowed(entry.value()), left]))
@@ -63,7 +64,7 @@ pub(crate) const STRLEN: CommandSpec = CommandSpec {
 };
 
 fn strlen<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    Ok(Reply::count(view.get(args.bytes(KEY)).map_or(0, |entry| entry.value().len())))
+    Ok(Reply::count(view.string(args.bytes(KEY))?.map_or(0, |entry| entry.value().len())))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const EXPIRY: Arg = Arg(1);
@@ -42,14 +42,21 @@ pub(crate) const GETEX: CommandSpec = CommandSpec {
 fn getex(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
     let due = deadline::from_option(args, EXPIRY, plan.now().unix_ms, "getex")?;
-    let Some(entry) = plan.get(key) else { return Ok(Reply::Nil) };
+    let Some(entry) = plan.string(key)? else { return Ok(Reply::Nil) };
     let persists = matches!(args.choice(EXPIRY), Some((PERSIST, _)));
     match due {
-        Some(Due::At(deadline)) => plan.expire(key, Some(deadline)),
+        Some(Due::At(deadline)) => {
+            plan.expire(key, Some(deadline));
+            plan.notify(Notice::Generic, "expire", key);
+        }
         Some(Due::Past) => {
             plan.delete(key);
+            plan.notify(Notice::Generic, "del", key);
         }
-        None if persists && entry.deadline_ms().is_some() => plan.expire(key, None),
+        None if persists && entry.deadline_ms().is_some() => {
+            plan.expire(key, None);
+            plan.notify(Notice::Generic, "persist", key);
+        }
         None => {}
     }
     Ok(Reply::owned(entry.value().to_vec()))
@@ -67,8 +74,9 @@ pub(crate) const GETDEL: CommandSpec = CommandSpec {
 
 fn getdel(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let Some(entry) = plan.get(key) else { return Ok(Reply::Nil) };
+    let Some(entry) = plan.string(key)? else { return Ok(Reply::Nil) };
     plan.delete(key);
+    plan.notify(Notice::Generic, "del", key);
     Ok(Reply::owned(entry.value().to_vec()))
 }
 
@@ -86,8 +94,9 @@ pub(crate) const GETSET: CommandSpec = CommandSpec {
 
 fn getset(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(KEY);
-    let old = plan.get(key);
+    let old = plan.string(key)?;
     plan.put(key, args.bytes(VALUE), None)?;
+    plan.notify(Notice::String, "set", key);
     Ok(old.map_or(Reply::Nil, |old| Reply::owned(old.value().to_vec())))
 }
 

@@ -47,13 +47,19 @@ pub(crate) const LCS: CommandSpec = CommandSpec {
     run: Run::Read(lcs),
 };
 
+const NOT_STRINGS: CommandError =
+    CommandError::Invalid("The specified keys must contain string values");
+
 fn lcs<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
     if args.flag(LEN) && args.flag(IDX) {
         let message = "If you want both the length and indexes, please just use IDX.";
         return Err(CommandError::Invalid(message));
     }
-    let value = |key| view.get(args.bytes(key)).map_or(&[][..], |entry| entry.value());
-    let table = Table::new(value(KEY1), value(KEY2))?;
+    let value = |key| -> Result<&'s [u8], CommandError> {
+        let entry = view.string(args.bytes(key)).map_err(|_| NOT_STRINGS)?;
+        Ok(entry.map_or(&[][..], |entry| entry.value()))
+    };
+    let table = Table::new(value(KEY1)?, value(KEY2)?)?;
     if args.flag(LEN) {
         return Ok(Reply::count(table.length()));
     }

@@ -11,7 +11,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, PerKey,
     ReplySpec, Run,
 };
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEYS: Arg = Arg(0);
 const PAIRS: Arg = Arg(0);
@@ -35,8 +35,11 @@ pub(crate) const MGET: CommandSpec = CommandSpec {
 };
 
 fn mget<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    let value =
-        |key: &&[u8]| view.get(key).map_or(Reply::Nil, |entry| Reply::borrowed(entry.value()));
+    let value = |key: &&[u8]| match view.string(key) {
+        Ok(Some(entry)) => Reply::borrowed(entry.value()),
+        // What is no string counts as absent here, as in Redis.
+        Ok(None) | Err(_) => Reply::Nil,
+    };
     Ok(Reply::Array(args.rest(KEYS).iter().map(value).collect()))
 }
 
@@ -98,6 +101,7 @@ fn put_all(plan: &mut Plan<'_>, pairs: &[[&[u8]; 2]]) -> Result<(), CommandError
     for (index, [key, value]) in pairs.iter().enumerate() {
         if last.get(key) == Some(&index) {
             plan.put(key, value, None)?;
+            plan.notify(Notice::String, "set", key);
         }
     }
     Ok(())

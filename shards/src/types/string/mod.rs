@@ -16,6 +16,8 @@ mod set;
 use crate::command::spec::CommandSpec;
 
 pub use bit::COMMANDS as BITMAP_COMMANDS;
+pub(crate) use decimal::Decimal;
+pub(crate) use extended::{Extended, FloatError};
 
 /// Commands on strings.
 pub const COMMANDS: &[&CommandSpec] = &[

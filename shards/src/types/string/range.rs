@@ -8,7 +8,7 @@ use crate::command::spec::{
     Run,
 };
 use crate::limits::VALUE_BYTES_MAX;
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const START: Arg = Arg(1);
@@ -46,7 +46,7 @@ pub(crate) const SUBSTR: CommandSpec = CommandSpec {
 };
 
 fn getrange<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    let value = view.get(args.bytes(KEY)).map_or(&[][..], |entry| entry.value());
+    let value = view.string(args.bytes(KEY))?.map_or(&[][..], |entry| entry.value());
     let range = clamp(args.integer(START), args.integer(END), value.len());
     Ok(Reply::borrowed(&value[range]))
 }
@@ -94,7 +94,7 @@ fn setrange(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comm
     let Ok(offset) = usize::try_from(args.integer(OFFSET)) else {
         return Err(CommandError::Invalid("offset is out of range"));
     };
-    let length = plan.peek(key).map_or(0, |entry| entry.value().len());
+    let length = plan.peek_string(key)?.map_or(0, |entry| entry.value().len());
     if value.is_empty() {
         return Ok(Reply::count(length));
     }
@@ -102,6 +102,7 @@ fn setrange(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comm
         return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
     }
     plan.patch(key, offset, value)?;
+    plan.notify(Notice::String, "setrange", key);
     Ok(Reply::count(length.max(offset + value.len())))
 }
 

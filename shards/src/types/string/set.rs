@@ -11,7 +11,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const KEY: Arg = Arg(0);
 const VALUE: Arg = Arg(1);
@@ -68,12 +68,14 @@ fn set(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandEr
         put(plan, key, value, due)?;
         return Ok(Reply::Ok);
     }
-    let old = if answer_old { plan.get(key) } else { plan.peek(key) };
+    let old = if answer_old { plan.string(key)? } else { plan.peek(key) };
     let holds = match condition {
         None => true,
         Some((NX, _)) => old.is_none(),
         Some((XX, _)) => old.is_some(),
-        Some((_, Scalar::Bytes(expected))) => old.is_some_and(|old| old.value() == expected),
+        Some((_, Scalar::Bytes(expected))) => {
+            plan.peek_string(key)?.is_some_and(|old| old.value() == expected)
+        }
         Some(_) => unreachable!("the last condition carries bytes"),
     };
     let reply = match old {
@@ -97,8 +99,17 @@ fn put(
     due: Option<Due>,
 ) -> Result<(), CommandError> {
     match due {
-        None => plan.put(key, value, None),
-        Some(Due::At(deadline)) => plan.put(key, value, Some(deadline)),
+        None => {
+            plan.put(key, value, None)?;
+            plan.notify(Notice::String, "set", key);
+            Ok(())
+        }
+        Some(Due::At(deadline)) => {
+            plan.put(key, value, Some(deadline))?;
+            plan.notify(Notice::String, "set", key);
+            plan.notify(Notice::Generic, "expire", key);
+            Ok(())
+        }
         Some(Due::Past) => {
             plan.delete(key);
             Ok(())
@@ -129,6 +140,7 @@ fn setnx(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Command
         return Ok(Reply::Integer(0));
     }
     plan.put(args.bytes(KEY), args.bytes(VALUE), None)?;
+    plan.notify(Notice::String, "set", args.bytes(KEY));
     Ok(Reply::Integer(1))
 }
 

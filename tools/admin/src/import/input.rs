@@ -20,6 +20,8 @@ const LINE_BYTES_MAX: u64 = 4 << 30;
 pub(super) enum Step {
     /// Set a key.
     Entry { db: u64, entry: Entry },
+    /// Restore a container.
+    Container { db: u64, key: Vec<u8>, payload: Vec<u8>, deadline_ms: Option<u64> },
     /// Run commands, all or none; each with its database.
     Commands(Vec<(u64, aof::Command)>),
     /// Pass over a value of a type by this name.
@@ -301,6 +303,9 @@ fn walk_rdb(
         let step = match item {
             rdb::Item::String { db, key, value, deadline_ms } => {
                 Step::Entry { db, entry: Entry { key, value, deadline_ms } }
+            }
+            rdb::Item::Container { db, key, payload, deadline_ms } => {
+                Step::Container { db, key, payload, deadline_ms }
             }
             rdb::Item::Other { db, kind, .. } => Step::Other { db, kind },
             rdb::Item::Section(name) => Step::Section(name.to_owned(), 1),

@@ -90,18 +90,30 @@ impl Sender {
 
     fn step(&mut self, step: Step, survey: &Survey) -> Result<(), AdminError> {
         match step {
-            Step::Entry { db, entry } if db == survey.db => {
-                // By the clock of now: an import takes a while.
-                if entry.deadline_ms.is_some_and(|due| due <= now_ms()) {
-                    self.done.expired += 1;
-                    return Ok(());
+            Step::Entry { db, entry } if db == survey.db => match self.counts(entry.deadline_ms) {
+                true => self.loader.set(&entry),
+                false => Ok(()),
+            },
+            Step::Container { db, key, payload, deadline_ms } if db == survey.db => {
+                match self.counts(deadline_ms) {
+                    true => self.loader.restore(&key, &payload, deadline_ms),
+                    false => Ok(()),
                 }
-                self.done.keys += 1;
-                self.loader.set(&entry)
             }
             Step::Commands(commands) => self.commands(commands, survey),
-            Step::Entry { .. } | Step::Other { .. } | Step::Section(..) => Ok(()),
+            Step::Entry { .. }
+            | Step::Container { .. }
+            | Step::Other { .. }
+            | Step::Section(..) => Ok(()),
         }
+    }
+
+    /// Counts a key that is about to be sent; false when its deadline has passed.
+    fn counts(&mut self, deadline_ms: Option<u64>) -> bool {
+        // By the clock of now: an import takes a while.
+        let is_due = deadline_ms.is_some_and(|due| due <= now_ms());
+        *(if is_due { &mut self.done.expired } else { &mut self.done.keys }) += 1;
+        !is_due
     }
 
     fn commands(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::input::{Input, Step};
 use super::send::Sender;
 use crate::args::{ImportArgs, Mode};
-use crate::entry::now_ms;
+use crate::entry::{Entry, now_ms};
 use crate::error::AdminError;
 use crate::progress::Progress;
 
@@ -19,7 +19,7 @@ pub(super) struct Survey {
     pub(super) bytes: u64,
     /// Steps of any kind.
     pub(super) steps: u64,
-    /// Keys with a string.
+    /// Keys.
     pub(super) keys: u64,
     /// Those of them whose deadline has passed.
     pub(super) expired: u64,
@@ -70,12 +70,15 @@ impl Survey {
     fn note(&mut self, step: Step, now_ms: u64) {
         self.steps += 1;
         match step {
-            Step::Entry { db, .. } | Step::Other { db, .. } if db != self.db => {
+            Step::Entry { db, .. } | Step::Container { db, .. } | Step::Other { db, .. }
+                if db != self.db =>
+            {
                 *self.elsewhere.entry(db).or_default() += 1;
             }
-            Step::Entry { entry, .. } => {
+            Step::Entry { entry: Entry { deadline_ms, .. }, .. }
+            | Step::Container { deadline_ms, .. } => {
                 self.keys += 1;
-                self.expired += u64::from(entry.deadline_ms.is_some_and(|due| due <= now_ms));
+                self.expired += u64::from(deadline_ms.is_some_and(|due| due <= now_ms));
             }
             Step::Other { kind, .. } => *self.others.entry(kind.to_owned()).or_default() += 1,
             Step::Section(name, count) => *self.sections.entry(name).or_default() += count,

@@ -3,7 +3,7 @@
 //! ```text
 //! "REDIS" and four digits of version
 //! { opcode u8 ... }*           deadline, database, hints, functions, modules: see `Opcode`
-//! { type u8, key, value }*     strings are read, everything else is passed over and named
+//! { type u8, key, value }*     modules' values are passed over and named
 //! 0xff, CRC64 of all before    since version 5; zero when the writer was told not to compute it
 //! ```
 //!
@@ -12,7 +12,7 @@
 use std::io::BufRead;
 
 use synap_shards::limits::VALUE_BYTES_MAX;
-use synap_shards::rdb::decompress;
+use synap_shards::rdb::{decompress, payload, restore};
 
 use super::{FileError, Source, skip};
 
@@ -60,7 +60,18 @@ pub(crate) enum Item {
         /// When it expires, Unix milliseconds.
         deadline_ms: Option<u64>,
     },
-    /// A key with a value of another type.
+    /// A list, a set, a sorted set, a hash or a stream.
+    Container {
+        /// Number of its database.
+        db: u64,
+        /// The key.
+        key: Vec<u8>,
+        /// What `RESTORE` takes.
+        payload: Vec<u8>,
+        /// When it expires, Unix milliseconds.
+        deadline_ms: Option<u64>,
+    },
+    /// A key with a value of a type that no server of ours knows.
     Other {
         /// Number of its database.
         db: u64,
@@ -147,8 +158,17 @@ impl<R: BufRead> Reader<R> {
         if kind == TYPE_STRING {
             return Ok(Item::String { db, key, value: string(source)?, deadline_ms });
         }
+        if !skip::is_restorable(kind) {
+            skip::value(source, kind)?;
+            return Ok(Item::Other { db, key, kind: name });
+        }
+        source.keep();
         skip::value(source, kind)?;
-        Ok(Item::Other { db, key, kind: name })
+        let payload = payload(kind, &source.take_kept());
+        if restore(&payload, VALUE_BYTES_MAX).is_err() {
+            return Err(FileError::Format { offset: at, expected: "a sound value of its type" });
+        }
+        Ok(Item::Container { db, key, payload, deadline_ms })
     }
 
     fn finish(&mut self) -> Result<(), FileError> {
@@ -279,20 +299,23 @@ mod tests {
     }
 
     #[test]
-    fn other_types_and_sections_are_named() {
+    fn containers_are_kept_and_sections_named() {
         let body = b"\xf5\x03lib\xf7\x01\x02\x01\x05\x03abc\x00\
             \xfe\x03\x01\x01l\x02\x01a\x01b\
             \x03\x01z\x01\x01m\x03\x31.5\x05\x01y\x01\x01m\x00\x00\x00\x00\x00\x00\xf0\x3f\
-            \x12\x01q\x01\x02\x01x\x07\x01o\x05\x04\0\0\0\0\0\0\0\0\x00";
-        let other = |key: &[u8], kind| Item::Other { db: 3, key: key.to_vec(), kind };
+            \x12\x01q\x01\x01\x01x\x07\x01o\x05\x04\0\0\0\0\0\0\0\0\x00";
+        let container = |key: &[u8], kind, body: &[u8]| {
+            let (key, payload) = (key.to_vec(), payload(kind, body));
+            Item::Container { db: 3, key, payload, deadline_ms: None }
+        };
         let expected = vec![
             Item::Section("function library"),
             Item::Section("module data"),
-            other(b"l", "list"),
-            other(b"z", "zset"),
-            other(b"y", "zset"),
-            other(b"q", "list"),
-            other(b"o", "module"),
+            container(b"l", 1, b"\x02\x01a\x01b"),
+            container(b"z", 3, b"\x01\x01m\x03\x31.5"),
+            container(b"y", 5, b"\x01\x01m\x00\x00\x00\x00\x00\x00\xf0\x3f"),
+            container(b"q", 18, b"\x01\x01\x01x"),
+            Item::Other { db: 3, key: b"o".to_vec(), kind: "module" },
         ];
         assert_eq!(items(&file("0010", body)).unwrap(), expected);
     }

@@ -1,24 +1,31 @@
 //! A stream of bytes with a position and a running checksum: what every reader of Redis's files
 //! stands on.
 //!
-//! Guarantees: no allocation grows beyond what was really read. Must not interpret.
+//! Guarantees: no allocation grows beyond what was really read, and what is kept of it has a bound.
+//! Must not interpret.
 
 use std::io::{self, BufRead, Read};
 
+use synap_shards::limits::VALUE_BYTES_MAX;
 use synap_shards::rdb::crc64_append;
 
 use super::FileError;
+
+/// Bytes that are kept: a value that, with type and footer, is an argument of a command.
+const KEPT_BYTES_MAX: u64 = VALUE_BYTES_MAX as u64 - 16;
 
 /// Input that knows where it is.
 pub(crate) struct Source<R> {
     inner: R,
     offset: u64,
     crc: u64,
+    /// What was read since [`Source::keep`].
+    kept: Option<Vec<u8>>,
 }
 
 impl<R: BufRead> Source<R> {
     pub(crate) fn new(inner: R) -> Self {
-        Self { inner, offset: 0, crc: 0 }
+        Self { inner, offset: 0, crc: 0, kept: None }
     }
 
     /// Bytes read so far.
@@ -29,6 +36,16 @@ impl<R: BufRead> Source<R> {
     /// CRC64 of everything read so far.
     pub(crate) fn crc(&self) -> u64 {
         self.crc
+    }
+
+    /// Begins to keep everything that is read or passed over.
+    pub(crate) fn keep(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// What was read since [`Source::keep`]; nothing more is kept.
+    pub(crate) fn take_kept(&mut self) -> Vec<u8> {
+        self.kept.take().unwrap_or_default()
     }
 
     fn failed(&self, source: io::Error) -> FileError {
@@ -43,6 +60,7 @@ impl<R: BufRead> Source<R> {
         let mut bytes = [0; N];
         self.inner.read_exact(&mut bytes).map_err(|error| self.failed(error))?;
         self.note(&bytes);
+        self.check_kept()?;
         Ok(bytes)
     }
 
@@ -69,9 +87,13 @@ impl<R: BufRead> Source<R> {
                 return Err(FileError::Cut { offset: self.offset });
             }
             self.crc = crc64_append(self.crc, &here[..step]);
+            if let Some(kept) = &mut self.kept {
+                kept.extend_from_slice(&here[..step]);
+            }
             self.offset += step as u64;
             self.inner.consume(step);
             count -= step as u64;
+            self.check_kept()?;
         }
         Ok(())
     }
@@ -96,7 +118,20 @@ impl<R: BufRead> Source<R> {
         Ok(self.inner.fill_buf().map_err(FileError::Io)?.is_empty())
     }
 
+    /// What is kept is one value; it fits a request to the server.
+    fn check_kept(&self) -> Result<(), FileError> {
+        let found = self.kept.as_ref().map_or(0, Vec::len) as u64;
+        let (offset, expected) = (self.offset, KEPT_BYTES_MAX);
+        if found > expected {
+            return Err(FileError::TooLong { offset, expected, found });
+        }
+        Ok(())
+    }
+
     fn note(&mut self, bytes: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(bytes);
+        }
         self.crc = crc64_append(self.crc, bytes);
         self.offset += bytes.len() as u64;
     }

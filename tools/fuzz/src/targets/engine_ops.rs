@@ -15,6 +15,7 @@ use synap_shards::recovery::{Recovery, Wanted};
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::shard::plan::Now;
+use synap_shards::types::Thresholds;
 
 use super::{Target, args_parse};
 
@@ -40,6 +41,12 @@ impl Outbound for Answers {
     fn run_on_core(&mut self, _: CommandId, _: &Args<'_>, _: u64) -> Reply<'static> {
         unreachable!("commands of the outside are not sent")
     }
+
+    fn run_session(&mut self, _: ConnId, _: CommandId, _: &Args<'_>) -> Reply<'static> {
+        unreachable!("commands of the outside are not sent")
+    }
+
+    fn hear(&mut self, _: &[&[u8]]) {}
 }
 
 fn shards() -> Vec<Box<Shard>> {
@@ -61,6 +68,8 @@ fn run(input: &[u8]) {
         policy: EvictionPolicy::NoEviction,
         sample_size: 5,
         mode: AccessMode::Recency,
+        notices: 0,
+        thresholds: Thresholds::default(),
     };
     let settings = EngineSettings { epoch: Epoch(1), acknowledge: Acknowledge::OnAppend, memory };
     let mut machine = Machine {
@@ -155,7 +164,7 @@ impl Machine {
             while let Some(at) = position {
                 position = live.walk(at, |entry| {
                     let other = replayed.get(entry.key()).expect("the key was replayed");
-                    assert_eq!(entry.value(), other.value());
+                    assert_eq!(entry.image(), other.image());
                     assert_eq!(entry.deadline_ms(), other.deadline_ms());
                 });
             }

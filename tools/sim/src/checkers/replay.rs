@@ -17,7 +17,7 @@ pub(crate) fn contents(shard: &Shard) -> Contents {
     let mut position = Some(0);
     while let Some(at) = position {
         position = shard.walk(at, |entry| {
-            let content = (entry.value().to_vec(), entry.deadline_ms(), entry.stamp());
+            let content = (entry.image(), entry.deadline_ms(), entry.stamp());
             all.insert(entry.key().to_vec(), content);
         });
     }

@@ -32,9 +32,19 @@ pub(crate) fn reply_text(reply: &Reply<'_>) -> String {
             format!("[{}]", items.join(" "))
         }
         Reply::Error(_) => ERROR.to_owned(),
-        Reply::Double(_) | Reply::Boolean(_) | Reply::Text(_) | Reply::Map(_) | Reply::Set(_) => {
-            format!("{reply:?}")
-        }
+        Reply::Double(_)
+        | Reply::Boolean(_)
+        | Reply::Line(_)
+        | Reply::Text(_)
+        | Reply::Verbatim { .. }
+        | Reply::BigNumber(_)
+        | Reply::Map(_)
+        | Reply::Named(_)
+        | Reply::Pairs(_)
+        | Reply::Decimal(_)
+        | Reply::Push(_)
+        | Reply::Several(_)
+        | Reply::Set(_) => format!("{reply:?}"),
     }
 }
 

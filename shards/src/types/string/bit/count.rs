@@ -48,7 +48,7 @@ fn bitcount<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandEr
     if unit.is_some() && args.opt_integer(END).is_none() {
         return Err(CommandError::Syntax);
     }
-    let value = view.get(args.bytes(KEY)).map_or(&[][..], |entry| entry.value());
+    let value = view.string(args.bytes(KEY))?.map_or(&[][..], |entry| entry.value());
     let bits = bits_of_range(range.0, range.1, unit, value.len());
     Ok(Reply::Integer(count(value, bits)))
 }

@@ -13,7 +13,7 @@ use crate::command::reply::Reply;
 use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run,
 };
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const OPERATIONS: Arg = Arg(1);
@@ -79,12 +79,13 @@ pub(crate) const BITFIELD_RO: CommandSpec = CommandSpec {
 fn bitfield(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let operations = parse(args.rest(OPERATIONS))?;
     let key = args.bytes(KEY);
-    let base = plan.peek(key).map_or(&[][..], |entry| entry.value());
+    let base = plan.peek_string(key)?.map_or(&[][..], |entry| entry.value());
     let mut bits = Bits { base, written: BTreeMap::new() };
     let replies = operations.iter().map(|operation| bits.carry_out(operation)).collect();
     let mut runs = bits.runs().into_iter();
     if let Some((start, bytes)) = runs.next() {
         plan.patch(key, start, &bytes)?;
+        plan.notify(Notice::String, "setbit", key);
     }
     for (start, bytes) in runs {
         plan.patch_more(key, start, &bytes)?;
@@ -97,7 +98,7 @@ fn bitfield_ro<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, Comman
     if operations.iter().any(|operation| !matches!(operation.action, Action::Get)) {
         return Err(CommandError::Invalid("BITFIELD_RO only supports the GET subcommand"));
     }
-    let base = view.get(args.bytes(KEY)).map_or(&[][..], |entry| entry.value());
+    let base = view.string(args.bytes(KEY))?.map_or(&[][..], |entry| entry.value());
     let mut bits = Bits { base, written: BTreeMap::new() };
     Ok(Reply::Array(operations.iter().map(|operation| bits.carry_out(operation)).collect()))
 }

@@ -7,7 +7,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::Plan;
+use crate::shard::plan::{Notice, Plan};
 
 const OPERATION: Arg = Arg(0);
 const DESTINATION: Arg = Arg(1);
@@ -53,22 +53,27 @@ fn bitop(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Command
         let message = "BITOP NOT must be called with a single source key.";
         return Err(CommandError::Invalid(message));
     }
-    let value = |key: &&[u8]| plan.peek(key).map_or(&[][..], |entry| entry.value());
-    let length = sources.iter().map(|key| value(key).len()).max().unwrap_or(0);
+    let mut values = Vec::with_capacity(sources.len());
+    for key in sources {
+        values.push(plan.peek_string(key)?.map_or(&[][..], |entry| entry.value()));
+    }
+    let length = values.iter().map(|value| value.len()).max().unwrap_or(0);
     let mut result = vec![0; length];
-    let mut values = sources.iter().map(value);
-    let first = values.next().expect("the spec requires a source");
+    let (first, others) = values.split_first().expect("the spec requires a source");
     result[..first.len()].copy_from_slice(first);
     if operation == NOT {
         result.iter_mut().for_each(|byte| *byte = !*byte);
     }
-    for value in values {
+    for value in others {
         combine(operation, &mut result, value);
     }
     if result.is_empty() {
-        plan.delete(destination);
+        if plan.delete(destination) {
+            plan.notify(Notice::Generic, "del", destination);
+        }
     } else {
         plan.put(destination, &result, None)?;
+        plan.notify(Notice::String, "set", destination);
     }
     Ok(Reply::count(length))
 }

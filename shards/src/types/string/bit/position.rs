@@ -50,7 +50,7 @@ fn bitpos<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandErro
     if unit.is_some() && args.opt_integer(END).is_none() {
         return Err(CommandError::Syntax);
     }
-    let Some(entry) = view.get(args.bytes(KEY)) else {
+    let Some(entry) = view.string(args.bytes(KEY))? else {
         return Ok(Reply::Integer(if wanted { -1 } else { 0 }));
     };
     let value = entry.value();

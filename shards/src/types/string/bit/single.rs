@@ -8,7 +8,7 @@ use crate::command::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
     Run,
 };
-use crate::shard::plan::{Plan, View};
+use crate::shard::plan::{Notice, Plan, View};
 
 const KEY: Arg = Arg(0);
 const OFFSET: Arg = Arg(1);
@@ -55,11 +55,12 @@ fn setbit(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
         _ => return Err(CommandError::Invalid(VALUE_REFUSAL)),
     };
     let key = args.bytes(KEY);
-    let before = plan.peek(key).and_then(|entry| entry.value().get(at).copied());
+    let before = plan.peek_string(key)?.and_then(|entry| entry.value().get(at).copied());
     let was = before.unwrap_or(0);
     let is = if set { was | mask } else { was & !mask };
     if before != Some(is) {
         plan.patch(key, at, &[is])?;
+        plan.notify(Notice::String, "setbit", key);
     }
     Ok(Reply::Integer((was & mask != 0).into()))
 }
@@ -80,7 +81,7 @@ pub(crate) const GETBIT: CommandSpec = CommandSpec {
 
 fn getbit<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
     let (at, mask) = place(args)?;
-    let byte = view.get(args.bytes(KEY)).and_then(|entry| entry.value().get(at).copied());
+    let byte = view.string(args.bytes(KEY))?.and_then(|entry| entry.value().get(at).copied());
     Ok(Reply::Integer((byte.unwrap_or(0) & mask != 0).into()))
 }
 

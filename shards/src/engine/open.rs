@@ -1,0 +1,134 @@
+//! Several commands as one batch: transactions and scripts.
+//!
+//! While a batch is open, each command runs over the shards in the table and is applied at once, so
+//! that the next one sees its effects; nothing else runs meanwhile. Closing it seals one batch of
+//! all of them, which is all that log, replay and followers ever see.
+
+use smallvec::SmallVec;
+
+use super::route::{Request, keys_of};
+use super::run::{RECORDS_BYTES_MAX, items, sum};
+use super::{Engine, shards_in};
+use crate::batch::{PartSpec, seal};
+use crate::command::args::{Args, Words};
+use crate::command::error::CommandError;
+use crate::command::reply::Reply;
+use crate::command::spec::{Atomicity, Flags, PerKey, Run};
+use crate::shard::plan::{Now, View};
+
+const TOO_LARGE: CommandError = CommandError::Coded {
+    code: "ERR",
+    message: "the transaction changes more bytes than one batch of the log may hold",
+};
+
+/// A batch that commands are being added to.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    records: Vec<u8>,
+    /// Its commands may write when memory is short.
+    pub(super) ignores_oom: bool,
+    /// Shards that it changes, a bit each.
+    touched: u64,
+    /// Shards in which a command saw something that was not stable before it began.
+    unstable: u64,
+}
+
+impl Engine {
+    /// Runs a command as part of an open batch. Its shards are in the table. A command that fails
+    /// changes nothing; the batch stays open.
+    pub(super) fn run_inside(
+        &mut self,
+        now: Now,
+        open: &mut Open,
+        request: Request<'_>,
+    ) -> Reply<'static> {
+        let Atomicity::PerKey(fold) = request.command.spec().atomicity else {
+            return self.step_inside(now, open, request);
+        };
+        let name = request.args.words()[0];
+        let replies = keys_of(request).into_iter().map(|key| {
+            let words: Words<'_> = [name, key].into_iter().collect();
+            let args = Args::parse(request.command.spec(), &words)
+                .expect("a name and one key suit a command that runs per key");
+            self.step_inside(now, open, Request { args: &args, target: None, ..request })
+        });
+        let replies: Vec<Reply<'static>> = replies.collect();
+        match fold {
+            PerKey::Array => Reply::Array(replies.into_iter().flat_map(items).collect()),
+            PerKey::Sum => sum(replies),
+        }
+    }
+
+    fn step_inside(&mut self, now: Now, open: &mut Open, request: Request<'_>) -> Reply<'static> {
+        let spec = request.command.spec();
+        match spec.run {
+            Run::Read(read) => {
+                let draw = self.draw_for(request.command);
+                let rules = self.settings.memory.rules();
+                let view = View::new(&self.shards, now, &self.tally, rules, draw, None);
+                let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
+                open.unstable |= view.unstable() & !open.touched;
+                reply
+            }
+            Run::Write(_) | Run::Block(_) => self.write_inside(now, open, request),
+            Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock | Run::Script(_) => {
+                unreachable!("{} is no command of the engine", spec.resp)
+            }
+        }
+    }
+
+    fn write_inside(&mut self, now: Now, open: &mut Open, request: Request<'_>) -> Reply<'static> {
+        let minds = request.command.spec().flags.has(Flags::DENY_OOM) && !open.ignores_oom;
+        if minds && self.is_over_limit() {
+            return Reply::Error(CommandError::OutOfMemory);
+        }
+        let start = open.records.len();
+        let planned = self.plan(now, request, None, &mut open.records);
+        open.unstable |= planned.unstable & !open.touched;
+        if planned.touched == 0 {
+            open.records.truncate(start);
+            return planned.reply;
+        }
+        if open.records.len() > RECORDS_BYTES_MAX {
+            open.records.truncate(start);
+            return Reply::Error(TOO_LARGE);
+        }
+        for id in shards_in(planned.touched) {
+            let shard = self.shards[id.index()].as_deref_mut();
+            let shard = shard.expect("a command writes to shards that are here");
+            self.used_bytes -= shard.live_bytes();
+            shard.apply_open(&open.records[start..], now.unix_ms);
+            self.used_bytes += shard.live_bytes();
+            self.fired |= u64::from(shard.interest.has_fired()) << id.index();
+        }
+        open.touched |= planned.touched;
+        self.set_access(planned.access);
+        planned.reply
+    }
+
+    /// Seals an open batch and appends it to the log. Returns the shards it changed, and those in
+    /// which it saw something that was not stable; the caller says what its reply waits for.
+    pub(super) fn close(&mut self, now: Now, open: Open) -> (u64, u64) {
+        if open.touched == 0 {
+            return (0, open.unstable);
+        }
+        let parts: SmallVec<[PartSpec; 2]> = shards_in(open.touched)
+            .map(|shard| {
+                let at = self.shards[shard.index()].as_deref_mut();
+                let seq = at.expect("a command writes to shards that are here").close();
+                PartSpec { shard, seq }
+            })
+            .collect();
+        let start = self.log.len();
+        seal(&mut self.log, &parts, &open.records, self.settings.epoch, now.unix_ms);
+        self.log_end += (self.log.len() - start) as u64;
+        self.stats.batches += 1;
+        if self.settings.acknowledge == super::event::Acknowledge::OnAppend {
+            for part in &parts {
+                let shard = self.shards[part.shard.index()].as_deref_mut();
+                shard.expect("it is here").set_stable(part.seq);
+            }
+        }
+        (open.touched, open.unstable)
+    }
+}

@@ -1,0 +1,381 @@
+//! The large containers of a shard, and applying edits to containers of either form.
+//!
+//! The entry of a large container holds its number here. A container that is deleted or replaced
+//! becomes a grave: it is gone for everyone, its memory is given back in slices by
+//! [`Shard::free_some`], so that removing ten million members stalls nobody.
+
+use super::agenda::Agenda;
+use super::entry::{self, Parts};
+use super::memory::{Memory, MemoryMut};
+use super::{Entry, Found, Located, Shard};
+use crate::seq::Seq;
+use crate::shard::ValueType;
+use crate::types::{self, Large, Thresholds, hash};
+
+/// Graves of at most this size are freed on the spot.
+const SMALL_GRAVE_LEN: usize = 64;
+
+/// The large containers of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Containers {
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    /// Bytes that containers have taken from the allocator themselves; cells are the slab's.
+    held_bytes: usize,
+    graves: Vec<Large>,
+    /// Hashes with fields that expire.
+    agenda: Agenda,
+    /// Number of the next container; never used again, so that a walk can tell a container from
+    /// one that came to the same place later.
+    next_serial: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    serial: u64,
+    large: Large,
+}
+
+impl Containers {
+    /// The same with nothing in it.
+    pub(super) fn cleared(&self) -> Self {
+        Self { next_serial: self.next_serial, ..Self::default() }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes + self.agenda.held_bytes()
+    }
+
+    fn add(&mut self, large: Large) -> u32 {
+        self.held_bytes += large.held_bytes();
+        let slot = Some(Slot { serial: self.next_serial, large });
+        self.next_serial += 1;
+        match self.free.pop() {
+            Some(number) => {
+                self.slots[number as usize] = slot;
+                number
+            }
+            None => {
+                self.slots.push(slot);
+                u32::try_from(self.slots.len() - 1).expect("a shard holds fewer than 2^32 entries")
+            }
+        }
+    }
+
+    fn slot(&self, number: u32) -> &Slot {
+        self.slots[number as usize].as_ref().expect("an entry names a container that is there")
+    }
+
+    pub(super) fn get(&self, number: u32) -> &Large {
+        &self.slot(number).large
+    }
+
+    pub(super) fn serial(&self, number: u32) -> u64 {
+        self.slot(number).serial
+    }
+
+    fn edit(&mut self, number: u32, edit: impl FnOnce(&mut Large)) {
+        let slot = self.slots[number as usize].as_mut();
+        let slot = slot.expect("an entry names a container that is there");
+        let before = slot.large.held_bytes();
+        edit(&mut slot.large);
+        self.held_bytes = self.held_bytes - before + slot.large.held_bytes();
+    }
+
+    fn bury(&mut self, number: u32) {
+        let slot = self.slots[number as usize].take();
+        self.free.push(number);
+        self.graves.push(slot.expect("an entry names a container that is there").large);
+    }
+}
+
+/// How many keys and elements of each type there are, by the number of the type. Strings have no
+/// elements.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct TypeCounts {
+    /// Keys.
+    pub keys: [usize; ValueType::ALL.len()],
+    /// Elements of all containers of the type.
+    pub elements: [usize; ValueType::ALL.len()],
+}
+
+impl TypeCounts {
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in self.keys.iter_mut().zip(other.keys) {
+            *sum += more;
+        }
+        for (sum, more) in self.elements.iter_mut().zip(other.elements) {
+            *sum += more;
+        }
+    }
+}
+
+/// What the entry of a container holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Content<'s> {
+    /// Elements in one run of bytes; the layout is the type's.
+    Packed(&'s [u8]),
+    /// A structure of its own.
+    Large(&'s Large, Memory<'s>),
+}
+
+impl<'s> Content<'s> {
+    /// Appends edits that build this container from nothing.
+    pub(crate) fn write_edits(&self, value_type: ValueType, out: &mut Vec<u8>) {
+        match self {
+            Self::Packed(value) => types::packed_edits(value_type, value, out),
+            Self::Large(large, memory) => {
+                let mut cursor = Some(types::Cursor::default());
+                while let Some(at) = cursor {
+                    cursor = large.piece(*memory, at, out, usize::MAX);
+                }
+            }
+        }
+    }
+
+    /// The nearest deadline of an element; only fields of hashes have deadlines.
+    #[inline]
+    fn least_deadline(&self, value_type: ValueType) -> Option<u64> {
+        match self {
+            Self::Packed(value) if value_type == ValueType::Hash => {
+                hash::packed_least_deadline(value)
+            }
+            Self::Large(Large::Hash(large), _) => large.least_deadline(),
+            Self::Packed(_) | Self::Large(..) => None,
+        }
+    }
+
+    /// Number of elements.
+    pub(crate) fn len(&self, value_type: ValueType) -> usize {
+        match self {
+            Self::Packed(value) => types::packed_len(value_type, value),
+            Self::Large(large, _) => large.len(),
+        }
+    }
+}
+
+/// The number of the container in the value of a large entry.
+pub(super) fn number_in(value: &[u8]) -> u32 {
+    let bytes = value.first_chunk::<4>().expect("the value of a large entry is a number");
+    u32::from_le_bytes(*bytes)
+}
+
+impl<'s> Entry<'s> {
+    /// What a container holds.
+    pub(crate) fn content(&self) -> Content<'s> {
+        let value = self.layout.value(self.bytes);
+        if self.layout.is_large() {
+            let memory = self.shard.memory();
+            Content::Large(self.shard.containers.get(number_in(value)), memory)
+        } else {
+            Content::Packed(value)
+        }
+    }
+
+    /// Number of elements of a container.
+    pub fn element_count(&self) -> usize {
+        self.content().len(self.value_type())
+    }
+
+    /// What tells its large container from every other of the shard, also of later; nothing for
+    /// what is not large.
+    pub(crate) fn serial(&self) -> Option<u64> {
+        let number = || number_in(self.layout.value(self.bytes));
+        self.layout.is_large().then(|| self.shard.containers.serial(number()))
+    }
+
+    /// Bytes of its key and of what stands in the entry itself.
+    pub fn stored_bytes(&self) -> usize {
+        self.key().len() + self.value_bytes().len()
+    }
+
+    /// What it holds as bytes to compare and to show: a string, or edits that build the container.
+    /// Equal containers of names may list their elements in different order.
+    pub fn image(&self) -> Vec<u8> {
+        if !self.value_type().is_container() {
+            return self.value().to_vec();
+        }
+        let mut edits = Vec::new();
+        self.content().write_edits(self.value_type(), &mut edits);
+        edits
+    }
+
+    /// Whether it is a container in a structure of its own.
+    pub fn is_large(&self) -> bool {
+        self.layout.is_large()
+    }
+}
+
+/// A change of one container.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) value_type: ValueType,
+    pub(super) edits: &'a [u8],
+}
+
+impl Shard {
+    pub(super) fn memory(&self) -> Memory<'_> {
+        Memory { slab: &self.slab, hasher: &self.hasher }
+    }
+
+    /// How many keys and elements of each type it holds, expired ones that still stand included.
+    pub fn type_counts(&self) -> TypeCounts {
+        self.counts
+    }
+
+    /// When a container of this shard goes from its packed form to a structure of its own.
+    pub fn set_thresholds(&mut self, thresholds: Thresholds) {
+        self.thresholds = thresholds;
+    }
+
+    /// The thresholds in force.
+    pub fn thresholds(&self) -> Thresholds {
+        self.thresholds
+    }
+
+    /// Changes a container, or makes it where nothing was found.
+    pub(super) fn edit(&mut self, found: Found, change: &Change<'_>, stamp: Seq, access: u32) {
+        let Some(at) = found.at else {
+            self.build(found, change, (stamp, access), None);
+            return;
+        };
+        let type_found = at.layout.value_type();
+        assert_eq!(type_found, change.value_type, "edits suit the container that they change");
+        let entry = self.entry_at(at);
+        let (before, deadline_ms) = (entry.element_count(), entry.deadline_ms());
+        let type_index = change.value_type as usize;
+        let due_before = entry.content().least_deadline(change.value_type);
+        if at.layout.is_large() {
+            let number = number_in(entry.value_bytes());
+            let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
+            let limits = &self.thresholds;
+            self.containers.edit(number, |large| large.apply(change.edits, &mut memory, limits));
+            let after = self.containers.get(number).len();
+            let large = Content::Large(self.containers.get(number), self.memory());
+            let due_after = large.least_deadline(change.value_type);
+            self.containers.agenda.move_key(change.key, due_before, due_after);
+            self.counts.elements[type_index] = self.counts.elements[type_index] + after - before;
+            let bytes = self.slab.bytes_mut(at.handle);
+            entry::set_stamp(bytes, stamp);
+            entry::set_access(bytes, access);
+            return;
+        }
+        self.counts.elements[type_index] -= before;
+        let mut value = std::mem::take(&mut self.scratch);
+        value.clear();
+        value.extend_from_slice(self.entry_at(at).value_bytes());
+        self.containers.agenda.move_key(change.key, due_before, None);
+        self.put_edited(found, change, value, (stamp, access, deadline_ms));
+    }
+
+    /// Stores the container that edits build from nothing, over whatever was found.
+    pub(super) fn build(
+        &mut self,
+        found: Found,
+        change: &Change<'_>,
+        (stamp, access): (Seq, u32),
+        deadline_ms: Option<u64>,
+    ) {
+        if let Some(at) = found.at {
+            self.let_go(at);
+        }
+        let mut value = std::mem::take(&mut self.scratch);
+        value.clear();
+        self.put_edited(found, change, value, (stamp, access, deadline_ms));
+    }
+
+    /// Applies edits to the packed bytes in `value`, and stores what comes of it.
+    fn put_edited(
+        &mut self,
+        found: Found,
+        change: &Change<'_>,
+        mut value: Vec<u8>,
+        (stamp, access, deadline_ms): (Seq, u32, Option<u64>),
+    ) {
+        let Change { key, value_type, edits } = *change;
+        let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
+        let grown =
+            types::apply_packed(value_type, &mut value, edits, &mut memory, &self.thresholds);
+        self.counts.elements[value_type as usize] += match &grown {
+            Some(large) => large.len(),
+            None => types::packed_len(value_type, &value),
+        };
+        let due = match &grown {
+            Some(Large::Hash(large)) => large.least_deadline(),
+            Some(_) => None,
+            None => Content::Packed(&value).least_deadline(value_type),
+        };
+        self.containers.agenda.move_key(key, None, due);
+        let number = grown.map(|large| self.containers.add(large).to_le_bytes());
+        let parts = Parts {
+            value_type,
+            large: number.is_some(),
+            stamp,
+            access,
+            deadline_ms,
+            key,
+            value: number.as_ref().map_or(&value[..], |number| &number[..]),
+        };
+        self.put(found, &parts);
+        self.scratch = value;
+    }
+
+    /// Lets go of the elements of an entry. The entry itself is replaced or removed next.
+    #[inline]
+    pub(super) fn let_go(&mut self, at: Located) {
+        let value_type = at.layout.value_type();
+        if value_type.is_container() {
+            let entry = self.entry_at(at);
+            let (count, due) = (entry.element_count(), entry.content().least_deadline(value_type));
+            if due.is_some() {
+                let key = entry.key().to_vec();
+                self.containers.agenda.move_key(&key, due, None);
+            }
+            self.counts.elements[value_type as usize] -= count;
+            if at.layout.is_large() {
+                self.bury(at);
+            }
+        }
+    }
+
+    fn bury(&mut self, at: Located) {
+        let number = number_in(self.entry_at(at).value_bytes());
+        let len = self.containers.get(number).len();
+        self.containers.bury(number);
+        if len <= SMALL_GRAVE_LEN {
+            self.free_some(SMALL_GRAVE_LEN);
+        }
+    }
+
+    /// Gives back the memory of up to `elements` elements of containers that are gone; whether
+    /// there is more.
+    pub fn free_some(&mut self, elements: usize) -> bool {
+        let Some(grave) = self.containers.graves.last_mut() else { return false };
+        let before = grave.held_bytes();
+        let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
+        let is_empty = grave.release_some(&mut memory, elements);
+        let after = if is_empty { 0 } else { grave.held_bytes() };
+        self.containers.held_bytes = self.containers.held_bytes - before + after;
+        if is_empty {
+            self.containers.graves.pop();
+        }
+        !self.containers.graves.is_empty()
+    }
+
+    /// The hash that has had a field that is due for longest at this Unix millisecond.
+    pub(crate) fn due_hash(&self, now_ms: u64) -> Option<&[u8]> {
+        self.containers.agenda.first_due(now_ms)
+    }
+
+    /// Number of hashes with fields that expire.
+    pub fn due_hash_count(&self) -> usize {
+        self.containers.agenda.len()
+    }
+
+    /// Whether memory of containers that are gone has not been given back.
+    pub fn has_graves(&self) -> bool {
+        !self.containers.graves.is_empty()
+    }
+}

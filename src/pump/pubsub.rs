@@ -1,0 +1,146 @@
+//! Messages from who publishes to who listens: on this core straight into the connections' output,
+//! to others over the mesh. A message is encoded once per version of the protocol.
+
+use synap_shards::command::reply::Reply;
+use synap_shards::engine::Engine;
+use synap_shards::id::{ConnId, CoreId};
+
+use super::outlet::Outlet;
+use super::serve::Host;
+use crate::protocol::resp::encode::{Protocol, encode};
+use crate::session::pubsub::Message;
+
+const MESSAGE: &[u8] = b"message";
+const SHARDED: &[u8] = b"smessage";
+const FORGET: &[u8] = b"forget";
+
+/// A push as both versions of the protocol have it, each encoded when first wanted.
+struct Encoded<'a> {
+    push: Reply<'a>,
+    versions: [Option<Vec<u8>>; 2],
+}
+
+impl<'a> Encoded<'a> {
+    fn new(words: &[&'a [u8]]) -> Self {
+        let push = Reply::Push(words.iter().map(|word| Reply::borrowed(word)).collect());
+        Self { push, versions: [None, None] }
+    }
+
+    fn bytes(&mut self, protocol: Protocol) -> &[u8] {
+        let at = match protocol {
+            Protocol::Resp2 => 0,
+            Protocol::Resp3 => 1,
+        };
+        self.versions[at].get_or_insert_with(|| {
+            let mut bytes = Vec::new();
+            encode(&self.push, protocol, &mut bytes);
+            bytes
+        })
+    }
+}
+
+impl Outlet {
+    /// Sends on what was published and which keys changed since the last call.
+    pub(super) fn deliver(&mut self, engine: &mut Engine) {
+        if self.settings.notices != 0 {
+            let told = engine.take_told();
+            self.pubsub.publish_changes(told, self.settings.notices);
+        }
+        while self.pubsub.has_outgoing() {
+            for message in self.pubsub.take_outgoing() {
+                self.send_on(engine, &message);
+            }
+        }
+    }
+
+    fn send_on(&mut self, engine: &mut Engine, message: &Message) {
+        let Message { channel, payload, sharded, cores } = message;
+        let kind = if *sharded { SHARDED } else { MESSAGE };
+        for core in cores.iter().filter(|core| **core != self.core) {
+            engine.tell(*core, &[kind, channel, payload]);
+        }
+        if cores.contains(&self.core) {
+            self.hand_out(channel, payload, *sharded);
+        }
+    }
+
+    /// Writes a message to this core's subscribers.
+    fn hand_out(&mut self, channel: &[u8], payload: &[u8], sharded: bool) {
+        let kind = if sharded { SHARDED } else { MESSAGE };
+        let mut plain = Encoded::new(&[kind, channel, payload]);
+        let (me, connections, dirty) = (self.core, &mut self.connections, &mut self.dirty);
+        let subscribers = &self.pubsub.subscribers;
+        let mut delivered = 0;
+        self.pubsub.index.hearers((channel, sharded), me, |client, pattern| {
+            let Some(conn) = subscribers.get(&client).copied() else { return };
+            let Some(connection) = connections.get_mut(conn) else { return };
+            let protocol = connection.client.protocol;
+            match pattern {
+                None => connection.say(plain.bytes(protocol)),
+                Some(pattern) => {
+                    let mut push = Encoded::new(&[b"pmessage", pattern, channel, payload]);
+                    connection.say(push.bytes(protocol));
+                }
+            }
+            delivered += 1;
+            if !connection.is_dirty {
+                connection.is_dirty = true;
+                dirty.push(conn);
+            }
+        });
+        self.shared.metrics[me.index()].pubsub_delivered.add(delivered);
+    }
+
+    /// What another core said.
+    pub(super) fn heard(&mut self, words: &[&[u8]]) {
+        match words {
+            [kind, channel, payload] => self.hand_out(channel, payload, *kind == SHARDED),
+            [FORGET, client] => {
+                let client = client.first_chunk::<8>().expect("a number of eight bytes");
+                self.pubsub.index.forget(u64::from_le_bytes(*client));
+            }
+            other => unreachable!("no core says {} words", other.len()),
+        }
+    }
+
+    /// A client is about to subscribe.
+    pub(super) fn note_subscriber(&mut self, conn: ConnId) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            self.pubsub.subscribers.insert(connection.client.id, conn);
+        }
+    }
+
+    /// Brings what a client of this core is subscribed to up to date.
+    pub(super) fn refresh_subscriptions(&mut self, client: u64) {
+        let counts = self.pubsub.index.counts(client);
+        let Some(conn) = self.pubsub.subscribers.get(&client).copied() else { return };
+        if counts == [0; 3] {
+            self.pubsub.subscribers.remove(&client);
+        }
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.client.subscriptions = counts;
+        }
+    }
+
+    /// Ends every subscription of a client of this core.
+    pub(super) fn forget_subscriber(&mut self, engine: &mut Engine, client: u64) {
+        if self.pubsub.subscribers.remove(&client).is_none() {
+            return;
+        }
+        self.pubsub.index.forget(client);
+        let cores = self.shared.shard_map.cores();
+        for core in (0..cores).map(CoreId::new).filter(|core| *core != self.core) {
+            engine.tell(core, &[FORGET, &client.to_le_bytes()]);
+        }
+    }
+}
+
+impl Host<'_> {
+    /// Ends every subscription of a connection (`RESET`).
+    pub(super) fn drop_subscriptions(&mut self, id: ConnId) {
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        connection.client.subscriptions = [0; 3];
+        let client = connection.client.id;
+        self.outlet.forget_subscriber(self.engine, client);
+    }
+}
