@@ -5,10 +5,9 @@
 
 mod support;
 
-use std::process::{Child, Command, Stdio};
-
-use support::resp::{Resp, encode, show};
-use support::{Server, free_ports, installed, wait_for};
+use support::redis_server::Redis;
+use support::resp::{encode, show};
+use support::{Server, installed};
 
 /// Commands, one per line, words apart by blanks; `~` stands for a blank within a word. They build
 /// on each other.
@@ -33,33 +32,6 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("CLUSTER KEYSLOT {user}.a", "slots are always there"),
 ];
 
-struct Redis {
-    child: Child,
-    port: u16,
-}
-
-impl Redis {
-    fn start() -> Self {
-        let port = free_ports(0);
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server runs");
-        let redis = Self { child, port };
-        wait_for("Redis to serve", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _ended = self.child.wait();
-    }
-}
-
 #[test]
 fn replies_are_those_of_redis() {
     compare(LINES, 300);
@@ -82,7 +54,7 @@ fn compare(lines: &str, least: usize) {
     }
     let (server, redis) = (Server::start(), Redis::start());
     for protocol in ["2", "3"] {
-        let (mut ours, mut theirs) = (server.resp(), Resp::connect(redis.port));
+        let (mut ours, mut theirs) = (server.resp(), redis.resp());
         for client in [&mut ours, &mut theirs] {
             client.call(&["FLUSHALL"]);
             client.call(&["HELLO", protocol]);

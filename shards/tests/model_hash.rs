@@ -277,12 +277,16 @@ fn expect_oracle(db: &mut OneTable, oracle: &Oracle) {
     }
 }
 
-fn books(shards: &ShardTable) -> Vec<(Seq, usize, usize, [usize; 6], [usize; 6])> {
-    let of = |shard: &Box<Shard>| {
+/// What a shard keeps count of: its Seq, keys, hashes whose fields expire, keys and elements by
+/// type.
+type Books = (Seq, usize, usize, [usize; 6], [usize; 6]);
+
+fn books(shards: &ShardTable) -> Vec<Books> {
+    let of = |shard: &Shard| {
         let counts = shard.type_counts();
         (shard.seq(), shard.key_count(), shard.due_hash_count(), counts.keys, counts.elements)
     };
-    shards.iter().flatten().map(of).collect()
+    shards.iter().flatten().map(|shard| of(shard)).collect()
 }
 
 /// A table of these shards, at the same time.

@@ -192,13 +192,16 @@ impl Oracle {
             0 => sent(&format!("ZCARD {key}"), set.len().to_string()),
             1 => {
                 let score = set.get(member.as_bytes());
-                sent(&format!("ZSCORE {key} {member}"), score.map_or("nil".into(), f64::to_string))
+                sent(
+                    &format!("ZSCORE {key} {member}"),
+                    score.map_or_else(|| "nil".into(), f64::to_string),
+                )
             }
             2 => {
                 let rank = order.iter().rev().position(|(m, _)| *m == member.as_bytes());
                 sent(
                     &format!("ZREVRANK {key} {member}"),
-                    rank.map_or("nil".into(), |rank| rank.to_string()),
+                    rank.map_or_else(|| "nil".into(), |rank| rank.to_string()),
                 )
             }
             3 => sent(

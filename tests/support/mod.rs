@@ -8,6 +8,7 @@ pub mod faulty;
 pub mod history;
 pub mod http;
 pub mod load;
+pub mod redis_server;
 pub mod resp;
 
 use std::collections::BTreeMap;
