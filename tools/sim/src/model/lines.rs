@@ -1,6 +1,6 @@
 //! What the model's containers are asked. A line is a request; `$` and a letter stand for something
-//! drawn: `$k` a key, `$n` one of the same shard, `$o` any other, `$e` an element, `$f` a field, `$m`
-//! a number, `$t` a time.
+//! drawn: `$k` a key, `$n` one of the same shard, `$o` any other, `$e` an element, `$f` a field,
+//! `$m` a number, `$t` a time.
 
 use crate::dice::Dice;
 
