@@ -30,6 +30,7 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("memory.help", help),
     ("pubsub.help", help),
     ("script.help", help),
+    ("function.help", help),
     ("slowlog.help", help),
 ];
 

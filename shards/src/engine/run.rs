@@ -171,11 +171,7 @@ impl Engine {
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
             }
-            Run::Session
-            | Run::EveryCore(_)
-            | Run::Transaction
-            | Run::Unblock
-            | Run::Script(_) => {
+            Run::Session | Run::EveryCore(_) | Run::Transaction | Run::Unblock | Run::Script(_) => {
                 unreachable!("{} runs elsewhere", spec.resp)
             }
         };

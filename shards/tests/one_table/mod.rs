@@ -80,11 +80,7 @@ impl OneTable {
                 }
                 Ok(reply)
             }
-            Run::Session
-            | Run::Transaction
-            | Run::Script(_)
-            | Run::EveryCore(_)
-            | Run::Unblock => {
+            Run::Session | Run::Transaction | Run::Script(_) | Run::EveryCore(_) | Run::Unblock => {
                 panic!("{} is not run by a shard", spec.resp)
             }
         }

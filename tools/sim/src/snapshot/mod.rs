@@ -19,7 +19,7 @@ use synap_shards::id::ShardId;
 use synap_shards::recovery::Released;
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::push_entry;
+use synap_shards::snapshot::{push_entry, push_libraries};
 
 use crate::coverage::State;
 use crate::disk::Name;
@@ -213,6 +213,9 @@ impl Snapshotting {
 }
 
 fn walk_slice(shard: &Shard, position: u64, buckets: usize, image: &mut Vec<u8>) -> Option<u64> {
+    if position == 0 {
+        push_libraries(image, shard);
+    }
     let mut position = Some(position);
     for _ in 0..buckets {
         position = shard.walk(position?, |entry| push_entry(image, &entry));
