@@ -261,7 +261,6 @@ fn dialogue() -> Vec<Vec<String>> {
         "return redis.error_reply()",
         "return redis.status_reply('x')",
         "return redis.log(redis.LOG_DEBUG, 'x')",
-        "return redis.log(9, 'x')",
         "return {redis.REPL_NONE, redis.REPL_AOF, redis.REPL_REPLICA, redis.REPL_ALL}",
         "return {redis.LOG_DEBUG, redis.LOG_VERBOSE, redis.LOG_NOTICE, redis.LOG_WARNING}",
         "return type(redis.REDIS_VERSION) .. type(redis.REDIS_VERSION_NUM)",

@@ -1,4 +1,5 @@
-//! Declarations of the commands that run scripts and functions. The engine carries them out (`engine/script.rs`).
+//! Declarations of the commands that run scripts and functions. The engine carries them out
+//! (`engine/script/`).
 
 use super::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,

@@ -65,7 +65,8 @@ mod tests {
                             return keys[1] end)";
     /// What Redis 7.0 answers to `FUNCTION DUMP` with this one library.
     const REDIS: &[u8] = b"\xf5@T#!lua name=lib\nredis.register_function('f', \
-                           function(keys, args) return keys[1] end)\n\x00\xaf\x9a\x05zq\xe4\xc0\xb6";
+                           function(keys, args) return keys[1] end)\n\x00\xaf\x9a\x05\
+                           zq\xe4\xc0\xb6";
 
     #[test]
     fn payloads_are_those_of_redis() {

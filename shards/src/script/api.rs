@@ -166,7 +166,7 @@ fn add_switches(lua: &Lua, library: &Table, link: &Rc<Link>) -> Result<()> {
     library.raw_set("setresp", set_resp)?;
     let set_repl = lua.create_function(|_, values: MultiValue| {
         if values.len() != 1 {
-            return Err(refuse("redis.set_repl() requires one argument."));
+            return Err(refuse("redis.set_repl() requires two arguments."));
         }
         match number_of(&values[0]).map(|flags| flags as i64) {
             Some(0..=3) => Ok(()),

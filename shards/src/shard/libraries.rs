@@ -1,5 +1,5 @@
-//! Libraries of functions: their code by name. They belong to shard 0, whose batches change them, so
-//! that they are as durable as keys; no other shard ever has any. What a library registers when
+//! Libraries of functions: their code by name. They belong to shard 0, whose batches change them,
+//! so that they are as durable as keys; no other shard ever has any. What a library registers when
 //! its code runs is not kept: each core finds out by running it.
 
 use std::collections::BTreeMap;

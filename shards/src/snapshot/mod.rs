@@ -12,8 +12,8 @@
 //! value     length as varint, bytes: a string, or edits that build a container from nothing
 //! ```
 //!
-//! Of kind 15 are the libraries of functions, which only shard 0 has: the key is the name, the value
-//! the code.
+//! Of kind 15 are the libraries of functions, which only shard 0 has: the key is the name, the
+//! value the code.
 //!
 //! A large container is written in pieces while it changes: a first entry and those marked as
 //! more of it, all with the stamp it had before the first. So its elements are no moment's state

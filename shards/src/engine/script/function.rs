@@ -92,7 +92,7 @@ impl Loaded {
     /// Its functions as `FUNCTION LIST` shows them.
     pub(super) fn show(&self) -> Reply<'static> {
         let functions = self.functions.iter().map(|(name, member)| {
-            let flags = member.known.flags.names().map(|flag| Reply::Status(flag));
+            let flags = member.known.flags.names().map(Reply::Status);
             let description = member.description.clone().map_or(Reply::Nil, Reply::owned);
             Reply::Map(vec![
                 (Reply::string("name"), Reply::owned(name.clone())),

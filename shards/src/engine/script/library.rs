@@ -1,5 +1,5 @@
-//! Commands about libraries of functions. They run where shard 0 is, which keeps the libraries: what
-//! they change is a batch like any other, and is published to the other cores as soon as it is
+//! Commands about libraries of functions. They run where shard 0 is, which keeps the libraries:
+//! what they change is a batch like any other, and is published to the other cores as soon as it is
 //! applied. Until it is stable, whoever runs a function asks for shard 0 as well, so that no
 //! answer leaves that depends on a library which a crash could still take away.
 
@@ -217,8 +217,7 @@ fn check_functions(
     loaded: &Loaded,
     stays: &impl Fn(&[u8]) -> bool,
 ) -> Result<(), CommandError> {
-    let is_taken =
-        |name: &&Vec<u8>| scripts.functions.owner(name).is_some_and(|library| stays(library));
+    let is_taken = |name: &&Vec<u8>| scripts.functions.owner(name).is_some_and(stays);
     match loaded.functions.keys().find(is_taken) {
         Some(name) => Err(named("Function ", name, " already exists")),
         None => Ok(()),

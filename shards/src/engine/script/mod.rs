@@ -10,6 +10,7 @@
 //! An error in a script keeps what it wrote before, as in Redis. The interpreter is made when the
 //! first script comes.
 
+mod call;
 mod function;
 mod library;
 mod runner;
@@ -39,6 +40,7 @@ use crate::script::shebang::{self, ScriptFlags};
 use crate::script::vm::{Body, Inputs, Limits, Vm};
 use crate::shard::libraries::Libraries;
 use crate::shard::plan::Now;
+use call::Call;
 use function::Functions;
 use runner::{Again, Frame, Runner, Undo};
 
@@ -46,9 +48,6 @@ use runner::{Again, Frame, Runner, Undo};
 const PROVING_RUNS: u8 = 16;
 /// Compiled scripts that one core keeps.
 const COMPILED_MAX: usize = 1000;
-/// Longest time that one call may ask for, in milliseconds.
-const TIME_LIMIT_MS_MAX: i64 = 60_000;
-
 const NO_SCRIPT: CommandError =
     CommandError::Coded { code: "NOSCRIPT", message: "No matching script. Please use EVAL." };
 const MAY_WRITE: CommandError =
@@ -163,67 +162,6 @@ impl Invocation {
     pub(super) fn denies_oom(&self) -> bool {
         self.subject != Subject::Libraries
             || matches!(self.verb, ScriptVerb::LoadLibrary | ScriptVerb::RestoreLibraries)
-    }
-}
-
-/// What a command says about the script it runs.
-struct Call<'a> {
-    verb: ScriptVerb,
-    /// The script, its digest, or the name of a function.
-    script: &'a [u8],
-    time_limit_ms: Option<u64>,
-    keys: &'a [&'a [u8]],
-    arguments: &'a [&'a [u8]],
-}
-
-impl<'a> Call<'a> {
-    fn parse(verb: ScriptVerb, args: &Args<'a>) -> Result<Self, CommandError> {
-        let is_timed = matches!(verb, ScriptVerb::Timed | ScriptVerb::TimedSha);
-        let shift = usize::from(is_timed);
-        let time_limit_ms = match is_timed.then(|| args.integer(Arg(1))) {
-            None | Some(0) => None,
-            Some(ms @ 1..=TIME_LIMIT_MS_MAX) => Some(ms as u64),
-            Some(_) => {
-                return Err(CommandError::Invalid("timeout_ms must be between 0 and 60000"));
-            }
-        };
-        let count = args.integer(Arg(1 + shift));
-        let keys = args.rest(Arg(2 + shift));
-        if count < 0 {
-            return Err(CommandError::Invalid("Number of keys can't be negative"));
-        }
-        if count as u64 != keys.len() as u64 {
-            let message = "Number of keys can't be greater than number of args";
-            return Err(CommandError::Invalid(message));
-        }
-        let (script, arguments) = (args.bytes(Arg(0)), args.rest(Arg(3 + shift)));
-        Ok(Self { verb, script, time_limit_ms, keys, arguments })
-    }
-
-    fn is_read_only(&self) -> bool {
-        use ScriptVerb::{CallReadOnly, EvalReadOnly, EvalShaReadOnly};
-        matches!(self.verb, EvalReadOnly | EvalShaReadOnly | CallReadOnly)
-    }
-
-    fn is_for_json(&self) -> bool {
-        matches!(self.verb, ScriptVerb::Timed | ScriptVerb::TimedSha)
-    }
-
-    fn subject(&self) -> Result<Subject, CommandError> {
-        use ScriptVerb::{Call, CallReadOnly, EvalSha, EvalShaReadOnly, TimedSha};
-        match self.verb {
-            Call | CallReadOnly => Ok(Subject::Function(self.script.to_vec())),
-            EvalSha | EvalShaReadOnly | TimedSha => {
-                sha1::parse(self.script).map(Subject::Script).ok_or(NO_SCRIPT)
-            }
-            _ => Ok(Subject::Script(sha1::hex_digest(self.script))),
-        }
-    }
-
-    /// The text of the script, where the client gave it.
-    fn text(&self) -> Option<&'a [u8]> {
-        use ScriptVerb::{Eval, EvalReadOnly, Timed};
-        matches!(self.verb, Eval | EvalReadOnly | Timed).then_some(self.script)
     }
 }
 
