@@ -6,7 +6,7 @@
 mod support;
 
 use support::redis_server::Redis;
-use support::resp::{Resp, encode, show};
+use support::resp::{encode, show};
 use support::{Server, installed};
 
 /// Commands, one per line, words apart by blanks; `~` stands for a blank within a word. They build
@@ -54,7 +54,7 @@ fn compare(lines: &str, least: usize) {
     }
     let (server, redis) = (Server::start(), Redis::start());
     for protocol in ["2", "3"] {
-        let (mut ours, mut theirs) = (server.resp(), Resp::connect(redis.port));
+        let (mut ours, mut theirs) = (server.resp(), redis.resp());
         for client in [&mut ours, &mut theirs] {
             client.call(&["FLUSHALL"]);
             client.call(&["HELLO", protocol]);

@@ -86,8 +86,8 @@ fn counter(server: &Server, name: &str) -> f64 {
     let answer = server.http().request("GET", "/metrics", "");
     let value = |line: &str| {
         let rest = line.strip_prefix(name)?;
-        rest.starts_with([' ', '{'])
-            .then(|| rest.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        let (_, number) = rest.starts_with([' ', '{']).then(|| rest.rsplit_once(' '))??;
+        Some(number.parse::<f64>().expect("samples are numbers"))
     };
     answer.text().lines().filter_map(value).sum()
 }

@@ -510,14 +510,12 @@ fn the_table_is_told_in_the_shapes_that_clients_parse() {
         ("COMMAND GETKEYS ping", "-ERR The command has no key arguments"),
     ]);
     let client = server.ask("COMMAND INFO client");
-    assert!(client.starts_with(
-        "*1 *10 $6 client :-2 *0 :0 :0 :0 *1 +@slow *0 *0 *12 \
-         *10 $9 client|id"
-    ));
+    assert!(client.starts_with("*1 *10 $6 client :-2 *0 :0 :0 :0 *1 +@slow *0 *0 *"), "{client}");
+    assert!(client.contains(" *10 $9 client|id"), "{client}");
     let count = top_level_count();
     assert_eq!(server.ask("COMMAND COUNT"), format!(":{count}"));
     assert!(server.ask("COMMAND").starts_with(&format!("*{count} *10 ")));
-    assert!(server.ask("COMMAND DOCS client").contains("subcommands *24 $9 client|id"));
+    assert!(server.ask("COMMAND DOCS client").contains(" $9 client|id "));
     server.client.protocol = Protocol::Resp3;
     assert!(server.ask("COMMAND INFO echo").contains("~1 +fast"));
 }

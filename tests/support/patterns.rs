@@ -2,7 +2,7 @@
 //! answer, one after the other. Keys and arguments stand behind a bar: `k1 k2 | a1 a2`.
 
 /// A script and its dialogue.
-pub struct Pattern {
+pub(crate) struct Pattern {
     /// What it is for.
     pub name: &'static str,
     /// The script.
@@ -98,7 +98,8 @@ const LIMITERS: &[Pattern] = &[
         "semaphore with leases",
         "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[2]) \
          if redis.call('ZSCORE', KEYS[1], ARGV[1]) or redis.call('ZCARD', KEYS[1]) < \
-         tonumber(ARGV[4]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) return 1 end return 0",
+         tonumber(ARGV[4]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) return 1 \
+         end return 0",
         &[
             ("sem | a 0 10 2", ":1"),
             ("sem | b 0 10 2", ":1"),
@@ -282,7 +283,8 @@ const COLLECTIONS: &[Pattern] = &[
     pattern(
         "add members and tell which were new",
         "local new = {} for _, member in ipairs(ARGV) do \
-         if redis.call('SADD', KEYS[1], member) == 1 then new[#new + 1] = member end end return new",
+         if redis.call('SADD', KEYS[1], member) == 1 then new[#new + 1] = member end end \
+         return new",
         &[("seen | a b a", "[a, b]"), ("seen | b c", "[c]"), ("seen | c", "[]")],
     ),
     pattern(
@@ -343,14 +345,16 @@ const COMPUTING: &[Pattern] = &[
         "many values packed in one",
         "local old = redis.call('GET', KEYS[1]) local list = old and cmsgpack.unpack(old) or {} \
          list[#list + 1] = {name = ARGV[1], at = tonumber(ARGV[2])} \
-         redis.call('SET', KEYS[1], cmsgpack.pack(list)) return {#list, list[1].name, list[#list].at}",
+         redis.call('SET', KEYS[1], cmsgpack.pack(list)) return {#list, list[1].name, \
+         list[#list].at}",
         &[("packed | a 1", "[:1, a, :1]"), ("packed | b 70000", "[:2, a, :70000]")],
     ),
     pattern(
         "records of fixed length",
         "redis.call('APPEND', KEYS[1], struct.pack('>I4I2', ARGV[1], ARGV[2])) \
          local all, found = redis.call('GET', KEYS[1]), {} for at = 1, #all, 6 do \
-         local id, count = struct.unpack('>I4I2', all, at) found[#found + 1] = id .. '=' .. count end \
+         local id, count = struct.unpack('>I4I2', all, at) found[#found + 1] = id .. '=' \
+         .. count end \
          return found",
         &[("rec | 7 9", "[7=9]"), ("rec | 4000000000 1", "[7=9, 4000000000=1]")],
     ),
@@ -370,7 +374,8 @@ const COMPUTING: &[Pattern] = &[
     pattern(
         "what a command refuses, caught",
         "local answer = redis.pcall('INCR', KEYS[1]) \
-         if type(answer) == 'table' and answer.err then return {0, answer.err} end return {1, answer}",
+         if type(answer) == 'table' and answer.err then return {0, answer.err} end return \
+         {1, answer}",
         &[("rec", "[:0, ERR value is not an integer or out of range]"), ("fine", "[:1, :1]")],
     ),
     pattern(
@@ -382,6 +387,6 @@ const COMPUTING: &[Pattern] = &[
 ];
 
 /// Every pattern, in an order in which later ones may work on what earlier ones left.
-pub fn all() -> impl Iterator<Item = &'static Pattern> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Pattern> {
     [LIMITERS, LOCKS, COLLECTIONS, COMPUTING].into_iter().flatten()
 }

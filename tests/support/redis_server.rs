@@ -1,10 +1,12 @@
-//! A real `redis-server` to compare replies with, ended when it goes out of scope.
+//! A real Redis to compare with, killed when it goes out of scope.
 
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
+use super::resp::Resp;
 use super::{free_ports, wait_for};
 
-/// A Redis of its own that keeps nothing.
+/// A Redis that keeps nothing.
 pub struct Redis {
     child: Child,
     /// Where it listens.
@@ -12,7 +14,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one on a free port.
+    /// Starts it and waits until it serves.
     pub fn start() -> Self {
         let port = free_ports(0);
         let child = Command::new("redis-server")
@@ -21,8 +23,13 @@ impl Redis {
             .spawn()
             .expect("redis-server runs");
         let redis = Self { child, port };
-        wait_for("Redis to serve", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        wait_for("Redis to serve", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         redis
+    }
+
+    /// A connection.
+    pub fn resp(&self) -> Resp {
+        Resp::connect(self.port)
     }
 }
 

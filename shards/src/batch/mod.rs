@@ -24,7 +24,7 @@
 //!           5 Clear   nothing, and the key is empty        every key of the shard
 //!           6 Library [length varint, bytes]   the library whose name is the key has this code
 //!                     (flag 1), or is gone; shard 0 only
-//!           0x10 + t Edit    length varint, edits   a container of type t is changed by these edits
+//!           0x10 + t Edit    length varint, edits   these edits change a container of type t
 //!           0x20 + t Store   [deadline u48], length varint, edits   the key is now the container
 //!                            of type t that these edits build from nothing
 //! ```

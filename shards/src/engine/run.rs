@@ -323,7 +323,7 @@ impl Engine {
             Run::Block(attempt) => attempt(&mut plan, request.args).map(|blocked| match blocked {
                 Blocked::Done(reply) => reply,
                 Blocked::Wait(wanted) => {
-                    let reply = wanted.nothing.clone();
+                    let reply = wanted.at_once.clone();
                     pause = Some(wanted);
                     reply
                 }
