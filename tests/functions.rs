@@ -26,7 +26,7 @@ fn load(client: &mut Resp, code: &str) -> String {
 fn names(client: &mut Resp) -> Vec<String> {
     let shown = client.call(&["FUNCTION", "LIST"]);
     let names = shown.split("[library_name, ").skip(1);
-    names.map(|rest| rest.split(',').next().unwrap().to_owned()).collect()
+    names.filter_map(|rest| rest.split(',').next()).map(str::to_owned).collect()
 }
 
 #[test]
