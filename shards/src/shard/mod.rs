@@ -9,6 +9,7 @@ pub(crate) mod entry;
 pub mod evict;
 pub(crate) mod index;
 pub(crate) mod interest;
+pub mod libraries;
 mod load;
 pub(crate) mod memory;
 pub mod plan;
@@ -34,6 +35,7 @@ use entry::{Layout, Parts};
 use evict::AccessMode;
 use index::{BUCKETS, Index, Slot};
 use interest::Interest;
+use libraries::Libraries;
 use plan::Focus;
 use slab::{Handle, Slab};
 use watches::{Ended, Watches};
@@ -62,6 +64,8 @@ pub struct Shard {
     /// Bytes of the container that is being changed.
     scratch: Vec<u8>,
     watches: Watches,
+    /// Of shard 0 alone.
+    libraries: Libraries,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -185,6 +189,7 @@ impl Shard {
             thresholds: Thresholds::default(),
             scratch: Vec::new(),
             watches: Watches::default(),
+            libraries: Libraries::default(),
             sweep_at: 0,
         }
     }
@@ -220,15 +225,26 @@ impl Shard {
         self.index.volatile()
     }
 
-    /// Bytes of its live entries and its index.
+    /// The libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
+    }
+
+    /// Bytes of its live entries, its index and its libraries.
     #[inline]
     pub fn live_bytes(&self) -> usize {
-        self.slab.live_bytes() + self.index.held_bytes() + self.containers.held_bytes()
+        self.slab.live_bytes()
+            + self.index.held_bytes()
+            + self.containers.held_bytes()
+            + self.libraries.held_bytes()
     }
 
     /// Bytes it has taken from the allocator.
     pub fn held_bytes(&self) -> usize {
-        self.slab.held_bytes() + self.index.held_bytes() + self.containers.held_bytes()
+        self.slab.held_bytes()
+            + self.index.held_bytes()
+            + self.containers.held_bytes()
+            + self.libraries.held_bytes()
     }
 
     /// How uses of entries are noted from now on.
@@ -387,6 +403,7 @@ impl Shard {
             | Record::Edit { key, .. }
             | Record::Store { key, .. }
             | Record::Expire { key, .. } => watches.changed(key),
+            Record::Library { .. } => {}
         }
         self.watches = watches;
     }
@@ -433,6 +450,11 @@ impl Shard {
 
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
+        if let Record::Library { name, code } = record {
+            // No stamp guards it: a record says all there is to say, so the last one wins.
+            self.libraries.put(name, *code, seq);
+            return;
+        }
         if !self.watches.is_empty() {
             self.tell_watchers(record);
         }
@@ -490,7 +512,7 @@ impl Shard {
                 self.let_go(at);
                 self.remove(at, seq);
             }
-            Record::Clear => unreachable!("handled above"),
+            Record::Clear | Record::Library { .. } => unreachable!("handled above"),
         }
     }
 

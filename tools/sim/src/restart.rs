@@ -128,9 +128,11 @@ fn change_deadlines(out: &mut Vec<u8>, batch: &Batch<'_>, change: impl Fn(u64) -
                 let deadline_ms = deadline_ms.map(&change);
                 Record::Store { key, value_type, edits, deadline_ms, creates }
             }
-            Record::Patch { .. } | Record::Delete { .. } | Record::Clear | Record::Edit { .. } => {
-                record
-            }
+            Record::Patch { .. }
+            | Record::Delete { .. }
+            | Record::Clear
+            | Record::Edit { .. }
+            | Record::Library { .. } => record,
         };
         (shard, record)
     });

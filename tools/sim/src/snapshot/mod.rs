@@ -19,7 +19,7 @@ use synap_shards::id::ShardId;
 use synap_shards::recovery::Released;
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::{Pieces, push_entry};
+use synap_shards::snapshot::{Pieces, push_entry, push_libraries};
 
 use crate::coverage::State;
 use crate::disk::Name;
@@ -93,6 +93,9 @@ impl Walk {
                 push_entry(image, &entry);
             }
         } else if let Some(at) = self.position {
+            if at == 0 {
+                push_libraries(image, shard);
+            }
             self.position = shard.walk(at, |entry| match entry.is_large() {
                 true => self.large.push(entry.key().to_vec()),
                 false => push_entry(image, &entry),

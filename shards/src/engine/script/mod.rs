@@ -10,6 +10,11 @@
 //! An error in a script keeps what it wrote before, as in Redis. The interpreter is made when the
 //! first script comes.
 
+mod call;
+mod function;
+mod library;
+mod runner;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,45 +25,33 @@ use super::open::Open;
 use super::parcel::OwnedWords;
 use super::route::Request;
 use super::task::{Fate, Ran, Task, Work};
-use super::tx::{shards_of_command, shards_of_keys};
+use super::tx::shards_of_keys;
 use super::{Engine, ReplyTo};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::{Access, CommandSpec, Flags, Run, ScriptVerb};
+use crate::command::spec::{Run, ScriptVerb};
 use crate::command::table;
-use crate::id::ConnId;
 use crate::key::shard_of;
-use crate::script::gauge::Gauge;
-use crate::script::link::Stop;
+use crate::script::gauge::{Gauge, Kind};
 use crate::script::registry::{Origin, Registry};
 use crate::script::sha1::{self, HexDigest};
 use crate::script::shebang::{self, ScriptFlags};
-use crate::script::vm::{Host, Inputs, Limits, Vm};
+use crate::script::vm::{Body, Inputs, Limits, Vm};
+use crate::shard::libraries::Libraries;
 use crate::shard::plan::Now;
-use crate::shard::undo::Before;
+use call::Call;
+use function::Functions;
+use runner::{Again, Frame, Runner, Undo};
 
 /// Runs with every shard after which a script that kept to its keys gets no others any more.
 const PROVING_RUNS: u8 = 16;
 /// Compiled scripts that one core keeps.
 const COMPILED_MAX: usize = 1000;
-/// Bytes of a value that a script which runs over few shards may change.
-const UNDO_VALUE_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of all of them together; each key counts for some more.
-const UNDO_BYTES_MAX: usize = 1024 * 1024;
-const UNDO_KEY_BYTES: usize = 512;
-/// Longest time that one call may ask for, in milliseconds.
-const TIME_LIMIT_MS_MAX: i64 = 60_000;
-
 const NO_SCRIPT: CommandError =
     CommandError::Coded { code: "NOSCRIPT", message: "No matching script. Please use EVAL." };
-const UNKNOWN: CommandError = CommandError::Invalid("Unknown Redis command called from script");
-const WRONG_ARITY: CommandError =
-    CommandError::Invalid("Wrong number of args calling Redis command from script");
-const NOT_ALLOWED: CommandError =
-    CommandError::Invalid("This Redis command is not allowed from script");
-const READ_ONLY: CommandError =
-    CommandError::Invalid("Write commands are not allowed from read-only scripts.");
+const MAY_WRITE: CommandError =
+    CommandError::Invalid("Can not execute a script with write flag using *_ro command.");
 const SHORT_OF_MEMORY: CommandError = CommandError::Coded {
     code: "OOM",
     message: "allow-oom flag is not set on the script, can not run it when used memory > \
@@ -94,7 +87,7 @@ impl Default for ScriptSettings {
     }
 }
 
-/// A script as this core knows it.
+/// A script or function as this core knows it.
 #[derive(Debug)]
 struct Known {
     function: Function,
@@ -105,7 +98,27 @@ struct Known {
     is_wide: bool,
 }
 
-/// The scripts of one core.
+impl Known {
+    fn new(function: Function, flags: ScriptFlags) -> Self {
+        Self { function, flags, runs: 0, is_wide: false }
+    }
+
+    /// Whether it has shown that it keeps to the keys it declares.
+    fn is_trusted(&self) -> bool {
+        !self.is_wide && self.runs >= PROVING_RUNS
+    }
+
+    /// Takes down how a run went that used these shards.
+    fn note(&mut self, used: u64, declared: u64, had_all: bool) {
+        if used & !declared != 0 {
+            self.is_wide = true;
+        } else if had_all {
+            self.runs = self.runs.saturating_add(1);
+        }
+    }
+}
+
+/// The scripts and functions of one core.
 #[derive(Debug)]
 pub(super) struct Scripts {
     inputs: ScriptInputs,
@@ -114,79 +127,41 @@ pub(super) struct Scripts {
     known: BTreeMap<HexDigest, Known>,
     /// Of the registry, when `known` was filled.
     generation: u64,
+    functions: Functions,
     seed: i32,
 }
 
-/// A script that is to run.
+/// What a command about scripts works on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Subject {
+    /// It runs a script.
+    Script(HexDigest),
+    /// It runs a function.
+    Function(Vec<u8>),
+    /// It looks at libraries or changes them, as shard 0 has them.
+    Libraries,
+}
+
+/// A command about scripts that needs shards.
 #[derive(Debug)]
 pub(super) struct Invocation {
     verb: ScriptVerb,
     words: OwnedWords,
-    digest: HexDigest,
-    /// It gets every shard.
-    is_wide: bool,
+    subject: Subject,
+    /// Shards that it may use, a bit each.
+    allowed: u64,
 }
 
 impl Invocation {
     /// The same with every shard.
     pub(super) fn widened(self) -> Self {
-        Self { is_wide: true, ..self }
-    }
-}
-
-/// What a command says about the script it runs.
-struct Call<'a> {
-    verb: ScriptVerb,
-    /// The script, or its digest.
-    script: &'a [u8],
-    time_limit_ms: Option<u64>,
-    keys: &'a [&'a [u8]],
-    arguments: &'a [&'a [u8]],
-}
-
-impl<'a> Call<'a> {
-    fn parse(verb: ScriptVerb, args: &Args<'a>) -> Result<Self, CommandError> {
-        let is_timed = matches!(verb, ScriptVerb::Timed | ScriptVerb::TimedSha);
-        let shift = usize::from(is_timed);
-        let time_limit_ms = match is_timed.then(|| args.integer(Arg(1))) {
-            None | Some(0) => None,
-            Some(ms @ 1..=TIME_LIMIT_MS_MAX) => Some(ms as u64),
-            Some(_) => {
-                return Err(CommandError::Invalid("timeout_ms must be between 0 and 60000"));
-            }
-        };
-        let count = args.integer(Arg(1 + shift));
-        let keys = args.rest(Arg(2 + shift));
-        if count < 0 {
-            return Err(CommandError::Invalid("Number of keys can't be negative"));
-        }
-        if count as u64 != keys.len() as u64 {
-            let message = "Number of keys can't be greater than number of args";
-            return Err(CommandError::Invalid(message));
-        }
-        let (script, arguments) = (args.bytes(Arg(0)), args.rest(Arg(3 + shift)));
-        Ok(Self { verb, script, time_limit_ms, keys, arguments })
+        Self { allowed: u64::MAX, ..self }
     }
 
-    fn by_digest(&self) -> bool {
-        use ScriptVerb::{EvalSha, EvalShaReadOnly, TimedSha};
-        matches!(self.verb, EvalSha | EvalShaReadOnly | TimedSha)
-    }
-
-    fn is_read_only(&self) -> bool {
-        matches!(self.verb, ScriptVerb::EvalReadOnly | ScriptVerb::EvalShaReadOnly)
-    }
-
-    fn is_for_json(&self) -> bool {
-        matches!(self.verb, ScriptVerb::Timed | ScriptVerb::TimedSha)
-    }
-
-    fn digest(&self) -> Result<HexDigest, CommandError> {
-        if self.by_digest() {
-            sha1::parse(self.script).ok_or(NO_SCRIPT)
-        } else {
-            Ok(sha1::hex_digest(self.script))
-        }
+    /// Whether it may be refused when memory is short.
+    pub(super) fn denies_oom(&self) -> bool {
+        self.subject != Subject::Libraries
+            || matches!(self.verb, ScriptVerb::LoadLibrary | ScriptVerb::RestoreLibraries)
     }
 }
 
@@ -231,7 +206,7 @@ impl Scripts {
         if self.known.len() >= COMPILED_MAX {
             self.known.pop_first();
         }
-        self.known.insert(digest, Known { function, flags, runs: 0, is_wide: false });
+        self.known.insert(digest, Known::new(function, flags));
         Ok(())
     }
 
@@ -246,14 +221,24 @@ impl Scripts {
     fn tidy(&mut self) {
         if self.vm.as_ref().is_some_and(Vm::tidy) {
             self.known.clear();
+            self.functions = Functions::default();
             self.vm = None;
         }
     }
 
-    fn limits(&self, call: &Call<'_>) -> Limits {
+    fn limits(&self, time_ms: Option<u64>) -> Limits {
         Limits {
-            time_ms: call.time_limit_ms.unwrap_or(self.settings.time_limit_ms),
+            time_ms: time_ms.unwrap_or(self.settings.time_limit_ms),
             memory_bytes: self.settings.memory_limit_bytes,
+        }
+    }
+
+    /// What this core knows about what is to run.
+    fn known(&mut self, subject: &Subject) -> Option<&mut Known> {
+        match subject {
+            Subject::Script(digest) => self.known.get_mut(digest),
+            Subject::Function(name) => self.functions.known(name),
+            Subject::Libraries => None,
         }
     }
 }
@@ -262,8 +247,10 @@ impl Engine {
     /// Lets scripts run. Without this, commands that concern scripts are refused.
     pub fn enable_scripts(&mut self, inputs: ScriptInputs, settings: ScriptSettings) {
         let (generation, seed) = (inputs.registry.generation(), self.rng.draw() as i32);
-        let known = BTreeMap::new();
-        let scripts = Scripts { inputs, settings, vm: None, known, generation, seed };
+        let (known, functions) = (BTreeMap::new(), Functions::default());
+        let mut scripts =
+            Scripts { inputs, settings, vm: None, known, generation, functions, seed };
+        scripts.sync();
         self.scripts = Some(Box::new(scripts));
     }
 
@@ -283,42 +270,59 @@ impl Engine {
         out: &mut dyn Outbound,
     ) -> Flow {
         let Request { reply_to, quiet, args, .. } = request;
-        match self.prepare(verb, args) {
+        match self.prepare(verb, args, out) {
             Err(reply) => {
                 self.answer(reply_to, reply, out);
                 Flow::Continue
             }
-            Ok((digest, wanted)) => {
-                let (words, is_wide) = (OwnedWords::new(args.words()), wanted == u64::MAX);
-                let invocation = Invocation { verb, words, digest, is_wide };
+            Ok((subject, allowed)) => {
+                let words = OwnedWords::new(args.words());
+                let invocation = Invocation { verb, words, subject, allowed };
                 let task = Task { reply_to, quiet, work: Work::Script(invocation) };
-                self.start_task(now, task, wanted, out)
+                self.start_task(now, task, allowed, out)
             }
         }
     }
 
-    /// What a script that is to run is called, and the shards it gets; or the answer, where
-    /// nothing has to run.
+    /// What a command works on, and the shards it gets; or the answer, where it needs none.
     fn prepare(
         &mut self,
         verb: ScriptVerb,
         args: &Args<'_>,
-    ) -> Result<(HexDigest, u64), Reply<'static>> {
-        use ScriptVerb::{Eval, EvalReadOnly, EvalSha, EvalShaReadOnly, Timed, TimedSha};
+        out: &mut dyn Outbound,
+    ) -> Result<(Subject, u64), Reply<'static>> {
+        use ScriptVerb::{Exists, ExistsFlags, Flush, FlushCount, FunctionStats, Load};
         let one_core = self.map.cores() == 1;
         let scripts = self.scripts.as_deref_mut().ok_or(Reply::Error(SWITCHED_OFF))?;
-        if !matches!(verb, Eval | EvalReadOnly | EvalSha | EvalShaReadOnly | Timed | TimedSha) {
-            return Err(about_scripts(scripts, verb, args).unwrap_or_else(Reply::Error));
+        if verb.is_about_libraries() {
+            return Ok((Subject::Libraries, Libraries::MASK));
+        }
+        match verb {
+            FunctionStats => return Err(scripts.function_stats(out)),
+            Load | Exists | ExistsFlags | Flush | FlushCount => {
+                return Err(about_scripts(scripts, verb, args).unwrap_or_else(Reply::Error));
+            }
+            _ => {}
         }
         let call = Call::parse(verb, args).map_err(Reply::Error)?;
-        let digest = call.digest().map_err(Reply::Error)?;
-        let text = (!call.by_digest()).then_some(call.script);
-        scripts.know(digest, text, Origin::Evaluated).map_err(Reply::Error)?;
-        let known = &scripts.known[&digest];
-        if one_core || known.is_wide || known.runs < PROVING_RUNS {
-            return Ok((digest, u64::MAX));
+        let subject = call.subject().map_err(Reply::Error)?;
+        let mut allowed = shards_of_keys(call.keys.iter().copied());
+        match &subject {
+            Subject::Script(digest) => {
+                scripts.know(*digest, call.text(), Origin::Evaluated).map_err(Reply::Error)?;
+            }
+            Subject::Function(_) => {
+                // What the libraries are is settled where they are kept.
+                let is_settled = scripts.sync_aloud(out);
+                if scripts.known(&subject).is_none() && is_settled {
+                    return Err(Reply::Error(function::NOT_FOUND));
+                }
+                allowed |= if is_settled { 0 } else { Libraries::MASK };
+            }
+            Subject::Libraries => unreachable!("a call runs something"),
         }
-        Ok((digest, shards_of_keys(call.keys.iter().copied())))
+        let is_trusted = scripts.known(&subject).is_none_or(|known| known.is_trusted());
+        Ok((subject, if is_trusted && !one_core { allowed } else { u64::MAX }))
     }
 
     /// Runs a script over the shards in the table.
@@ -332,12 +336,12 @@ impl Engine {
     ) -> Ran {
         let words = invocation.words.get();
         let mut open = Open::default();
-        let (allowed, told) = (invocation.allowed(&words), self.told.len());
-        let mut undo = (!invocation.is_wide).then(Undo::default);
+        let (allowed, told) = (invocation.allowed, self.told.len());
+        let mut undo = (allowed != u64::MAX).then(Undo::default);
         let outcome = {
             let frame =
                 Frame { now, reply_to, quiet, has_room, allowed, open: &mut open, undo: &mut undo };
-            self.run_in(frame, invocation.verb, &words, invocation.digest, out)
+            self.run_in(frame, invocation.verb, &words, &invocation.subject, out)
         };
         match outcome {
             Ok(reply) => {
@@ -364,21 +368,14 @@ impl Engine {
         let Run::Script(verb) = request.command.spec().run else {
             unreachable!("{} runs no script", request.command.spec().resp)
         };
-        let digest = match self.prepare(verb, request.args) {
+        let subject = match self.prepare(verb, request.args, out) {
             Err(reply) => return reply,
-            Ok((digest, _)) => digest,
+            Ok((subject, _)) => subject,
         };
         let Request { reply_to, quiet, args, .. } = request;
-        let frame = Frame {
-            now,
-            reply_to,
-            quiet,
-            has_room: true,
-            allowed: u64::MAX,
-            open,
-            undo: &mut None,
-        };
-        let outcome = self.run_in(frame, verb, args.words(), digest, out);
+        let (has_room, allowed, undo) = (true, u64::MAX, &mut None);
+        let frame = Frame { now, reply_to, quiet, has_room, allowed, open, undo };
+        let outcome = self.run_in(frame, verb, args.words(), &subject, out);
         outcome.unwrap_or_else(|Again| unreachable!("it has every shard"))
     }
 
@@ -387,79 +384,90 @@ impl Engine {
         frame: Frame<'_>,
         verb: ScriptVerb,
         words: &[&[u8]],
-        digest: HexDigest,
+        subject: &Subject,
         out: &mut dyn Outbound,
     ) -> Result<Reply<'static>, Again> {
         // Nothing in a script runs a script, so nobody misses it meanwhile.
         let Some(mut scripts) = self.scripts.take() else {
             return Ok(Reply::Error(SWITCHED_OFF));
         };
-        let outcome = self.run_known(&mut scripts, frame, (verb, words, digest), out);
+        let spec = table::lookup(words).expect("it was looked up before").spec();
+        let args = Args::parse(spec, words).expect("the words were decoded before");
+        let outcome = if *subject == Subject::Libraries {
+            let reply = self.on_libraries(&mut scripts, frame, (verb, &args), out);
+            Ok(Ok(reply.unwrap_or_else(Reply::Error)))
+        } else {
+            let call = Call::parse(verb, &args);
+            call.and_then(|call| self.run_call(&mut scripts, frame, (&call, words, subject), out))
+        };
         scripts.tidy();
         self.scripts = Some(scripts);
         outcome.unwrap_or_else(|error| Ok(Reply::Error(error)))
     }
 
     /// The inner result is what came of the run, the outer one whether there was one.
-    fn run_known(
+    fn run_call(
         &mut self,
         scripts: &mut Scripts,
         frame: Frame<'_>,
-        (verb, words, digest): (ScriptVerb, &[&[u8]], HexDigest),
+        (call, words, subject): (&Call<'_>, &[&[u8]], &Subject),
         out: &mut dyn Outbound,
     ) -> Result<Result<Reply<'static>, Again>, CommandError> {
-        let spec = table::lookup(words)?.spec();
-        let args = Args::parse(spec, words)?;
-        let call = Call::parse(verb, &args)?;
-        // It may have been flushed since it was looked up.
-        let text = (!call.by_digest()).then_some(call.script);
-        scripts.know(digest, text, Origin::Evaluated)?;
-        let known = &scripts.known[&digest];
-        let (function, flags) = (known.function.clone(), known.flags);
-        let may_write = !flags.has(ScriptFlags::NO_WRITES) && !call.is_read_only();
-        let claims_room = !flags.has(ScriptFlags::UNSAID) && !flags.has(ScriptFlags::ALLOW_OOM);
-        if !frame.has_room && claims_room && may_write {
-            return Err(SHORT_OF_MEMORY);
+        match subject {
+            // It may have been flushed since it was looked up.
+            Subject::Script(digest) => scripts.know(*digest, call.text(), Origin::Evaluated)?,
+            _ => {
+                let is_settled = scripts.sync_aloud(out);
+                if !self.depends_on_libraries(scripts, frame.open, frame.allowed) && !is_settled {
+                    return Ok(Err(Again));
+                }
+            }
         }
+        let known = scripts.known(subject).ok_or(function::NOT_FOUND)?;
+        let (function, flags) = (known.function.clone(), known.flags);
+        let may_write = may_write(flags, call, frame.has_room)?;
         frame.open.ignores_oom = flags.has(ScriptFlags::ALLOW_OOM);
-        let name = std::str::from_utf8(&digest).expect("hexadecimal digits are text");
+        let (kind, name) = match subject {
+            Subject::Function(name) => (Kind::Function, String::from_utf8_lossy(name)),
+            Subject::Script(digest) => (Kind::Script, String::from_utf8_lossy(digest)),
+            Subject::Libraries => unreachable!("they do not run"),
+        };
         let inputs = Inputs {
-            name,
+            name: &name,
             keys: call.keys,
             arguments: call.arguments,
             booleans: call.is_for_json(),
-            limits: scripts.limits(&call),
+            limits: scripts.limits(call.time_limit_ms),
         };
         let declared = shards_of_keys(call.keys.iter().copied());
         let has_all = frame.allowed == u64::MAX;
         let gauge = Arc::clone(&scripts.inputs.gauge);
         let allow_flush = scripts.settings.allow_flush;
-        scripts.vm();
-        let vm = scripts.vm.as_ref().expect("it was made just now");
         self.stats.scripts_run += 1;
-        gauge.begin();
+        let core = self.core;
+        let body = match kind {
+            Kind::Script => Body::Script(&function),
+            Kind::Function => {
+                scripts.began(core, &name, words);
+                Body::Function(&function)
+            }
+        };
+        gauge.begin(kind);
         let mut runner =
             Runner { engine: self, frame, out, gauge: &gauge, may_write, allow_flush, used: 0 };
-        let outcome = vm.run(&function, &inputs, &mut runner);
+        let outcome = scripts.vm().run(body, &inputs, &mut runner);
         let used = runner.used;
         gauge.end();
-        let known = scripts.known.get_mut(&digest).expect("it ran just now");
-        match &outcome {
-            Err(_) => known.is_wide = true,
-            Ok(_) if used & !declared != 0 => known.is_wide = true,
-            Ok(_) if has_all => known.runs = known.runs.saturating_add(1),
-            Ok(_) => {}
+        if kind == Kind::Function {
+            scripts.inputs.registry.ended(core);
         }
-        let reply = match outcome {
-            Err(_) => return Ok(Err(Again)),
-            Ok(Reply::Error(error)) => Reply::Error(error),
-            Ok(reply) if call.is_for_json() => Reply::Map(vec![
-                (Reply::string("result"), reply),
-                (Reply::string("sha1"), Reply::string(name)),
-            ]),
-            Ok(reply) => reply,
+        let known = scripts.known(subject).expect("it ran just now");
+        let Ok(reply) = outcome else {
+            known.is_wide = true;
+            return Ok(Err(Again));
         };
-        Ok(Ok(reply))
+        known.note(used, declared, has_all);
+        Ok(Ok(if call.is_for_json() { for_json(reply, &name) } else { reply }))
     }
 
     /// Makes the keys what they were before a script.
@@ -475,15 +483,28 @@ impl Engine {
     }
 }
 
-impl Invocation {
-    /// The shards that it may use, a bit each.
-    fn allowed(&self, words: &[&[u8]]) -> u64 {
-        if self.is_wide {
-            return u64::MAX;
-        }
-        let spec = table::lookup(words).expect("it was looked up before").spec();
-        shards_of_keys(spec.key_positions(words).into_iter().map(|at| words[at]))
+/// Whether what has these flags may write.
+fn may_write(flags: ScriptFlags, call: &Call<'_>, has_room: bool) -> Result<bool, CommandError> {
+    let may_write = !flags.has(ScriptFlags::NO_WRITES);
+    if flags.has(ScriptFlags::UNSAID) {
+        return Ok(!call.is_read_only());
     }
+    if may_write && call.is_read_only() {
+        return Err(MAY_WRITE);
+    }
+    if may_write && !has_room && !flags.has(ScriptFlags::ALLOW_OOM) {
+        return Err(SHORT_OF_MEMORY);
+    }
+    Ok(may_write)
+}
+
+/// A result as HTTP shows it, beside the digest of the script.
+fn for_json(reply: Reply<'static>, digest: &str) -> Reply<'static> {
+    if let Reply::Error(_) = reply {
+        return reply;
+    }
+    let fields = [(Reply::string("result"), reply), (Reply::string("sha1"), Reply::string(digest))];
+    Reply::Map(fields.into())
 }
 
 /// Commands about scripts that run none.
@@ -517,131 +538,6 @@ fn about_scripts(
         ScriptVerb::FlushCount => Ok(Reply::count(registry.flush())),
         _ => unreachable!("scripts are run elsewhere"),
     }
-}
-
-/// The script has to run again, with every shard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Again;
-
-/// What keys were before a script changed them.
-#[derive(Debug, Default)]
-struct Undo {
-    kept: Vec<Before>,
-    bytes: usize,
-}
-
-/// What a run of a script works in.
-struct Frame<'a> {
-    now: Now,
-    reply_to: ReplyTo,
-    quiet: bool,
-    has_room: bool,
-    /// Shards it may use.
-    allowed: u64,
-    open: &'a mut Open,
-    /// Nothing for a script that has every shard and need not be taken back.
-    undo: &'a mut Option<Undo>,
-}
-
-/// Carries out what a script asks for.
-struct Runner<'a> {
-    engine: &'a mut Engine,
-    frame: Frame<'a>,
-    out: &'a mut dyn Outbound,
-    gauge: &'a Gauge,
-    may_write: bool,
-    allow_flush: bool,
-    /// Shards that it used.
-    used: u64,
-}
-
-impl Host for Runner<'_> {
-    fn command(&mut self, words: &[&[u8]]) -> Result<Reply<'static>, Stop> {
-        self.checked(words).unwrap_or_else(|error| Ok(Reply::Error(error)))
-    }
-
-    fn log(&mut self, level: u8, text: &[u8]) {
-        self.out.script_log(level, text);
-    }
-}
-
-impl Runner<'_> {
-    fn checked(&mut self, words: &[&[u8]]) -> Result<Result<Reply<'static>, Stop>, CommandError> {
-        let command = table::lookup(words).map_err(|_| UNKNOWN)?;
-        let spec = command.spec();
-        let args = Args::parse(spec, words).map_err(|error| match error {
-            CommandError::WrongArity { .. } => WRONG_ARITY,
-            other => other,
-        })?;
-        let has_no_place =
-            matches!(spec.run, Run::EveryCore(_) | Run::Transaction | Run::Script(_));
-        if spec.flags.has(Flags::NO_SCRIPT) || has_no_place {
-            return Err(NOT_ALLOWED);
-        }
-        if spec.flags.has(Flags::FLUSH) && !self.allow_flush {
-            return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
-        }
-        if let Run::Session = spec.run {
-            let ReplyTo::Client { conn, .. } = self.frame.reply_to else {
-                return Err(NOT_ALLOWED);
-            };
-            return Ok(Ok(self.session(conn, command, &args)));
-        }
-        let shards = shards_of_command(spec, words, u64::MAX);
-        if shards & !self.frame.allowed != 0 {
-            return Ok(Err(Stop::Again));
-        }
-        self.used |= shards;
-        if writes(spec) {
-            if !self.may_write {
-                return Err(READ_ONLY);
-            }
-            if !self.keep(spec, words) {
-                return Ok(Err(Stop::Again));
-            }
-            if !self.gauge.writes() {
-                return Ok(Err(Stop::Killed));
-            }
-        }
-        let Frame { now, reply_to, quiet, .. } = self.frame;
-        let args = &args;
-        let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
-        Ok(Ok(self.engine.run_inside(now, self.frame.open, request)))
-    }
-
-    fn session(
-        &mut self,
-        conn: ConnId,
-        command: table::CommandId,
-        args: &Args<'_>,
-    ) -> Reply<'static> {
-        self.out.run_session(conn, command, args)
-    }
-
-    /// Takes down what the keys of a command are now, so that it can be taken back; false when
-    /// that would be too much.
-    fn keep(&mut self, spec: &CommandSpec, words: &[&[u8]]) -> bool {
-        let Some(undo) = self.frame.undo else { return true };
-        for at in spec.key_positions(words) {
-            let key = words[at];
-            if undo.kept.iter().any(|before| before.key() == key) {
-                continue;
-            }
-            let shard = self.engine.shards[shard_of(key).index()].as_deref();
-            let shard = shard.expect("a script uses shards that are here");
-            let Some(before) = shard.keep(key, UNDO_VALUE_BYTES_MAX) else { return false };
-            undo.bytes += before.held_bytes() + UNDO_KEY_BYTES;
-            if undo.bytes > UNDO_BYTES_MAX {
-                return false;
-            }
-            undo.kept.push(before);
-        }
-        true
-    }
-}
-
-fn writes(spec: &CommandSpec) -> bool {
-    spec.access == Access::Write || matches!(spec.run, Run::Write(_) | Run::Block(_))
 }
 
 #[cfg(test)]
