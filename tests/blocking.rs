@@ -253,3 +253,103 @@ fn what_is_on_disk_is_waited_for() {
     );
     server.stop();
 }
+
+#[test]
+fn whatever_makes_a_list_wakes_and_a_string_does_not() {
+    let server = Server::start();
+    let (mut admin, mut waiter) = (server.resp(), server.resp());
+    let names: Vec<String> = (0..LISTS).map(|list| format!("list:{list}")).collect();
+    for name in &names {
+        waiter.command(&["BLPOP", name, "0"]);
+        await_blocked(&mut admin, 1);
+        for ignored in [&["SET", name, "text"][..], &["DEL", name], &["SADD", name, "member"]] {
+            admin.call(ignored);
+        }
+        assert_eq!(blocked_clients(&mut admin), 1);
+        admin.call(&["RPUSH", "from", "1", "2"]);
+        assert_eq!(admin.call(&["DEL", name]), ":1");
+        assert_eq!(admin.call(&["RENAME", "from", name]), "+OK");
+        assert_eq!(show(&waiter.reply()), format!("[{name}, 1]"));
+        admin.command(&["DUMP", name]);
+        let dump = admin.reply();
+        admin.call(&["DEL", name]);
+        waiter.command(&["BRPOP", name, "0"]);
+        await_blocked(&mut admin, 1);
+        let begin = format!("*4\r\n$7\r\nRESTORE\r\n${}\r\n{name}\r\n$1\r\n0\r\n", name.len());
+        admin.send(&[begin.as_bytes(), &dump].concat());
+        assert_eq!(show(&admin.reply()), "+OK");
+        assert_eq!(show(&waiter.reply()), format!("[{name}, 2]"));
+        assert_eq!(admin.call(&["EXISTS", name]), ":0");
+    }
+    server.stop();
+}
+
+#[test]
+fn who_waits_for_a_group_hears_that_it_is_gone() {
+    let server = Server::start();
+    let (mut admin, mut waiter) = (server.resp(), server.resp());
+    for stream in 0..LISTS {
+        let stream = format!("stream:{stream}");
+        for end in [&["DEL", &stream][..], &["XGROUP", "DESTROY", &stream, "group"], &["FLUSHALL"]]
+        {
+            admin.call(&["DEL", &stream]);
+            admin.call(&["XGROUP", "CREATE", &stream, "group", "$", "MKSTREAM"]);
+            waiter.command(&[
+                "XREADGROUP",
+                "GROUP",
+                "group",
+                "me",
+                "BLOCK",
+                "0",
+                "STREAMS",
+                &stream,
+                ">",
+            ]);
+            await_blocked(&mut admin, 1);
+            admin.call(end);
+            let answer = show(&waiter.reply());
+            assert!(answer.starts_with("-NOGROUP"), "{end:?}: {answer}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn the_list_of_clients_shows_who_waits() {
+    let server = Server::start();
+    let (mut admin, mut waiter) = (server.resp(), server.resp());
+    for list in 0..LISTS {
+        let id = waiter.call(&["CLIENT", "ID"]);
+        let id = id.strip_prefix(':').expect("a number").to_owned();
+        waiter.command(&["BLPOP", &format!("list:{list}"), "0"]);
+        await_blocked(&mut admin, 1);
+        let line = admin.call(&["CLIENT", "LIST", "ID", &id]);
+        assert!(line.contains(" flags=b "), "{line}");
+        assert_eq!(admin.call(&["CLIENT", "UNBLOCK", &id]), ":1");
+        waiter.reply();
+        let line = waiter.call(&["CLIENT", "INFO"]);
+        assert!(line.contains(" flags=N "), "{line}");
+    }
+    server.stop();
+}
+
+#[test]
+fn the_first_key_of_the_command_is_taken_when_several_come_at_once() {
+    let server = Server::start();
+    let (mut admin, mut waiter) = (server.resp(), server.resp());
+    let names: Vec<String> = (0..LISTS).map(|list| format!("list:{list}")).collect();
+    let mut words = vec!["BLPOP"];
+    words.extend(names.iter().map(String::as_str));
+    words.push("0");
+    waiter.command(&words);
+    await_blocked(&mut admin, 1);
+    assert_eq!(admin.call(&["MULTI"]), "+OK");
+    for name in names.iter().rev() {
+        assert_eq!(admin.call(&["RPUSH", name, "x"]), "+QUEUED");
+    }
+    admin.call(&["EXEC"]);
+    assert_eq!(show(&waiter.reply()), format!("[{}, x]", names[0]));
+    assert_eq!(admin.call(&["EXISTS", &names[0]]), ":0");
+    assert_eq!(admin.call(&["DBSIZE"]), format!(":{}", LISTS - 1));
+    server.stop();
+}

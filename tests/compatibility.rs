@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use support::redis::Redis;
+use support::redis_server::Redis;
 use support::resp::{Resp, encode, show};
 use support::{Plan, Server, free_ports, installed};
 use synap_shards::command::table::{by_name, commands};

@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::redis::Redis;
+use support::redis_server::Redis;
 use support::resp::{encode, show};
 use support::{Server, installed};
 

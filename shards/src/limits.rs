@@ -30,6 +30,10 @@ const _: () = assert!(VALUE_BYTES_MAX * 2 <= BATCH_BYTES_MAX, "the largest value
 pub const CREDITS_PER_CORE: usize = 4096;
 /// Commands that may wait for a shard that is lent out; more are refused with BUSY.
 pub const WAITING_MAX: usize = 16_384;
+/// Blocked commands that one core keeps; more are refused with BUSY.
+pub const WAITERS_MAX: usize = 65_536;
+/// Bytes of the blocked commands that one core keeps, words and keys; more are refused with BUSY.
+pub const WAITERS_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Expired entries that one tick removes at most, so that expiry never stalls a core.
 pub const EXPIRY_KEYS_PER_TICK: usize = 1_000;
 /// Entries that one tick of expiry looks at, at most.

@@ -188,6 +188,7 @@ impl Connection {
         };
         if self.barrier == Some(ticket) {
             self.barrier = None;
+            self.client.is_blocked = false;
         }
         noted
     }

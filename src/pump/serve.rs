@@ -220,6 +220,8 @@ impl Host<'_> {
             connection.issue(style);
             if flow == Flow::Barrier {
                 connection.barrier = Some(ticket);
+                let waits = |command: CommandId| command.spec().flags.has(Flags::BLOCKING);
+                connection.client.is_blocked = command.is_some_and(waits);
             }
         }
         if let Some(command) = command {

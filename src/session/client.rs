@@ -65,6 +65,8 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: its lookups do not count as uses.
     pub no_touch: bool,
+    /// It waits for the answer to a command that waits for others.
+    pub is_blocked: bool,
     /// Channels, patterns and sharded channels that it listens to.
     pub subscriptions: [usize; 3],
     /// The transaction it has begun, and what it watches; nothing of most.
@@ -117,6 +119,7 @@ impl Client {
             skipping: false,
             no_evict: false,
             no_touch: false,
+            is_blocked: false,
             subscriptions: [0; 3],
             pending: None,
             http_caller: None,
@@ -201,6 +204,7 @@ impl Client {
         let letters = [
             (self.is_subscribed(), 'P'),
             (in_multi, 'x'),
+            (self.is_blocked, 'b'),
             (self.no_evict, 'e'),
             (self.no_touch, 'T'),
         ];

@@ -22,7 +22,7 @@
 //!           3 Delete  nothing
 //!           4 Expire  [deadline u48]       a new deadline, or none
 //!           5 Clear   nothing, and the key is empty        every key of the shard
-//!           0x10 + t Edit    length varint, edits   a container of type t is changed by these edits
+//!           0x10 + t Edit    length varint, edits   these edits change a container of type t
 //!           0x20 + t Store   [deadline u48], length varint, edits   the key is now the container
 //!                            of type t that these edits build from nothing
 //! ```

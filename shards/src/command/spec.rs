@@ -110,8 +110,10 @@ pub enum Blocked {
 pub struct Pause {
     /// Milliseconds until it is answered without having got anything; zero is never.
     pub timeout_ms: u64,
-    /// The answer then, and where nobody may wait (transactions and scripts).
+    /// The answer then.
     pub nothing: Reply<'static>,
+    /// The answer where nobody may wait (transactions and scripts).
+    pub at_once: Reply<'static>,
     /// The words it is run again with, where they are not those it came with.
     pub again: Option<Vec<Vec<u8>>>,
     /// What it waits for is the disk, not a change.
@@ -130,7 +132,14 @@ pub struct Disk {
 impl Pause {
     /// Waits so many milliseconds, zero for ever, for something better than `nothing`.
     pub fn new(timeout_ms: u64, nothing: Reply<'static>) -> Self {
-        Self { timeout_ms, nothing, again: None, disk: None }
+        let at_once = nothing.clone();
+        Self { timeout_ms, nothing, at_once, again: None, disk: None }
+    }
+
+    /// The same, with another answer where nobody may wait.
+    #[must_use]
+    pub fn at_once(self, at_once: Reply<'static>) -> Self {
+        Self { at_once, ..self }
     }
 
     /// The same, but for the logs to be on disk: `then` is the answer, at once if that

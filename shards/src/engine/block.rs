@@ -54,12 +54,16 @@ impl Waiter {
     /// A command that was not tried yet.
     fn of(request: Request<'_>, shards: u64, spans: bool) -> Self {
         let Request { reply_to, quiet, command, args, .. } = request;
+        let words = OwnedWords::new(args.words());
+        let keys: Vec<Box<[u8]>> = awaited_keys(request).into_iter().map(Box::from).collect();
+        let bytes = words.held_bytes() + keys.iter().map(|key| key.len()).sum::<usize>();
         Self {
             reply_to,
             quiet,
             command,
-            words: OwnedWords::new(args.words()),
-            keys: awaited_keys(request).into_iter().map(Box::from).collect(),
+            words,
+            keys,
+            bytes,
             shards,
             deadline_ns: None,
             nothing: None,
@@ -75,7 +79,7 @@ impl Waiter {
         if self.nothing.is_some() {
             return;
         }
-        let Pause { timeout_ms, nothing, again, disk } = pause;
+        let Pause { timeout_ms, nothing, again, disk, .. } = pause;
         (self.nothing, self.disk) = (Some(nothing), disk);
         self.deadline_ns = (timeout_ms > 0)
             .then(|| now.monotonic_ns.saturating_add(timeout_ms.saturating_mul(1_000_000)));
@@ -108,6 +112,8 @@ impl Engine {
             let words = request.args.words().iter().copied();
             self.execute_on(owner, gather, request, words, Manner::Single);
             Place::There { core: owner, gather, parked: false }
+        } else if self.waiters.is_full() {
+            return self.refuse_waiter(request, out);
         } else {
             let number = self.waiters.number();
             let mut waiter = Waiter::of(request, shards, true);
@@ -118,6 +124,13 @@ impl Engine {
         };
         self.waiters.clients.insert(conn, Client { caller, place });
         Flow::Barrier
+    }
+
+    /// Too many wait already.
+    fn refuse_waiter(&mut self, request: Request<'_>, out: &mut dyn Outbound) -> Flow {
+        self.stats.busy += 1;
+        self.answer(request.reply_to, Reply::Error(CommandError::Busy), out);
+        Flow::Continue
     }
 
     /// Runs a command that may wait, over shards that are here.
@@ -142,6 +155,10 @@ impl Engine {
                 }
                 Tried::Wait(pause) => waiter.wait(now, pause),
             }
+        }
+        if self.waiters.is_full() {
+            self.refuse_waiter(request, out);
+            return;
         }
         let number = self.waiters.number();
         self.stand_in_line(number, &mut waiter);
@@ -209,10 +226,13 @@ impl Engine {
         Tried::Done(planned.reply, needs)
     }
 
-    /// Puts a waiter in line for its keys, whose shards are in the table. Owners elsewhere are told;
-    /// their shards go home behind that.
+    /// Puts a waiter in line for its keys, whose shards are in the table. Owners elsewhere are
+    /// told; their shards go home behind that.
     fn stand_in_line(&mut self, number: u64, waiter: &mut Waiter) {
         waiter.in_line = true;
+        if let ReplyTo::Client { .. } = waiter.reply_to {
+            self.waiters.standing += 1;
+        }
         for key in &waiter.keys {
             let id = shard_of(key);
             let shard = self.shards[id.index()].as_deref_mut();
@@ -222,8 +242,8 @@ impl Engine {
             }
         }
         for owner in self.other_owners(waiter) {
-            let theirs = |key: &&Box<[u8]>| self.map.owner(shard_of(key)) == owner;
-            let keys = waiter.keys.iter().filter(theirs).map(|key| &**key);
+            let keys = waiter.keys.iter().map(|key| &**key);
+            let keys = keys.filter(|key| self.map.owner(shard_of(key)) == owner);
             let parcel = &mut self.peers[owner.index()].completions;
             let keys = parcel.pack_words(keys);
             let command = waiter.command;
@@ -404,7 +424,7 @@ impl Engine {
 
     /// A try was in vain.
     fn goes_on_waiting(&mut self, now: Now, number: u64, pause: Pause) {
-        let Some(mut waiter) = self.waiters.here.remove(&number) else { return };
+        let Some(mut waiter) = self.waiters.take(number) else { return };
         waiter.state = State::Idle;
         waiter.wait(now, pause);
         if waiter.in_line {
@@ -494,6 +514,7 @@ impl Engine {
             && let Place::There { parked, .. } = &mut client.place
         {
             *parked = true;
+            self.waiters.standing += 1;
         }
     }
 
@@ -516,7 +537,9 @@ impl Engine {
         if let Some(conn) = self.gathers.client(gather) {
             self.waiters.clients.remove(&conn);
         }
-        matches!(client.place, Place::There { parked: true, .. })
+        let parked = matches!(client.place, Place::There { parked: true, .. });
+        self.waiters.standing -= u64::from(parked);
+        parked
     }
 
     /// Shards of this core that are home again: what was changed in them, and what had to wait for
@@ -531,9 +554,10 @@ impl Engine {
         }
     }
 
-    /// Clients of this core that wait for others' changes now.
+    /// Clients of this core that wait for others' changes now: whoever comes from here on stands
+    /// behind them.
     pub fn blocked(&self) -> u64 {
-        self.waiters.clients.len() as u64
+        self.waiters.standing
     }
 
     /// When [`Event::Alarm`] is due, in nanoseconds of the monotonic clock.

@@ -33,13 +33,6 @@ pub(super) struct Open {
     unstable: u64,
 }
 
-impl Open {
-    /// Whether no command has changed anything.
-    pub(super) fn is_empty(&self) -> bool {
-        self.touched == 0
-    }
-}
-
 impl Engine {
     /// Runs a command as part of an open batch. Its shards are in the table. A command that fails
     /// changes nothing; the batch stays open.
@@ -78,11 +71,7 @@ impl Engine {
                 reply
             }
             Run::Write(_) | Run::Block(_) => self.write_inside(now, open, request),
-            Run::Session
-            | Run::Transaction
-            | Run::EveryCore(_)
-            | Run::Unblock
-            | Run::Script(_) => {
+            Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock | Run::Script(_) => {
                 unreachable!("{} is no command of the engine", spec.resp)
             }
         }

@@ -171,11 +171,7 @@ impl Engine {
                 self.answer_when(needs, request.reply_to, reply, out);
                 return;
             }
-            Run::Session
-            | Run::EveryCore(_)
-            | Run::Transaction
-            | Run::Unblock
-            | Run::Script(_) => {
+            Run::Session | Run::EveryCore(_) | Run::Transaction | Run::Unblock | Run::Script(_) => {
                 unreachable!("{} runs elsewhere", spec.resp)
             }
         };
@@ -327,7 +323,7 @@ impl Engine {
             Run::Block(attempt) => attempt(&mut plan, request.args).map(|blocked| match blocked {
                 Blocked::Done(reply) => reply,
                 Blocked::Wait(wanted) => {
-                    let reply = wanted.nothing.clone();
+                    let reply = wanted.at_once.clone();
                     pause = Some(wanted);
                     reply
                 }

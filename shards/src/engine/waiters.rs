@@ -14,6 +14,7 @@ use crate::command::reply::Reply;
 use crate::command::spec::{Disk, Family, Flags};
 use crate::command::table::CommandId;
 use crate::id::{ConnId, CoreId};
+use crate::limits::{WAITERS_BYTES_MAX, WAITERS_MAX};
 use crate::shard::ValueType;
 
 /// A command that waits, on the core that runs it.
@@ -26,6 +27,8 @@ pub(super) struct Waiter {
     pub(super) words: OwnedWords,
     /// The keys whose changes it waits for, each once.
     pub(super) keys: Vec<Box<[u8]>>,
+    /// Bytes of its words and keys, as they came.
+    pub(super) bytes: usize,
     /// The shards it runs over, a bit each.
     pub(super) shards: u64,
     /// When it is answered without having got anything, on the monotonic clock.
@@ -144,12 +147,16 @@ pub(super) struct Client {
 pub(super) struct Waiters {
     next: u64,
     pub(super) here: BTreeMap<u64, Waiter>,
+    /// Bytes of those, words and keys.
+    bytes: usize,
     /// Those of them that another core has sent: core and gather.
     sent: BTreeMap<(CoreId, u32), u64>,
     notes: BTreeMap<(CoreId, u64), Note>,
     pub(super) lines: BTreeMap<Box<[u8]>, Line>,
     deadlines: BTreeSet<(u64, u64)>,
     pub(super) clients: BTreeMap<ConnId, Client>,
+    /// Those of them whose command stands in line by now.
+    pub(super) standing: u64,
     /// Lines to be looked at, and from which place on.
     pub(super) fired: VecDeque<(Box<[u8]>, u64)>,
     /// Keys that one fewer waits for, whose shards were away when that was found.
@@ -161,6 +168,17 @@ pub(super) struct Waiters {
 impl Waiters {
     pub(super) fn is_empty(&self) -> bool {
         self.here.is_empty() && self.notes.is_empty() && self.clients.is_empty()
+    }
+
+    /// Whether so many wait, or for so many bytes of keys, that nobody else may.
+    pub(super) fn is_full(&self) -> bool {
+        self.here.len() >= WAITERS_MAX || self.bytes >= WAITERS_BYTES_MAX
+    }
+
+    /// As if those that wait had named as many bytes as there may be.
+    #[cfg(test)]
+    pub(super) fn fill_up(&mut self) {
+        self.bytes += WAITERS_BYTES_MAX;
     }
 
     /// The number, and place in line, of the next one.
@@ -218,12 +236,21 @@ impl Waiters {
             }
             ReplyTo::Client { .. } | ReplyTo::Nobody => {}
         }
-        self.here.insert(number, waiter);
+        self.bytes += waiter.bytes;
+        let before = self.here.insert(number, waiter);
+        assert!(before.is_none(), "numbers are used once, and whoever is kept again was taken");
+    }
+
+    /// Takes a waiter out, to be kept again.
+    pub(super) fn take(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.here.remove(&number)?;
+        self.bytes -= waiter.bytes;
+        Some(waiter)
     }
 
     /// Takes a waiter out of the books that know it by number.
     pub(super) fn remove(&mut self, number: u64) -> Option<Waiter> {
-        let waiter = self.here.remove(&number)?;
+        let waiter = self.take(number)?;
         if let Some(deadline_ns) = waiter.deadline_ns {
             self.deadlines.remove(&(deadline_ns, number));
         }
@@ -233,6 +260,7 @@ impl Waiters {
             }
             ReplyTo::Client { conn, .. } => {
                 self.clients.remove(&conn);
+                self.standing -= u64::from(waiter.in_line);
             }
             ReplyTo::Nobody => {}
         }

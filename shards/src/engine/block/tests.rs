@@ -107,7 +107,13 @@ impl Cluster {
 
     /// Moves parcels until there are none.
     fn settle(&mut self) {
-        while (0..self.engines.len()).fold(false, |any, core| self.deliver(core) || any) {}
+        let mut any = true;
+        while any {
+            any = false;
+            for core in 0..self.engines.len() {
+                any |= self.deliver(core);
+            }
+        }
     }
 
     fn ask(&mut self, core: usize, line: &str) -> u64 {
@@ -427,5 +433,26 @@ fn an_answer_waits_for_the_disk_as_any_other() {
     }
     cluster.expect(one, &format!("[\"{near}\", \"a\"]"));
     cluster.expect(both, &format!("[\"{near}\", \"b\"]"));
+    cluster.expect_idle();
+}
+
+#[test]
+fn too_many_waiters_are_refused_and_leave_nothing_behind() {
+    let mut cluster = two();
+    let keys = [key(2, 0, 0), key(2, 1, 0)];
+    let first = cluster.ask(0, &format!("BLPOP {} 0", keys[0]));
+    cluster.engines[0].waiters.fill_up();
+    for (core, line) in [
+        (0, format!("BLPOP {} 0", keys[0])),
+        (1, format!("BLPOP {} 0", keys[0])),
+        (0, format!("BLPOP {} {} 0", keys[0], keys[1])),
+    ] {
+        let refused = cluster.ask(core, &line);
+        let reply = cluster.reply(refused).expect("it does not wait");
+        assert!(reply.contains("BUSY"), "{reply}");
+    }
+    assert_eq!(cluster.blocked(), 1);
+    cluster.ask(1, &format!("RPUSH {} a", keys[0]));
+    cluster.expect(first, &format!("[\"{}\", \"a\"]", keys[0]));
     cluster.expect_idle();
 }

@@ -107,7 +107,8 @@ fn move_one(
     let timeout_ms = timeout::seconds(args.bytes(timeout))?;
     Ok(match transfer(plan, args, ends)? {
         Some(reply) => Blocked::Done(reply),
-        None => Blocked::Wait(Pause::new(timeout_ms, Reply::NilArray)),
+        // Redis answers with no array when the time is over, with no string where nobody waits.
+        None => Blocked::Wait(Pause::new(timeout_ms, Reply::NilArray).at_once(Reply::Nil)),
     })
 }
 

@@ -34,7 +34,10 @@ pub(crate) fn reply_text(reply: &Reply<'_>) -> String {
         Reply::Error(_) => ERROR.to_owned(),
         Reply::Double(_)
         | Reply::Boolean(_)
+        | Reply::Line(_)
         | Reply::Text(_)
+        | Reply::Verbatim { .. }
+        | Reply::BigNumber(_)
         | Reply::Map(_)
         | Reply::Named(_)
         | Reply::Pairs(_)
