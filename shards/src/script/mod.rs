@@ -1,6 +1,6 @@
 //! Scripts in Lua 5.1, as Redis has them.
 //!
-//! [`vm`] is the interpreter of a core, `api` and the libraries beside it what scripts find in it;
+//! `vm` is the interpreter of a core, `api` and the libraries beside it what scripts find in it;
 //! [`gauge`] lets other cores end a script. How scripts run over shards is the engine's
 //! (`engine/script.rs`).
 

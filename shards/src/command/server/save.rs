@@ -1,4 +1,5 @@
-//! Images of the data on disk: `SAVE`, `BGSAVE`, `BGREWRITEAOF`, `LASTSAVE` and the form that HTTP serves.
+//! Images of the data on disk: `SAVE`, `BGSAVE`, `BGREWRITEAOF`, `LASTSAVE` and the form that
+//! HTTP serves.
 
 use super::super::spec::{ArgSpec, CommandSpec, Flags, HttpRoute, JsonReply, ReplySpec};
 use super::BASE;

@@ -2,7 +2,7 @@
 //!
 //! Everything a script does is one batch of its effects; nobody sees a part of it. It runs over the
 //! shards of the keys it declares, once it has shown that it keeps to them: a script that is new
-//! here gets every shard, [`PROVING_RUNS`] times. One that reaches outside after all is stopped,
+//! here gets every shard, `PROVING_RUNS` times. One that reaches outside after all is stopped,
 //! what it wrote is taken back before anybody could see it, and it runs again with every shard, now
 //! and for ever. So that taking back is cheap, a script that runs over few shards is stopped
 //! before it changes a large value, and goes on in the same way.
