@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use support::redis_server::Redis;
-use support::resp::{Resp, encode};
+use support::resp::{Resp, encode, show};
 use support::{Plan, Server, installed, wait_for};
 
 const COUNTER: &str = "#!lua name=counter\n\
@@ -88,6 +88,57 @@ fn libraries_survive_with_any_number_of_cores() {
     let server = plan.start();
     assert_eq!(names(&mut server.resp()), Vec::<String>::new());
     server.stop();
+}
+
+/// Asks until the server is gone; the greatest number it has answered.
+fn greatest(mut client: Resp, ask: impl Fn(u64) -> Vec<u8>) -> u64 {
+    let (mut most, mut turn) = (0, 1);
+    while client.try_send(&ask(turn)) {
+        let Some(reply) = client.try_reply() else { break };
+        let number = show(&reply).parse().unwrap_or(turn);
+        most = if reply[0] == b'-' { most } else { most.max(number) };
+        turn += 1;
+    }
+    most
+}
+
+#[test]
+fn what_was_answered_survives_a_kill() {
+    let plan = Plan::new().fsync("always");
+    for round in 0..3 {
+        let server = plan.start();
+        let mut first = server.resp();
+        load(&mut first, &simple("v", "0"));
+        let clients: Vec<Resp> = (0..6).map(|_| server.resp()).collect();
+        let threads: Vec<_> = clients
+            .into_iter()
+            .enumerate()
+            .map(|(at, client)| {
+                std::thread::spawn(move || {
+                    // One loads version after version, the others ask for the version.
+                    greatest(client, |turn| match at {
+                        0 => encode(&[
+                            "FUNCTION",
+                            "LOAD",
+                            "REPLACE",
+                            &simple("v", &turn.to_string()),
+                        ]),
+                        _ => encode(&["FCALL", "v_f", "0"]),
+                    })
+                })
+            })
+            .collect();
+        wait_for("some versions", || {
+            let version = first.call(&["FCALL", "v_f", "0"]).parse::<u64>();
+            version.is_ok_and(|version| version > 50 + 40 * round)
+        });
+        server.kill();
+        let seen: Vec<u64> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let server = plan.start();
+        let kept: u64 = server.resp().call(&["FCALL", "v_f", "0"]).parse().unwrap();
+        assert!(seen.iter().all(|version| *version <= kept), "{seen:?}, kept {kept}");
+        server.stop();
+    }
 }
 
 #[test]
