@@ -61,7 +61,7 @@ fn patterns_answer_as_in_redis() {
     }
     let (server, redis) = (Server::start(), Redis::start());
     for protocol in ["2", "3"] {
-        let (mut ours, mut theirs) = (server.resp(), Resp::connect(redis.port));
+        let (mut ours, mut theirs) = (server.resp(), redis.resp());
         for client in [&mut ours, &mut theirs] {
             client.call(&["FLUSHALL"]);
             client.call(&["HELLO", protocol]);

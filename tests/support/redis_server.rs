@@ -1,6 +1,6 @@
-//! A real Redis to compare with, killed when it goes out of scope.
+//! A real Redis beside the server under test, killed when it goes out of scope. Ask
+//! [`super::installed`] for `redis-server` first.
 
-use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use super::resp::Resp;
@@ -9,27 +9,52 @@ use super::{free_ports, wait_for};
 /// A Redis that keeps nothing.
 pub struct Redis {
     child: Child,
-    /// Where it listens.
-    pub port: u16,
+    port: u16,
+    _directory: tempfile::TempDir,
 }
 
 impl Redis {
-    /// Starts it and waits until it serves.
+    /// A plain one.
     pub fn start() -> Self {
-        let port = free_ports(0);
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server runs");
-        let redis = Self { child, port };
-        wait_for("Redis to serve", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Self::start_with(&[])
+    }
+
+    /// One that is a cluster of its own, with all slots.
+    pub fn start_cluster() -> Self {
+        let redis = Self::start_with(&["--cluster-enabled", "yes"]);
+        assert_eq!(redis.resp().call(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "+OK");
+        let mut client = redis.resp();
+        wait_for("the slots", || client.call(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
         redis
     }
 
-    /// A connection.
+    fn start_with(more: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let port = free_ports(0);
+        let child = Command::new("redis-server")
+            .current_dir(directory.path())
+            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .args(more)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server runs");
+        let redis = Self { child, port, _directory: directory };
+        wait_for("Redis to serve", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        redis
+    }
+
+    /// A raw connection.
     pub fn resp(&self) -> Resp {
         Resp::connect(self.port)
+    }
+
+    /// Its version: the first two numbers.
+    pub fn version(&self) -> (u32, u32) {
+        let info = self.resp().call(&["INFO", "server"]);
+        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+        let mut numbers = version.expect("it tells its version").split('.').map(str::parse);
+        let mut next = || numbers.next().and_then(Result::ok).expect("numbers and dots");
+        (next(), next())
     }
 }
 
