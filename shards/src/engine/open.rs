@@ -70,6 +70,7 @@ impl Engine {
         let spec = request.command.spec();
         match spec.run {
             Run::Read(read) => {
+                self.remember(request);
                 let draw = self.draw_for(request.command);
                 let rules = self.settings.memory.rules();
                 let view = View::new(&self.shards, now, &self.tally, rules, draw, None);
@@ -78,11 +79,7 @@ impl Engine {
                 reply
             }
             Run::Write(_) | Run::Block(_) => self.write_inside(now, open, request),
-            Run::Session
-            | Run::Transaction
-            | Run::EveryCore(_)
-            | Run::Unblock
-            | Run::Script(_) => {
+            Run::Session | Run::Transaction | Run::EveryCore(_) | Run::Unblock | Run::Script(_) => {
                 unreachable!("{} is no command of the engine", spec.resp)
             }
         }
@@ -108,9 +105,10 @@ impl Engine {
             let shard = self.shards[id.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
             self.used_bytes -= shard.live_bytes();
+            shard.tracking.writer = self.trackers.writer;
             shard.apply_open(&open.records[start..], now.unix_ms);
             self.used_bytes += shard.live_bytes();
-            self.fired |= u64::from(shard.interest.has_fired()) << id.index();
+            self.fired |= u64::from(shard.has_news()) << id.index();
         }
         open.touched |= planned.touched;
         self.set_access(planned.access);

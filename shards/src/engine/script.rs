@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use mlua::Function;
 
-use super::event::{Flow, Outbound};
+use super::event::{Flow, Outbound, Reads};
 use super::open::Open;
 use super::parcel::OwnedWords;
 use super::route::Request;
@@ -282,7 +282,7 @@ impl Engine {
         verb: ScriptVerb,
         out: &mut dyn Outbound,
     ) -> Flow {
-        let Request { reply_to, quiet, args, .. } = request;
+        let Request { reply_to, reads, args, .. } = request;
         match self.prepare(verb, args) {
             Err(reply) => {
                 self.answer(reply_to, reply, out);
@@ -291,7 +291,7 @@ impl Engine {
             Ok((digest, wanted)) => {
                 let (words, is_wide) = (OwnedWords::new(args.words()), wanted == u64::MAX);
                 let invocation = Invocation { verb, words, digest, is_wide };
-                let task = Task { reply_to, quiet, work: Work::Script(invocation) };
+                let task = Task { reply_to, reads, work: Work::Script(invocation) };
                 self.start_task(now, task, wanted, out)
             }
         }
@@ -326,7 +326,7 @@ impl Engine {
         &mut self,
         now: Now,
         invocation: &Invocation,
-        (reply_to, quiet): (ReplyTo, bool),
+        (reply_to, reads): (ReplyTo, Reads),
         has_room: bool,
         out: &mut dyn Outbound,
     ) -> Ran {
@@ -336,7 +336,7 @@ impl Engine {
         let mut undo = (!invocation.is_wide).then(Undo::default);
         let outcome = {
             let frame =
-                Frame { now, reply_to, quiet, has_room, allowed, open: &mut open, undo: &mut undo };
+                Frame { now, reply_to, reads, has_room, allowed, open: &mut open, undo: &mut undo };
             self.run_in(frame, invocation.verb, &words, invocation.digest, out)
         };
         match outcome {
@@ -368,11 +368,11 @@ impl Engine {
             Err(reply) => return reply,
             Ok((digest, _)) => digest,
         };
-        let Request { reply_to, quiet, args, .. } = request;
+        let Request { reply_to, reads, args, .. } = request;
         let frame = Frame {
             now,
             reply_to,
-            quiet,
+            reads,
             has_room: true,
             allowed: u64::MAX,
             open,
@@ -534,7 +534,7 @@ struct Undo {
 struct Frame<'a> {
     now: Now,
     reply_to: ReplyTo,
-    quiet: bool,
+    reads: Reads,
     has_room: bool,
     /// Shards it may use.
     allowed: u64,
@@ -603,9 +603,9 @@ impl Runner<'_> {
                 return Ok(Err(Stop::Killed));
             }
         }
-        let Frame { now, reply_to, quiet, .. } = self.frame;
+        let Frame { now, reply_to, reads, .. } = self.frame;
         let args = &args;
-        let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
+        let request = Request { reply_to, caller: 0, reads, command, args, target: None };
         Ok(Ok(self.engine.run_inside(now, self.frame.open, request)))
     }
 

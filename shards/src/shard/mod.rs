@@ -14,6 +14,7 @@ pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
 pub(crate) mod table;
+pub(crate) mod tracking;
 #[cfg(feature = "lua")]
 pub(crate) mod undo;
 mod watches;
@@ -36,6 +37,7 @@ use index::{BUCKETS, Index, Slot};
 use interest::Interest;
 use plan::Focus;
 use slab::{Handle, Slab};
+use tracking::Tracking;
 use watches::{Ended, Watches};
 
 /// The shards that are on this core now, by number: its own that are at home, and those it has
@@ -59,6 +61,7 @@ pub struct Shard {
     access_mode: AccessMode,
     thresholds: Thresholds,
     pub(crate) interest: Interest,
+    pub(crate) tracking: Tracking,
     /// Bytes of the container that is being changed.
     scratch: Vec<u8>,
     watches: Watches,
@@ -180,6 +183,7 @@ impl Shard {
             containers: Containers::default(),
             counts: TypeCounts::default(),
             interest: Interest::new(hasher.clone()),
+            tracking: Tracking::new(hasher.clone()),
             hasher,
             access_mode,
             thresholds: Thresholds::default(),
@@ -357,6 +361,12 @@ impl Shard {
         self.seq
     }
 
+    /// Whether a change was made that somebody waits for or wants to be told of.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.interest.has_fired() || self.tracking.has_changes()
+    }
+
     /// Whether a transaction to come depends on some key of this shard.
     pub fn is_watched(&self) -> bool {
         !self.watches.is_empty()
@@ -438,7 +448,10 @@ impl Shard {
         }
         if let Record::Clear = record {
             match origin {
-                Origin::Live => self.clear(seq),
+                Origin::Live => {
+                    self.clear(seq);
+                    self.tracking.touch_all();
+                }
                 Origin::Replay => self.clear_before(seq),
             }
             self.interest.touch_all();
@@ -460,6 +473,9 @@ impl Shard {
         }
         if !self.interest.is_empty() {
             self.interest.touch(record.key());
+        }
+        if self.tracking.is_on() {
+            self.tracking.touch(record.key());
         }
         let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
         match *record {

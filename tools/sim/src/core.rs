@@ -7,7 +7,7 @@ use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Fold, Run};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::Engine;
-use synap_shards::engine::event::{Event, Flow, Outbound};
+use synap_shards::engine::event::{Event, Flow, Outbound, Reads};
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::shard::plan::Now;
 
@@ -184,7 +184,7 @@ impl Core {
             conn,
             ticket: Ticket(ticket),
             caller: number,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,
