@@ -118,17 +118,18 @@ fn bodies_in_every_form() {
     }
 }
 
-/// A value that fits a schema of the server's own description.
-fn sample(name: &str, schema: &Value) -> Value {
+/// A value that fits a schema of the server's own description. Those of different families differ,
+/// so that no two of them use one key.
+fn sample(family: &str, name: &str, schema: &Value) -> Value {
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();
     }
     match schema["type"].as_str() {
         Some("integer" | "number") => json!(1),
         Some("boolean") => json!(false),
-        Some("array") => json!([sample(name, &schema["items"])]),
+        Some("array") => json!([sample(family, name, &schema["items"])]),
         Some("object") => json!({}),
-        _ => json!(format!("sample-{name}")),
+        _ => json!(format!("sample-{family}-{name}")),
     }
 }
 
@@ -140,12 +141,13 @@ fn every_described_operation_answers() {
     let paths = description["paths"].as_object().expect("paths").clone();
     let (mut called, mut succeeded) = (0, BTreeSet::new());
     for (path, operations) in &paths {
+        let family = path.split('/').nth(1).unwrap_or_default();
         for (method, operation) in operations.as_object().expect("operations") {
             let method = method.to_ascii_uppercase();
             let (mut target, mut query) = (path.clone(), Vec::new());
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().expect("a name");
-                let value = sample(name, &parameter["schema"]);
+                let value = sample(family, name, &parameter["schema"]);
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 if parameter["in"] == "path" {
                     target = target.replace(&format!("{{{name}}}"), &text);
@@ -160,7 +162,7 @@ fn every_described_operation_answers() {
             let required = schema["required"].as_array().into_iter().flatten();
             let body: serde_json::Map<String, Value> = required
                 .map(|name| name.as_str().expect("a name"))
-                .map(|name| (name.to_owned(), sample(name, &schema["properties"][name])))
+                .map(|name| (name.to_owned(), sample(family, name, &schema["properties"][name])))
                 .collect();
             let body = if method == "POST" { json!(body).to_string() } else { String::new() };
             let answer = http.request(&method, &target, &body);

@@ -63,7 +63,7 @@ fn pairs() -> Reply<'static> {
 }
 
 const MEMBERS: &str =
-    r#"{"key":"k","members":[{"member":"a","score":1},{"member":"b","score":2.5}]}"#;
+    r#"{"key":"k","members":[{"member":"a","score":1.0},{"member":"b","score":2.5}]}"#;
 
 #[test]
 fn members_are_added_and_removed() {
@@ -95,7 +95,7 @@ fn members_are_added_and_removed() {
             r#"{"member":"a","score":1,"incr":true}"#,
             "ZADD k INCR 1 a",
             Reply::Double(4.0),
-            r#"{"key":"k","score":4}"#,
+            r#"{"key":"k","score":4.0}"#,
         ),
         Row(
             "POST /sortedset/k/zrem",
@@ -116,14 +116,14 @@ fn members_are_added_and_removed() {
             r#"{"member":"a","increment":-2}"#,
             "ZINCRBY k -2 a",
             Reply::Double(1.0),
-            r#"{"key":"k","score":1}"#,
+            r#"{"key":"k","score":1.0}"#,
         ),
         Row(
             "POST /sortedset/k/zpopmin",
             "",
             "ZPOPMIN k 1",
             Reply::Pairs(vec![(bytes("a"), Reply::Double(1.0))]),
-            r#"{"key":"k","members":[{"member":"a","score":1}],"count":1}"#,
+            r#"{"key":"k","members":[{"member":"a","score":1.0}],"count":1}"#,
         ),
         Row(
             "POST /sortedset/k/zpopmax?count=3",
@@ -209,7 +209,7 @@ fn members_are_read() {
             r#"{"members":["a","b"]}"#,
             "ZMSCORE k a b",
             Reply::Array(vec![Reply::Double(1.0), Reply::Nil]),
-            r#"{"key":"k","scores":[1,null]}"#,
+            r#"{"key":"k","scores":[1.0,null]}"#,
         ),
         Row(
             "POST /sortedset/zunionstore",
@@ -264,16 +264,16 @@ fn positions() {
             r#"{"key":"k","distance":null,"unit":"km"}"#,
         ),
         Row(
-            "GET /geospatial/k/georadius?lat=38&lon=13&radius=200&withdist=true&withcoord=true&sort=ASC",
+            "GET /geospatial/k/georadius?lat=38&lon=13&radius=200&withdist=true&withcoord=true",
             "",
-            "GEORADIUS_RO k 13 38 200 m ASC WITHCOORD WITHDIST",
+            "GEORADIUS_RO k 13 38 200 m WITHCOORD WITHDIST",
             found(),
             near,
         ),
         Row(
-            "GET /geospatial/k/georadiusbymember/a?radius=1&unit=mi&count=2",
+            "GET /geospatial/k/georadiusbymember/a?radius=1&unit=mi&count=2&sort=ASC",
             "",
-            "GEORADIUSBYMEMBER_RO k a 1 mi COUNT 2",
+            "GEORADIUSBYMEMBER_RO k a 1 mi COUNT 2 ASC",
             Reply::Array(vec![bytes("a")]),
             r#"{"key":"k","results":[{"member":"a","distance":null,"coord":null}]}"#,
         ),

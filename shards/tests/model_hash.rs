@@ -12,6 +12,7 @@ use synap_shards::rng::Rng;
 use synap_shards::seq::Seq;
 use synap_shards::shard::{Shard, ShardTable};
 use synap_shards::snapshot::{Pieces, push_entry, take_entry};
+use synap_shards::types::Thresholds;
 
 /// Few keys and fields, so that commands meet what others left.
 const KEYS: usize = 6;
@@ -276,12 +277,16 @@ fn expect_oracle(db: &mut OneTable, oracle: &Oracle) {
     }
 }
 
-fn books(shards: &ShardTable) -> Vec<(Seq, usize, usize, [usize; 6], [usize; 6])> {
-    let of = |shard: &Box<Shard>| {
+/// What a shard keeps count of: its Seq, keys, hashes whose fields expire, keys and elements by
+/// type.
+type Books = (Seq, usize, usize, [usize; 6], [usize; 6]);
+
+fn books(shards: &ShardTable) -> Vec<Books> {
+    let of = |shard: &Shard| {
         let counts = shard.type_counts();
         (shard.seq(), shard.key_count(), shard.due_hash_count(), counts.keys, counts.elements)
     };
-    shards.iter().flatten().map(of).collect()
+    shards.iter().flatten().map(|shard| of(shard)).collect()
 }
 
 /// A table of these shards, at the same time.
@@ -325,11 +330,7 @@ fn carry_out(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) {
 }
 
 fn with_entries_max(fields: usize) -> OneTable {
-    let mut db = OneTable::new();
-    let mut thresholds = db.shards[0].as_ref().expect("all are here").thresholds();
-    thresholds.hash_max_listpack_entries = fields;
-    db.set_thresholds(thresholds);
-    db
+    OneTable::with(Thresholds { hash_max_listpack_entries: fields, ..Thresholds::default() })
 }
 
 #[test]

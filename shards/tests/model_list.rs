@@ -313,8 +313,7 @@ impl Imaging {
 
 fn run(seed: u64, size: i64) {
     let thresholds = Thresholds { list_max_listpack_size: size, ..Thresholds::default() };
-    let mut db = OneTable::new();
-    db.set_thresholds(thresholds);
+    let mut db = OneTable::with(thresholds);
     let (mut rng, mut oracle) = (Rng::new(seed), Oracle::default());
     let mut imaging: Option<Imaging> = None;
     for number in 0..COMMANDS {

@@ -253,9 +253,7 @@ fn described(shards: &mut ShardTable, now_ms: u64) -> Vec<String> {
 }
 
 fn with_block_of(entries: usize) -> OneTable {
-    let mut db = OneTable::new();
-    db.set_thresholds(Thresholds { stream_node_max_entries: entries, ..Thresholds::default() });
-    db
+    OneTable::with(Thresholds { stream_node_max_entries: entries, ..Thresholds::default() })
 }
 
 #[test]

@@ -65,7 +65,7 @@ struct Draw {
 
 impl Draw {
     fn new(rng: &mut Rng) -> Self {
-        let mut member = |rng: &mut Rng| {
+        let member = |rng: &mut Rng| {
             let number = rng.below(MEMBERS);
             // Some are too long for the packed form.
             if number == 7 { "seven".repeat(5) } else { format!("m{number}") }
@@ -192,13 +192,16 @@ impl Oracle {
             0 => sent(&format!("ZCARD {key}"), set.len().to_string()),
             1 => {
                 let score = set.get(member.as_bytes());
-                sent(&format!("ZSCORE {key} {member}"), score.map_or("nil".into(), f64::to_string))
+                sent(
+                    &format!("ZSCORE {key} {member}"),
+                    score.map_or_else(|| "nil".into(), f64::to_string),
+                )
             }
             2 => {
                 let rank = order.iter().rev().position(|(m, _)| *m == member.as_bytes());
                 sent(
                     &format!("ZREVRANK {key} {member}"),
-                    rank.map_or("nil".into(), |rank| rank.to_string()),
+                    rank.map_or_else(|| "nil".into(), |rank| rank.to_string()),
                 )
             }
             3 => sent(
@@ -359,8 +362,7 @@ fn compare(db: &OneTable, oracle: &Oracle) {
 fn random_commands_do_what_the_oracle_does() {
     for seed in [1, 2, 3] {
         let mut rng = Rng::new(seed);
-        let mut db = OneTable::new();
-        db.set_thresholds(thresholds());
+        let mut db = OneTable::with(thresholds());
         let mut oracle = Oracle { contents: Contents::new() };
         let mut large = 0;
         for count in 1..=COMMANDS {

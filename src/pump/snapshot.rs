@@ -18,7 +18,7 @@ use synap_shards::id::{CoreId, ShardId};
 use synap_shards::key::ShardMap;
 use synap_shards::seq::Seq;
 use synap_shards::shard::{Entry, Shard};
-use synap_shards::snapshot::{Pieces, push_entry};
+use synap_shards::snapshot::{Pieces, push_entry, push_libraries};
 
 use super::Core;
 use crate::fatal::Fatal;
@@ -215,6 +215,9 @@ impl Walk {
             return true;
         }
         if let Some(position) = current.position {
+            if position == 0 {
+                *bytes += write_libraries(block, shard, link);
+            }
             let large = &mut current.large;
             current.position = shard.walk(position, |entry| {
                 if entry.is_large() || entry.stored_bytes() >= LARGE_BYTES {
@@ -234,6 +237,18 @@ impl Walk {
         self.current = None;
         false
     }
+}
+
+/// Hands the libraries of a shard over, in a block of their own; the bytes they have.
+fn write_libraries(block: &mut Block, shard: &Shard, link: &Link) -> usize {
+    debug_assert!(block.count == 0, "libraries come before entries");
+    block.count = push_libraries(&mut block.bytes, shard);
+    let written = block.bytes.len();
+    if block.count > 0 {
+        let (bytes, libraries) = block.take();
+        link.entries(shard.id(), bytes, libraries);
+    }
+    written
 }
 
 /// Adds an entry to the block, which is handed over first when it is full; the bytes it has.

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use synap_shards::command::args::{Arg, Args};
-use synap_shards::command::error::CommandError;
+use synap_shards::command::error::{CommandError, quote};
 use synap_shards::command::reply::Reply;
 use synap_shards::id::CoreId;
 use synap_shards::key::slot_of;
@@ -23,6 +23,10 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("cluster.shards", shards),
     ("cluster.nodes", nodes),
     ("cluster.myid", my_id),
+    ("cluster.myshardid", my_id),
+    ("cluster.replicas", replicas),
+    ("cluster.slaves", replicas),
+    ("cluster.links", |cx, _| all_nodes(cx).map(|_| Reply::Array(Vec::new()))),
     ("cluster.keyslot", |_, args| Ok(Reply::Integer(i64::from(slot_of(args.bytes(Arg(0))))))),
     ("cluster.info", info),
     ("cluster.readonly", accept),
@@ -125,6 +129,15 @@ fn nodes(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
 fn my_id(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
     all_nodes(cx)?;
     Ok(Reply::string(node_id(cx.shared, cx.core)))
+}
+
+/// None have any, those that exist.
+fn replicas(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    let id = args.bytes(Arg(0));
+    if all_nodes(cx)?.iter().any(|node| node.id.as_bytes() == id) {
+        return Ok(Reply::Array(Vec::new()));
+    }
+    Err(CommandError::Quoted { before: "Unknown node ", found: quote(id), after: "" })
 }
 
 fn info(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {

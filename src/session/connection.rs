@@ -28,8 +28,10 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("config.help", help),
     ("latency.help", help),
     ("memory.help", help),
+    ("module.help", help),
     ("pubsub.help", help),
     ("script.help", help),
+    ("function.help", help),
     ("slowlog.help", help),
 ];
 
@@ -113,12 +115,15 @@ fn greeting(cx: &SessionContext<'_>) -> Reply<'static> {
     ])
 }
 
+/// What a request for another database than the one there is gets.
+pub(super) const NO_SUCH_DATABASE: CommandError = CommandError::Invalid("DB index is out of range");
+
 /// There is one database. Another is refused rather than taken for the same, so that nobody finds
 /// the data of two applications mixed.
 fn select(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
     match args.integer(Arg(0)) {
         0 => Ok(Reply::Ok),
-        _ => Err(CommandError::Invalid("DB index is out of range")),
+        _ => Err(NO_SUCH_DATABASE),
     }
 }
 

@@ -183,7 +183,7 @@ fn tips(spec: &CommandSpec) -> Vec<&'static str> {
 }
 
 fn key_flags(spec: &CommandSpec) -> &'static [&'static str] {
-    if spec.access == Access::Write { &["RW", "UPDATE"] } else { &["RO", "ACCESS"] }
+    if spec.access == Access::Write { &["RW", "update"] } else { &["RO", "access"] }
 }
 
 /// Where the keys are, in the form of key specifications: begin at an index, go through a range.
@@ -211,7 +211,7 @@ fn key_spec(spec: &CommandSpec) -> Option<Reply<'static>> {
 
 fn info(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
     let entry = |name: &&[u8]| match named(name) {
-        Named { spec: None, subcommands: [] } => Reply::NilArray,
+        Named { spec: None, subcommands: [] } => Reply::Nil,
         Named { spec: Some(spec), subcommands: [] } => info_entry(spec, Vec::new()),
         _ => info_of(&String::from_utf8_lossy(name)),
     };

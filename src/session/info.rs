@@ -142,6 +142,10 @@ fn memory(cx: &SessionContext<'_>, lines: &mut Lines) {
     lines.add("allocator_frag_ratio", format_args!("{:.2}", ratio(usage.held, usage.live)));
     lines.add("mem_fragmentation_ratio", format_args!("{:.2}", usage.fragmentation()));
     lines.add("mem_fragmentation_bytes", memory.rss_bytes.saturating_sub(usage.live));
+    let (libraries, functions, _) = cx.shared.scripts.library_sizes();
+    lines.add("number_of_cached_scripts", cx.shared.scripts.sizes().0);
+    lines.add("number_of_functions", functions);
+    lines.add("number_of_libraries", libraries);
     lines.add("mem_allocator", "synap-slab");
     lines.add("active_defrag_running", 0);
     lines.add("lazyfree_pending_objects", 0);

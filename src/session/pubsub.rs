@@ -1,5 +1,5 @@
-//! `SUBSCRIBE` and its kin, `PUBLISH`, `PUBSUB`: what a core knows of subscriptions, and messages on
-//! their way out. The pump brings them to the connections ([`crate::pump`]).
+//! `SUBSCRIBE` and its kin, `PUBLISH`, `PUBSUB`: what a core knows of subscriptions, and messages
+//! on their way out. The pump brings them to the connections ([`crate::pump`]).
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! `TIME`, `LOLWUT`, `ROLE`, `REPLICAOF`, `SHUTDOWN` and `SYNAP.KVSTATS`.
+//! `TIME`, `LOLWUT`, `SWAPDB`, `ROLE`, `REPLICAOF`, `SHUTDOWN` and `SYNAP.KVSTATS`.
 
 use std::sync::atomic::Ordering;
 
@@ -7,6 +7,7 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::table;
 
+use super::connection::NO_SUCH_DATABASE;
 use super::{Handler, SessionContext, Then, VERSION};
 use crate::metrics::{Cell, CoreMetrics};
 use crate::shared::Shared;
@@ -14,6 +15,8 @@ use crate::shared::Shared;
 pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("server.time", time),
     ("server.lolwut", |_, _| Ok(Reply::Text(format!("Synap ver. {VERSION}\n")))),
+    ("server.swapdb", swap),
+    ("module.list", |_, _| Ok(Reply::Array(Vec::new()))),
     ("server.role", role),
     ("server.replicaof", replica_of),
     ("server.slaveof", replica_of),
@@ -27,6 +30,11 @@ fn time(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
     let (seconds, rest_ms) = (cx.now.unix_ms / 1000, cx.now.unix_ms % 1000);
     let words = [seconds, rest_ms * 1000].map(|number| Reply::string(number.to_string()));
     Ok(Reply::Array(words.into()))
+}
+
+fn swap(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    let is_there = [Arg(0), Arg(1)].into_iter().all(|index| args.integer(index) == 0);
+    if is_there { Ok(Reply::Ok) } else { Err(NO_SUCH_DATABASE) }
 }
 
 fn role(_: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {

@@ -1,6 +1,6 @@
-//! `SAVE`, `BGSAVE`, `LASTSAVE` and `SYNAP.SNAPSHOT`: a word to the coordinator of snapshots. Its
-//! answer, where one is waited for, goes to the client when it is there; the connection starts no
-//! further request before, the server goes on for everyone else.
+//! `SAVE`, `BGSAVE`, `BGREWRITEAOF`, `LASTSAVE` and `SYNAP.SNAPSHOT`: a word to the coordinator of
+//! snapshots. Its answer, where one is waited for, goes to the client when it is there; the
+//! connection starts no further request before, the server goes on for everyone else.
 
 use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
@@ -12,7 +12,8 @@ use crate::snapshot::{DISABLED, Snapshots, Wanted};
 pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("server.save", |cx, _| wait(cx, Wanted::Word)),
     ("server.snapshot", |cx, _| wait(cx, Wanted::Report)),
-    ("server.bgsave", in_background),
+    ("server.bgsave", |cx, _| in_background(cx, SAVE)),
+    ("server.bgrewriteaof", |cx, _| in_background(cx, REWRITE)),
     ("server.lastsave", last),
 ];
 
@@ -28,13 +29,18 @@ fn wait(cx: &mut SessionContext<'_>, wanted: Wanted) -> Answer {
     Ok(Reply::Nil)
 }
 
+/// What is answered when a snapshot begins, and when one is being written.
+type Words = (&'static str, &'static str);
+const SAVE: Words = ("Background saving started", "Background save already in progress");
+const REWRITE: Words = (
+    "Background append only file rewriting started",
+    "Background append only file rewriting already in progress",
+);
+
 /// `SCHEDULE` matters where another child process may be running; there are none here.
-fn in_background(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
-    if snapshots(cx)?.ask_in_background() {
-        Ok(Reply::Status("Background saving started"))
-    } else {
-        Err(CommandError::Invalid("Background save already in progress"))
-    }
+fn in_background(cx: &mut SessionContext<'_>, (begun, busy): Words) -> Answer {
+    let begins = snapshots(cx)?.ask_in_background();
+    if begins { Ok(Reply::Status(begun)) } else { Err(CommandError::Invalid(busy)) }
 }
 
 fn last(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {

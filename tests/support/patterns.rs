@@ -2,7 +2,7 @@
 //! answer, one after the other. Keys and arguments stand behind a bar: `k1 k2 | a1 a2`.
 
 /// A script and its dialogue.
-pub struct Pattern {
+pub(crate) struct Pattern {
     /// What it is for.
     pub name: &'static str,
     /// The script.
@@ -56,8 +56,13 @@ const LIMITERS: &[Pattern] = &[
          local now = tonumber(redis.call('GET', KEYS[2]) or 0) \
          if math.floor(before * (1 - ARGV[1])) + now >= tonumber(ARGV[2]) then return 0 end \
          redis.call('INCR', KEYS[2]) return 1",
-        &[("w:1 w:2 | 0.5 2", ":1"), ("w:1 w:2 | 0.5 2", ":1"), ("w:1 w:2 | 0.5 2", ":0"),
-          ("w:2 w:3 | 0.0 3", ":1"), ("w:2 w:3 | 0.0 3", ":0")],
+        &[
+            ("w:1 w:2 | 0.5 2", ":1"),
+            ("w:1 w:2 | 0.5 2", ":1"),
+            ("w:1 w:2 | 0.5 2", ":0"),
+            ("w:2 w:3 | 0.0 3", ":1"),
+            ("w:2 w:3 | 0.0 3", ":0"),
+        ],
     ),
     pattern(
         "token bucket in a hash",
@@ -82,14 +87,19 @@ const LIMITERS: &[Pattern] = &[
          level = math.max(0, l - (now - at) * ARGV[2]) end \
          if level + 1 > tonumber(ARGV[3]) then return redis.status_reply('FULL') end \
          redis.call('SET', KEYS[1], (level + 1) .. ' ' .. now) return redis.status_reply('IN')",
-        &[("leak | 10 1 2", "+IN"), ("leak | 10 1 2", "+IN"), ("leak | 10 1 2", "+FULL"),
-          ("leak | 11 1 2", "+IN")],
+        &[
+            ("leak | 10 1 2", "+IN"),
+            ("leak | 10 1 2", "+IN"),
+            ("leak | 10 1 2", "+FULL"),
+            ("leak | 11 1 2", "+IN"),
+        ],
     ),
     pattern(
         "semaphore with leases",
         "redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[2]) \
          if redis.call('ZSCORE', KEYS[1], ARGV[1]) or redis.call('ZCARD', KEYS[1]) < \
-         tonumber(ARGV[4]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) return 1 end return 0",
+         tonumber(ARGV[4]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) return 1 \
+         end return 0",
         &[
             ("sem | a 0 10 2", ":1"),
             ("sem | b 0 10 2", ":1"),
@@ -132,7 +142,12 @@ const LOCKS: &[Pattern] = &[
         "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return nil end \
          local left = redis.call('HINCRBY', KEYS[1], ARGV[1], -1) \
          if left > 0 then return 0 end redis.call('DEL', KEYS[1]) return 1",
-        &[("rlock | t2", "(nil)"), ("rlock | t1", ":0"), ("rlock | t1", ":1"), ("rlock | t1", "(nil)")],
+        &[
+            ("rlock | t2", "(nil)"),
+            ("rlock | t1", ":0"),
+            ("rlock | t1", ":1"),
+            ("rlock | t1", "(nil)"),
+        ],
     ),
     pattern(
         "compare and set",
@@ -167,7 +182,11 @@ const LOCKS: &[Pattern] = &[
         "local done = redis.call('GET', KEYS[1]) if done then return {1, done} end \
          local id = redis.call('INCR', KEYS[2]) \
          redis.call('SET', KEYS[1], 'order-' .. id, 'EX', 3600) return {0, 'order-' .. id}",
-        &[("req:1 ids", "[:0, order-1]"), ("req:1 ids", "[:1, order-1]"), ("req:2 ids", "[:0, order-2]")],
+        &[
+            ("req:1 ids", "[:0, order-1]"),
+            ("req:1 ids", "[:1, order-1]"),
+            ("req:2 ids", "[:0, order-2]"),
+        ],
     ),
     pattern(
         "touch a session",
@@ -184,7 +203,11 @@ const COLLECTIONS: &[Pattern] = &[
         "put into a delayed queue",
         "local added = redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2]) \
          redis.call('HSET', KEYS[2], ARGV[2], ARGV[3]) return added",
-        &[("due jobs | 100 j1 one", ":1"), ("due jobs | 50 j2 two", ":1"), ("due jobs | 900 j3 x", ":1")],
+        &[
+            ("due jobs | 100 j1 one", ":1"),
+            ("due jobs | 50 j2 two", ":1"),
+            ("due jobs | 900 j3 x", ":1"),
+        ],
     ),
     pattern(
         "move what is due",
@@ -210,7 +233,7 @@ const COLLECTIONS: &[Pattern] = &[
         "priority queue",
         "for _, name in ipairs(KEYS) do local job = redis.call('LPOP', name) \
          if job then return {name, job} end end return nil",
-        &[("high low", "(nil)")],
+        &[("pq:high pq:low", "(nil)")],
     ),
     pattern(
         "push into one of several queues",
@@ -229,8 +252,11 @@ const COLLECTIONS: &[Pattern] = &[
         "redis.call('ZINCRBY', KEYS[1], ARGV[2], ARGV[1]) \
          local rank = redis.call('ZREVRANK', KEYS[1], ARGV[1]) \
          return {rank + 1, redis.call('ZREVRANGE', KEYS[1], 0, 1, 'WITHSCORES')}",
-        &[("top | ann 10", "[:1, [ann, 10]]"), ("top | bob 15", "[:1, [bob, 15, ann, 10]]"),
-          ("top | ann 2.5", "[:2, [bob, 15, ann, 12.5]]")],
+        &[
+            ("top | ann 10", "[:1, [ann, 10]]"),
+            ("top | bob 15", "[:1, [bob, 15, ann, 10]]"),
+            ("top | ann 2.5", "[:2, [bob, 15, ann, 12.5]]"),
+        ],
     ),
     pattern(
         "take from stock",
@@ -257,7 +283,8 @@ const COLLECTIONS: &[Pattern] = &[
     pattern(
         "add members and tell which were new",
         "local new = {} for _, member in ipairs(ARGV) do \
-         if redis.call('SADD', KEYS[1], member) == 1 then new[#new + 1] = member end end return new",
+         if redis.call('SADD', KEYS[1], member) == 1 then new[#new + 1] = member end end \
+         return new",
         &[("seen | a b a", "[a, b]"), ("seen | b c", "[c]"), ("seen | c", "[]")],
     ),
     pattern(
@@ -265,7 +292,11 @@ const COLLECTIONS: &[Pattern] = &[
         "local drawn = redis.call('SPOP', KEYS[1], ARGV[1]) \
          if #drawn > 0 then redis.call('SADD', KEYS[2], unpack(drawn)) end \
          return {#drawn, redis.call('SCARD', KEYS[2])}",
-        &[("seen drawn | 2", "[:2, :2]"), ("seen drawn | 2", "[:1, :3]"), ("seen drawn | 2", "[:0, :3]")],
+        &[
+            ("seen drawn | 2", "[:2, :2]"),
+            ("seen drawn | 2", "[:1, :3]"),
+            ("seen drawn | 2", "[:0, :3]"),
+        ],
     ),
 ];
 
@@ -277,7 +308,12 @@ const COMPUTING: &[Pattern] = &[
          local digest = redis.sha1hex(i .. ARGV[1]) \
          local bit = tonumber(string.sub(digest, 1, 7), 16) % 10007 \
          if redis.call('SETBIT', KEYS[1], bit, 1) == 0 then known = 0 end end return known",
-        &[("bloom | cat", ":0"), ("bloom | cat", ":1"), ("bloom | dog", ":0"), ("bloom | dog", ":1")],
+        &[
+            ("bloom | cat", ":0"),
+            ("bloom | cat", ":1"),
+            ("bloom | dog", ":0"),
+            ("bloom | dog", ":1"),
+        ],
     ),
     pattern(
         "days on which somebody came",
@@ -309,14 +345,16 @@ const COMPUTING: &[Pattern] = &[
         "many values packed in one",
         "local old = redis.call('GET', KEYS[1]) local list = old and cmsgpack.unpack(old) or {} \
          list[#list + 1] = {name = ARGV[1], at = tonumber(ARGV[2])} \
-         redis.call('SET', KEYS[1], cmsgpack.pack(list)) return {#list, list[1].name, list[#list].at}",
+         redis.call('SET', KEYS[1], cmsgpack.pack(list)) return {#list, list[1].name, \
+         list[#list].at}",
         &[("packed | a 1", "[:1, a, :1]"), ("packed | b 70000", "[:2, a, :70000]")],
     ),
     pattern(
         "records of fixed length",
         "redis.call('APPEND', KEYS[1], struct.pack('>I4I2', ARGV[1], ARGV[2])) \
          local all, found = redis.call('GET', KEYS[1]), {} for at = 1, #all, 6 do \
-         local id, count = struct.unpack('>I4I2', all, at) found[#found + 1] = id .. '=' .. count end \
+         local id, count = struct.unpack('>I4I2', all, at) found[#found + 1] = id .. '=' \
+         .. count end \
          return found",
         &[("rec | 7 9", "[7=9]"), ("rec | 4000000000 1", "[7=9, 4000000000=1]")],
     ),
@@ -336,7 +374,8 @@ const COMPUTING: &[Pattern] = &[
     pattern(
         "what a command refuses, caught",
         "local answer = redis.pcall('INCR', KEYS[1]) \
-         if type(answer) == 'table' and answer.err then return {0, answer.err} end return {1, answer}",
+         if type(answer) == 'table' and answer.err then return {0, answer.err} end return \
+         {1, answer}",
         &[("rec", "[:0, ERR value is not an integer or out of range]"), ("fine", "[:1, :1]")],
     ),
     pattern(
@@ -348,6 +387,6 @@ const COMPUTING: &[Pattern] = &[
 ];
 
 /// Every pattern, in an order in which later ones may work on what earlier ones left.
-pub fn all() -> impl Iterator<Item = &'static Pattern> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Pattern> {
     [LIMITERS, LOCKS, COLLECTIONS, COMPUTING].into_iter().flatten()
 }

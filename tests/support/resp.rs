@@ -85,10 +85,12 @@ impl Resp {
 }
 
 /// A command as clients send it.
-pub fn encode(words: &[&str]) -> Vec<u8> {
+pub fn encode(words: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+    for word in words.iter().map(AsRef::as_ref) {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
     }
     bytes
 }
@@ -114,14 +116,16 @@ pub fn frame(bytes: &[u8]) -> Option<usize> {
     Some(end)
 }
 
-/// A reply as text: simple replies and numbers with their mark, bulks bare, nothing as `(nil)`,
-/// arrays in brackets.
+/// A reply as text: simple replies and numbers with their mark, bulks and texts bare, nothing as
+/// `(nil)`, arrays in brackets.
 pub fn show(reply: &[u8]) -> String {
     let line = reply.windows(2).position(|pair| pair == b"\r\n").expect("a whole reply");
     let head = String::from_utf8_lossy(&reply[..line]).into_owned();
     match reply[0] {
         _ if head == "$-1" || head == "*-1" || head == "_" => "(nil)".to_owned(),
         b'$' => String::from_utf8_lossy(&reply[line + 2..reply.len() - 2]).into_owned(),
+        // The first four bytes tell the kind of text.
+        b'=' => String::from_utf8_lossy(&reply[line + 6..reply.len() - 2]).into_owned(),
         b'*' | b'%' | b'~' | b'>' => {
             let mut at = line + 2;
             let mut members = Vec::new();

@@ -410,8 +410,8 @@ impl Writer {
         Ok(Some(LogJob { file: Arc::clone(&self.segment.file), write: Some(write), sync }))
     }
 
-    /// Lets as much gather as an interval brings at the pace at which the group just begun gathered:
-    /// fewer, larger writes, and none is put off beyond the interval that it may wait anyway.
+    /// Lets as much gather as an interval brings at the pace at which the group just begun came:
+    /// fewer, larger writes, and none is put off beyond the interval it may wait anyway.
     fn gather_for(&mut self, payload_bytes: usize, now_ns: u64) {
         let Some(interval) = self.interval() else { return };
         let took_ns = now_ns.saturating_sub(self.group_begun_ns).max(1);

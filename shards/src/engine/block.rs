@@ -229,6 +229,9 @@ impl Engine {
     /// told; their shards go home behind that.
     fn stand_in_line(&mut self, number: u64, waiter: &mut Waiter) {
         waiter.in_line = true;
+        if let ReplyTo::Client { .. } = waiter.reply_to {
+            self.waiters.standing += 1;
+        }
         for key in &waiter.keys {
             let id = shard_of(key);
             let shard = self.shards[id.index()].as_deref_mut();
@@ -513,6 +516,7 @@ impl Engine {
             && let Place::There { parked, .. } = &mut client.place
         {
             *parked = true;
+            self.waiters.standing += 1;
         }
     }
 
@@ -535,7 +539,9 @@ impl Engine {
         if let Some(conn) = self.gathers.client(gather) {
             self.waiters.clients.remove(&conn);
         }
-        matches!(client.place, Place::There { parked: true, .. })
+        let parked = matches!(client.place, Place::There { parked: true, .. });
+        self.waiters.standing -= u64::from(parked);
+        parked
     }
 
     /// Shards of this core that are home again: what was changed in them, and what had to wait for
@@ -551,9 +557,10 @@ impl Engine {
         }
     }
 
-    /// Clients of this core that wait for others' changes now.
+    /// Clients of this core that wait for others' changes now: whoever comes from here on stands
+    /// behind them.
     pub fn blocked(&self) -> u64 {
-        self.waiters.clients.len() as u64
+        self.waiters.standing
     }
 
     /// When [`Event::Alarm`] is due, in nanoseconds of the monotonic clock.

@@ -71,7 +71,7 @@ impl Task {
             }
             Work::Exec(transaction) => transaction.denies_oom(),
             #[cfg(feature = "lua")]
-            Work::Script(_) => true,
+            Work::Script(invocation) => invocation.denies_oom(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Transactions: the commands between `MULTI` and `EXEC` run one after the other over every shard
 //! they need, as one batch; watches say beforehand which changes by others make that pointless.
 //!
-//! A watch lives in the shard of its key ([`crate::shard::watches`]) and so is checked where the
+//! A watch lives in the shard of its key (`shard::watches`) and so is checked where the
 //! transaction runs, with the shard in hand: there is no moment between check and run.
 
 use super::event::{Flow, Outbound, Reads};

@@ -156,6 +156,8 @@ pub(super) struct Waiters {
     pub(super) lines: BTreeMap<Box<[u8]>, Line>,
     deadlines: BTreeSet<(u64, u64)>,
     pub(super) clients: BTreeMap<ConnId, Client>,
+    /// Those of them whose command stands in line by now.
+    pub(super) standing: u64,
     /// Lines to be looked at, and from which place on.
     pub(super) fired: VecDeque<(Box<[u8]>, u64)>,
     /// Keys that one fewer waits for, whose shards were away when that was found.
@@ -259,6 +261,7 @@ impl Waiters {
             }
             ReplyTo::Client { conn, .. } => {
                 self.clients.remove(&conn);
+                self.standing -= u64::from(waiter.in_line);
             }
             ReplyTo::Nobody => {}
         }

@@ -135,8 +135,8 @@ impl Index {
         reach
     }
 
-    /// Calls `visit` for each subscription on `core` that a message to a channel is for: the client,
-    /// and the pattern where it is one.
+    /// Calls `visit` for each subscription on `core` that a message to a channel is for: the
+    /// client, and the pattern where it is one.
     pub fn hearers(
         &self,
         (channel, sharded): (&[u8], bool),

@@ -20,7 +20,9 @@ const SHIFTS: &[(&str, Shift)] = &[
     ("ror", |word, by| word.rotate_right(by & 31)),
 ];
 
-const MAPS: &[(&str, fn(u32) -> u32)] =
+type Map = fn(u32) -> u32;
+
+const MAPS: &[(&str, Map)] =
     &[("tobit", |word| word), ("bnot", |word| !word), ("bswap", u32::swap_bytes)];
 
 /// The library.

@@ -1,6 +1,6 @@
 //! Scripts in Lua 5.1, as Redis has them.
 //!
-//! [`vm`] is the interpreter of a core, `api` and the libraries beside it what scripts find in it;
+//! `vm` is the interpreter of a core, `api` and the libraries beside it what scripts find in it;
 //! [`gauge`] lets other cores end a script. How scripts run over shards is the engine's
 //! (`engine/script.rs`).
 
@@ -24,6 +24,8 @@ pub(crate) mod link;
 mod msgpack;
 #[cfg(feature = "lua")]
 mod random;
+#[cfg(feature = "lua")]
+mod register;
 pub mod registry;
 #[cfg_attr(not(feature = "lua"), allow(dead_code, reason = "only scripts have digests"))]
 pub(crate) mod sha1;

@@ -144,14 +144,14 @@ fn pack_number(number: f64, out: &mut Vec<u8>) {
 fn pack_integer(number: i64, out: &mut Vec<u8>) {
     let bytes = number.to_be_bytes();
     let (tag, count) = match number {
-        0..=127 | -32..=-1 => return out.push(bytes[7]),
+        -32..=127 => return out.push(bytes[7]),
         128..=0xff => (0xcc, 1),
         0x100..=0xffff => (0xcd, 2),
         0x1_0000..=0xffff_ffff => (0xce, 4),
         0x1_0000_0000.. => (0xcf, 8),
-        -0x80..0 => (0xd0, 1),
-        -0x8000..0 => (0xd1, 2),
-        -0x8000_0000..0 => (0xd2, 4),
+        -0x80..=-33 => (0xd0, 1),
+        -0x8000..=-0x81 => (0xd1, 2),
+        -0x8000_0000..=-0x8001 => (0xd2, 4),
         _ => (0xd3, 8),
     };
     out.push(tag);

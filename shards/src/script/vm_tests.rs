@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::one_table::show;
+use crate::script::gauge::Kind;
 use std::cell::RefCell;
-use std::time::Instant;
 
 thread_local! {
     static NOW: Cell<u64> = const { Cell::new(0) };
@@ -64,7 +64,7 @@ fn try_run(vm: &Vm, code: &str, host: &mut Answers) -> Result<Reply<'static>, St
         booleans: false,
         limits: LIMITS,
     };
-    vm.run(&body, &inputs, host)
+    vm.run(Body::Script(&body), &inputs, host)
 }
 
 fn ask(vm: &Vm, code: &str) -> String {
@@ -210,8 +210,8 @@ fn errors_have_the_form_of_redis() {
         ("local ok, e = pcall(error, 'x') return e", "\"x\""),
         ("local ok, e = pcall(cjson.decode, '{') return {type(e)}", "[\"string\"]"),
         (
-            "local ok, e = xpcall(function() redis.call('WRONG') end, function(e) return e.err end) \
-          return e",
+            "local function text(e) return e.err end \
+          local ok, e = xpcall(function() redis.call('WRONG') end, text) return e",
             "\"WRONGTYPE Operation against a key holding the wrong kind of value\"",
         ),
         (
@@ -220,8 +220,8 @@ fn errors_have_the_form_of_redis() {
             "\"ERR no such thing\"",
         ),
         (
-            "local c = coroutine.wrap(function(a) local b = coroutine.yield(a + 1) return b * 2 end) \
-          return {c(1), c(21)}",
+            "local c = coroutine.wrap(function(a) local b = coroutine.yield(a + 1) \
+          return b * 2 end) return {c(1), c(21)}",
             "[2, 42]",
         ),
     ]);
@@ -296,9 +296,7 @@ fn endless_scripts_end() {
         "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
         "local w = coroutine.wrap(function() while true do end end) pcall(w) while true do end",
     ] {
-        let started = Instant::now();
         assert_eq!(ask(&vm, code), timed_out, "{code}");
-        assert!(started.elapsed().as_secs() < 60, "{code}");
     }
     assert_eq!(ask(&vm, "return 1"), "1");
 }
@@ -337,8 +335,8 @@ fn the_host_may_stop_a_script() {
 fn a_killed_script_ends() {
     let gauge = Arc::new(Gauge::default());
     let vm = Vm::new(1, Arc::clone(&gauge), clock);
-    gauge.begin();
-    gauge.kill();
+    gauge.begin(Kind::Script);
+    gauge.kill(Kind::Script);
     assert_eq!(
         ask(&vm, "while true do end"),
         "ERR Error running script: Script killed by user with SCRIPT KILL."

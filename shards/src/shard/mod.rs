@@ -9,6 +9,7 @@ pub(crate) mod entry;
 pub mod evict;
 pub(crate) mod index;
 pub(crate) mod interest;
+pub mod libraries;
 mod load;
 pub(crate) mod memory;
 pub mod plan;
@@ -35,6 +36,7 @@ use entry::{Layout, Parts};
 use evict::AccessMode;
 use index::{BUCKETS, Index, Slot};
 use interest::Interest;
+use libraries::Libraries;
 use plan::Focus;
 use slab::{Handle, Slab};
 use tracking::Tracking;
@@ -65,6 +67,8 @@ pub struct Shard {
     /// Bytes of the container that is being changed.
     scratch: Vec<u8>,
     watches: Watches,
+    /// Of shard 0 alone.
+    libraries: Libraries,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -189,6 +193,7 @@ impl Shard {
             thresholds: Thresholds::default(),
             scratch: Vec::new(),
             watches: Watches::default(),
+            libraries: Libraries::default(),
             sweep_at: 0,
         }
     }
@@ -224,15 +229,26 @@ impl Shard {
         self.index.volatile()
     }
 
-    /// Bytes of its live entries and its index.
+    /// The libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
+    }
+
+    /// Bytes of its live entries, its index and its libraries.
     #[inline]
     pub fn live_bytes(&self) -> usize {
-        self.slab.live_bytes() + self.index.held_bytes() + self.containers.held_bytes()
+        self.slab.live_bytes()
+            + self.index.held_bytes()
+            + self.containers.held_bytes()
+            + self.libraries.held_bytes()
     }
 
     /// Bytes it has taken from the allocator.
     pub fn held_bytes(&self) -> usize {
-        self.slab.held_bytes() + self.index.held_bytes() + self.containers.held_bytes()
+        self.slab.held_bytes()
+            + self.index.held_bytes()
+            + self.containers.held_bytes()
+            + self.libraries.held_bytes()
     }
 
     /// How uses of entries are noted from now on.
@@ -397,6 +413,7 @@ impl Shard {
             | Record::Edit { key, .. }
             | Record::Store { key, .. }
             | Record::Expire { key, .. } => watches.changed(key),
+            Record::Library { .. } => {}
         }
         self.watches = watches;
     }
@@ -443,6 +460,11 @@ impl Shard {
 
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
+        if let Record::Library { name, code } = record {
+            // No stamp guards it: a record says all there is to say, so the last one wins.
+            self.libraries.put(name, *code, seq);
+            return;
+        }
         if !self.watches.is_empty() {
             self.tell_watchers(record);
         }
@@ -506,7 +528,7 @@ impl Shard {
                 self.let_go(at);
                 self.remove(at, seq);
             }
-            Record::Clear => unreachable!("handled above"),
+            Record::Clear | Record::Library { .. } => unreachable!("handled above"),
         }
     }
 

@@ -207,15 +207,16 @@ impl Table {
     /// The number by which clients name the place where a walk goes on: 0 at the end, otherwise
     /// below 2^33, so that a double holds it.
     pub(crate) fn cursor_at(position: Option<u64>) -> u64 {
-        position
-            .map_or(0, |at| at >> (u64::BITS - PREFIX_BITS) << BUCKET_BITS | at % BUCKETS as u64)
+        position.map_or(0, |at| {
+            (at >> (u64::BITS - PREFIX_BITS) << BUCKET_BITS) | (at % BUCKETS as u64)
+        })
     }
 
     /// The position that [`Table::cursor_at`] named. Any number is one: a walk from a made-up place
     /// is harmless.
     pub(crate) fn position_at(cursor: u64) -> u64 {
         let prefix = cursor >> BUCKET_BITS;
-        prefix << (u64::BITS - PREFIX_BITS) | cursor % BUCKETS as u64
+        (prefix << (u64::BITS - PREFIX_BITS)) | (cursor % BUCKETS as u64)
     }
 
     /// An element drawn at random with about equal weight; nothing when there is none.

@@ -11,10 +11,10 @@
 //!
 //! A container changes by edits: a run of operations, laid out byte by byte in `record.rs` of each
 //! type. They state results (this field is now that; this member is gone), so they can be applied
-//! without a clock, without randomness and without failing; [`check`] says beforehand whether bytes
-//! are edits. Those of types whose elements have names can be applied again and over newer elements,
-//! and the last one wins; a snapshot that is taken while they change relies on it. A container that
-//! becomes empty is deleted by the record of whoever emptied it, never by applying.
+//! without a clock, without randomness and without failing; `check` says beforehand whether bytes
+//! are edits. Those of types whose elements have names can be applied again, and over newer
+//! elements, and the last one wins; a snapshot that is taken while they change relies on it. A
+//! container that becomes empty is deleted by the record of whoever emptied it, never by applying.
 
 pub mod hash;
 pub mod hll;

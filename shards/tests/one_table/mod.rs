@@ -1,5 +1,6 @@
 //! The smallest executor of commands: every shard at hand, one table, no engine. Tests run
 //! commands through lookup, arguments, plan, sealed batch and `apply`, as the engine does.
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
 
 use synap_shards::batch::{Batch, PartSpec, seal};
 use synap_shards::command::args::Args;
@@ -35,8 +36,15 @@ fn empty(mode: AccessMode) -> ShardTable {
 
 impl OneTable {
     pub(crate) fn new() -> Self {
+        Self::with(Thresholds::default())
+    }
+
+    /// A table whose containers change their form at these sizes.
+    pub(crate) fn with(thresholds: Thresholds) -> Self {
+        let mut shards = empty(AccessMode::Recency);
+        shards.iter_mut().flatten().for_each(|shard| shard.set_thresholds(thresholds));
         Self {
-            shards: empty(AccessMode::Recency),
+            shards,
             now_ms: 1_700_000_000_000,
             log: Vec::new(),
             policy: EvictionPolicy::NoEviction,
@@ -80,19 +88,10 @@ impl OneTable {
                 }
                 Ok(reply)
             }
-            Run::Session
-            | Run::Transaction
-            | Run::Script(_)
-            | Run::EveryCore(_)
-            | Run::Unblock => {
+            Run::Session | Run::Transaction | Run::Script(_) | Run::EveryCore(_) | Run::Unblock => {
                 panic!("{} is not run by a shard", spec.resp)
             }
         }
-    }
-
-    /// Sets when containers leave their packed form, for every shard.
-    pub(crate) fn set_thresholds(&mut self, thresholds: Thresholds) {
-        self.shards.iter_mut().flatten().for_each(|shard| shard.set_thresholds(thresholds));
     }
 
     fn shard(&mut self, id: ShardId) -> &mut Shard {

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::containers::Body as Container;
 use super::decode::HttpRequest;
 use super::head::Verb;
 use super::stats::HLL_OPERATIONS;
@@ -108,7 +109,10 @@ impl HttpContext {
     /// Groups of commands whose calls the answer tells; the caller adds them up into `calls`
     /// before it answers.
     pub fn counted(&self) -> impl Iterator<Item = &'static [&'static str]> + use<> {
-        let told = self.route.route().is_some_and(|route| route.shape == Shape::HllStats);
+        let told = self
+            .route
+            .route()
+            .is_some_and(|route| route.shape == Shape::Container(Container::HllStats));
         HLL_OPERATIONS.iter().map(|(_, commands)| *commands).filter(move |_| told)
     }
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod caller;
 mod chunked;
+mod containers;
 mod context;
 mod cors;
 pub mod decode;

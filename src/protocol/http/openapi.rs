@@ -220,39 +220,14 @@ fn responses(shape: Shape) -> Value {
                 "required": ["key", name],
             }));
         }
-        Shape::SetCount => &[("key", "string"), ("count", "integer"), ("cardinality", "integer")],
-        Shape::SetMoved => &[("moved", "boolean"), ("source", "string"), ("destination", "string")],
-        Shape::SetStored => {
-            &[("destination", "string"), ("count", "integer"), ("cardinality", "integer")]
-        }
-        Shape::HllCount => &[("key", "string"), ("count", "integer")],
-        Shape::HllMerged => &[("destination", "string"), ("count", "integer")],
-        Shape::HllStats => &[
-            ("total_hlls", "integer"),
-            ("pfadd_count", "integer"),
-            ("pfcount_count", "integer"),
-            ("pfmerge_count", "integer"),
-            ("total_cardinality", "integer"),
-        ],
-        Shape::HashSet => &[
-            ("created", "boolean"),
-            ("key", "string"),
-            ("field", "string"),
-            ("success", "boolean"),
-        ],
-        Shape::HashSetNx => &[("created", "boolean"), ("key", "string"), ("field", "string")],
-        Shape::HashFloat => &[("value", "number")],
         Shape::MemoryUsage => &[("key", "string"), ("bytes", "integer"), ("human", "string")],
         Shape::Keys => &[("keys", "array"), ("count", "integer")],
         Shape::Scan => &[("keys", "array"), ("cursor", "string"), ("count", "integer")],
         Shape::Slowlog => &[("entries", "array"), ("total", "integer")],
         Shape::SlowlogReset => &[("success", "boolean")],
         Shape::Clients => &[("clients", "array"), ("count", "integer")],
-        Shape::ListValues => &[("key", "string"), ("values", "array")],
-        Shape::ListIndex => &[("key", "string"), ("value", "string"), ("index", "integer")],
-        Shape::ListSet => &[("key", "string"), ("success", "boolean"), ("index", "integer")],
-        Shape::ListMoved => &[("value", "string"), ("source", "string"), ("destination", "string")],
         Shape::KeyedSuccess => &[("key", "string"), ("success", "boolean")],
+        Shape::Container(body) => body.fields(),
         Shape::Sorted(body) => body.fields(),
         Shape::Transaction(_) => {
             &[("success", "boolean"), ("message", "string"), ("client_id", "string")]

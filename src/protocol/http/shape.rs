@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use synap_shards::command::reply::Reply;
 
+use super::containers::Body as Container;
 use super::context::{Condition, HttpContext, ValueForm};
 use super::error::HttpError;
-use super::stats::HLL_OPERATIONS;
 use super::table::Shape;
 use super::transaction;
 use crate::protocol::json;
@@ -20,9 +20,10 @@ pub(super) fn absence(shape: Shape, context: &HttpContext, reply: &Reply<'_>) ->
         (Shape::KvGet, Reply::Nil) if !context.full => Some(HttpError::new(404, "Key not found")),
         (Shape::HashGet, Reply::Nil) => Some(HttpError::new(404, "Field not found")),
         (Shape::Ttl, Reply::Integer(MISSING)) => Some(key_not_found(context)),
-        (Shape::MemoryUsage | Shape::ListMoved | Shape::HllCount, Reply::Nil) => {
-            Some(key_not_found(context))
-        }
+        (
+            Shape::MemoryUsage | Shape::Container(Container::ListMoved | Container::HllCount),
+            Reply::Nil,
+        ) => Some(key_not_found(context)),
         (Shape::RenameNx, Reply::Integer(0)) => {
             let key = String::from_utf8_lossy(context.destination());
             Some(HttpError::with(409, format!("Key already exists: {key}")))
@@ -58,26 +59,6 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
             json::write_bool(out, truth(reply));
             out.push(b'}');
         }
-        Shape::SetCount => {
-            key_and(context, "count", out);
-            with_cardinality(reply, out);
-        }
-        Shape::SetStored => {
-            destination_and(context.key(), "count", out);
-            with_cardinality(reply, out);
-        }
-        Shape::SetMoved => set_moved(context, reply, out),
-        Shape::HllCount => {
-            key_and(context, "count", out);
-            json::write_reply(out, reply);
-            out.push(b'}');
-        }
-        Shape::HllMerged => {
-            destination_and(context.key(), "count", out);
-            json::write_reply(out, reply);
-            out.push(b'}');
-        }
-        Shape::HllStats => hll_stats(context, reply, out),
         Shape::Keyed(name) => {
             key_and(context, name, out);
             json::write_reply(out, reply);
@@ -90,14 +71,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
             json::write_reply(out, reply);
             out.push(b'}');
         }
-        Shape::BitPosition => {
-            key_and(context, "position", out);
-            match reply {
-                Reply::Integer(position) if *position < 0 => out.extend_from_slice(b"null"),
-                _ => json::write_reply(out, reply),
-            }
-            out.push(b'}');
-        }
+        Shape::BitPosition => bit_position(context, reply, out),
         Shape::BitOperation => {
             member(out, b'{', "destination");
             json::write_bytes(out, context.destination());
@@ -105,8 +79,6 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
             json::write_reply(out, reply);
             out.push(b'}');
         }
-        Shape::HashSet | Shape::HashSetNx => hash_set(shape, context, reply, out),
-        Shape::HashFloat => hash_float(reply, out),
         Shape::Rename | Shape::RenameNx | Shape::Copy => moved(context, reply, out),
         Shape::Ttl => {
             member(out, b'{', "ttl");
@@ -120,27 +92,12 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::SlowlogReset => object_flag(out, "success", true),
         Shape::Clients => clients(reply, out),
         Shape::Snapshot => snapshot(reply, out),
-        Shape::ListValues => list_values(context, reply, out),
-        Shape::ListIndex => {
-            key_and(context, "value", out);
-            value(context, reply, out);
-            indexed(context, out);
-        }
-        Shape::ListSet => {
-            key_and(context, "success", out);
-            json::write_bool(out, true);
-            indexed(context, out);
-        }
-        Shape::ListMoved => {
-            member(out, b'{', "value");
-            json::write_reply(out, reply);
-            source_and_destination(context, out);
-        }
         Shape::KeyedSuccess => {
             key_and(context, "success", out);
             json::write_bool(out, true);
             out.push(b'}');
         }
+        Shape::Container(body) => body.write(context, reply, out),
         Shape::Sorted(body) => body.write(context, reply, out),
         Shape::Transaction(message) => transaction::done(context, message, out),
         Shape::TransactionExec => transaction::executed(context, reply, out),
@@ -176,51 +133,6 @@ pub(super) fn key_and(context: &HttpContext, name: &str, out: &mut Vec<u8>) {
     member(out, b',', name);
 }
 
-/// Appends `{"destination":d,"name":`.
-fn destination_and(destination: &[u8], name: &str, out: &mut Vec<u8>) {
-    member(out, b'{', "destination");
-    json::write_bytes(out, destination);
-    member(out, b',', name);
-}
-
-/// Ends an object with a number of members, and again under its other name.
-fn with_cardinality(reply: &Reply<'_>, out: &mut Vec<u8>) {
-    json::write_reply(out, reply);
-    member(out, b',', "cardinality");
-    json::write_reply(out, reply);
-    out.push(b'}');
-}
-
-fn set_moved(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
-    member(out, b'{', "moved");
-    json::write_bool(out, truth(reply));
-    member(out, b',', "source");
-    json::write_bytes(out, context.key());
-    member(out, b',', "destination");
-    json::write_bytes(out, context.destination());
-    out.push(b'}');
-}
-
-/// Pairs of the number of counters and the sum of what they count, one from each core.
-fn hll_stats(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
-    let sum = |skip: usize| -> u64 {
-        let numbers = items(reply).iter().skip(skip).step_by(2).map(|item| match item {
-            Reply::Integer(number) => u64::try_from(*number).unwrap_or(0),
-            _ => 0,
-        });
-        numbers.fold(0, u64::saturating_add)
-    };
-    member(out, b'{', "total_hlls");
-    json::write_u64(out, sum(0));
-    for (names, calls) in HLL_OPERATIONS.iter().zip(&context.calls) {
-        member(out, b',', names.0);
-        json::write_u64(out, *calls);
-    }
-    member(out, b',', "total_cardinality");
-    json::write_u64(out, sum(1));
-    out.push(b'}');
-}
-
 fn object_flag(out: &mut Vec<u8>, name: &str, flag: bool) {
     member(out, b'{', name);
     json::write_bool(out, flag);
@@ -235,7 +147,7 @@ fn keyed_flag(context: &HttpContext, name: &str, flag: bool, out: &mut Vec<u8>) 
     out.push(b'}');
 }
 
-fn truth(reply: &Reply<'_>) -> bool {
+pub(super) fn truth(reply: &Reply<'_>) -> bool {
     match reply {
         Reply::Ok | Reply::Boolean(true) => true,
         Reply::Integer(number) => *number > 0,
@@ -251,7 +163,7 @@ pub(super) fn items<'r, 'a>(reply: &'r Reply<'a>) -> &'r [Reply<'a>] {
 }
 
 /// A reply alone, its bytes in the form that was asked for.
-fn value(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+pub(super) fn value(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     let Reply::Bytes(bytes) = reply else { return json::write_reply(out, reply) };
     match context.form {
         ValueForm::Text => json::write_bytes(out, bytes),
@@ -314,53 +226,21 @@ fn kv_set(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// A position, or nothing where no bit is like that.
+fn bit_position(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+    key_and(context, "position", out);
+    match reply {
+        Reply::Integer(position) if *position < 0 => out.extend_from_slice(b"null"),
+        _ => json::write_reply(out, reply),
+    }
+    out.push(b'}');
+}
+
 fn mset(context: &HttpContext, out: &mut Vec<u8>) {
     member(out, b'{', "success");
     json::write_bool(out, true);
     member(out, b',', "count");
     json::write_usize(out, context.pairs);
-    out.push(b'}');
-}
-
-/// The elements of an array, or the one element, or none.
-fn list_values(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
-    key_and(context, "values", out);
-    match reply {
-        Reply::Array(items) => json::write_replies(out, items),
-        Reply::Bytes(_) => json::write_replies(out, std::slice::from_ref(reply)),
-        _ => out.extend_from_slice(b"[]"),
-    }
-    out.push(b'}');
-}
-
-/// Appends the index that the request names, and the end of the object.
-fn indexed(context: &HttpContext, out: &mut Vec<u8>) {
-    member(out, b',', "index");
-    out.extend_from_slice(context.destination());
-    out.push(b'}');
-}
-
-fn hash_set(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
-    member(out, b'{', "created");
-    json::write_bool(out, truth(reply));
-    member(out, b',', "key");
-    json::write_bytes(out, context.key());
-    member(out, b',', "field");
-    json::write_bytes(out, context.destination());
-    if shape == Shape::HashSet {
-        member(out, b',', "success");
-        json::write_bool(out, true);
-    }
-    out.push(b'}');
-}
-
-/// A sum of decimals, as the number that its digits are.
-fn hash_float(reply: &Reply<'_>, out: &mut Vec<u8>) {
-    member(out, b'{', "value");
-    match reply {
-        Reply::Bytes(digits) => out.extend_from_slice(digits),
-        _ => json::write_reply(out, reply),
-    }
     out.push(b'}');
 }
 
@@ -370,7 +250,7 @@ fn moved(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
     source_and_destination(context, out);
 }
 
-fn source_and_destination(context: &HttpContext, out: &mut Vec<u8>) {
+pub(super) fn source_and_destination(context: &HttpContext, out: &mut Vec<u8>) {
     member(out, b',', "source");
     json::write_bytes(out, context.key());
     member(out, b',', "destination");

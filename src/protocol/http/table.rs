@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{geo, sorted};
+use super::{containers, geo, sorted};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -94,26 +94,15 @@ pub(super) enum Shape {
     BitGet,
     BitPosition,
     BitOperation,
-    SetCount,
-    SetMoved,
-    SetStored,
-    HllCount,
-    HllMerged,
-    HllStats,
-    HashSet,
-    HashSetNx,
     HashGet,
-    HashFloat,
     Slowlog,
     SlowlogReset,
     Clients,
     Snapshot,
-    ListValues,
-    ListIndex,
-    ListSet,
-    ListMoved,
     /// It was done; the key.
     KeyedSuccess,
+    /// Of lists, sets, hashes and HyperLogLogs.
+    Container(containers::Body),
     /// Of sorted sets.
     Sorted(sorted::Body),
     /// Done, in these words, and who the caller is.
@@ -129,31 +118,17 @@ impl Shape {
     /// How many leading arguments the answer repeats.
     pub(super) fn echoes(self) -> usize {
         match self {
-            Self::Rename
-            | Self::RenameNx
-            | Self::Copy
-            | Self::BitGet
-            | Self::BitOperation
-            | Self::ListIndex
-            | Self::ListSet
-            | Self::ListMoved
-            | Self::SetMoved
-            | Self::HashSet
-            | Self::HashSetNx => 2,
+            Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
+            Self::Container(body) => body.echoes(),
             Self::Sorted(body) => body.echoes(),
             Self::Geo(_) => 1,
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
             | Self::KeyedFlag(_)
-            | Self::SetCount
-            | Self::SetStored
-            | Self::HllCount
-            | Self::HllMerged
             | Self::MemoryUsage
             | Self::Ttl
             | Self::BitPosition
-            | Self::ListValues
             | Self::KeyedSuccess => 1,
             Self::Bare
             | Self::Field(_)
@@ -161,10 +136,8 @@ impl Shape {
             | Self::KvGet
             | Self::Mset
             | Self::HashGet
-            | Self::HashFloat
             | Self::Keys
             | Self::Scan
-            | Self::HllStats
             | Self::Slowlog
             | Self::SlowlogReset
             | Self::Clients
@@ -198,28 +171,15 @@ impl Shape {
                 "bitmap_op" => Self::BitOperation,
                 "list_length" => Self::Keyed("length"),
                 "list_removed" => Self::Keyed("removed"),
-                "list_values" => Self::ListValues,
-                "list_index" => Self::ListIndex,
-                "list_set" => Self::ListSet,
-                "list_moved" => Self::ListMoved,
                 "list_trim" => Self::KeyedSuccess,
                 "key_exists" => Self::KeyedFlag("exists"),
                 "set_added" | "hll_added" => Self::Keyed("added"),
                 "set_removed" => Self::Keyed("removed"),
                 "set_members" => Self::Keyed("members"),
                 "set_is_member" => Self::KeyedFlag("is_member"),
-                "set_count" => Self::SetCount,
-                "set_moved" => Self::SetMoved,
-                "set_stored" => Self::SetStored,
-                "hll_count" => Self::HllCount,
-                "hll_merged" => Self::HllMerged,
-                "hll_stats" => Self::HllStats,
-                "hash_set" => Self::HashSet,
-                "hash_setnx" => Self::HashSetNx,
                 "hash_get" => Self::HashGet,
                 "hash_mset" => Self::KeyedSuccess,
                 "hash_del" => Self::Keyed("deleted"),
-                "hash_float" => Self::HashFloat,
                 "memory_usage" => Self::MemoryUsage,
                 "keys" => Self::Keys,
                 "scan" => Self::Scan,
@@ -239,8 +199,10 @@ impl Shape {
                 "geo_added" => Self::Keyed("added"),
                 "geo_hashes" => Self::Keyed("geohashes"),
                 name => {
-                    let sorted = sorted::Body::of(name).map(Self::Sorted);
-                    return sorted.or_else(|| geo::Body::of(name).map(Self::Geo));
+                    let container = containers::Body::of(name).map(Self::Container);
+                    let sorted = || sorted::Body::of(name).map(Self::Sorted);
+                    let geo = || geo::Body::of(name).map(Self::Geo);
+                    return container.or_else(sorted).or_else(geo);
                 }
             },
         })

@@ -3,8 +3,10 @@
 use super::spec::{Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Keys, ReplySpec, Run};
 
 /// The family's commands.
-pub const COMMANDS: &[&CommandSpec] =
-    &[&SLOTS, &SHARDS, &NODES, &MYID, &KEYSLOT, &INFO, &HELP, &READONLY, &READWRITE, &ASKING];
+pub const COMMANDS: &[&CommandSpec] = &[
+    &SLOTS, &SHARDS, &NODES, &MYID, &MYSHARDID, &REPLICAS, &SLAVES, &LINKS, &KEYSLOT, &INFO, &HELP,
+    &READONLY, &READWRITE, &ASKING,
+];
 
 const BASE: CommandSpec = CommandSpec {
     id: "",
@@ -53,6 +55,32 @@ const MYID: CommandSpec = CommandSpec {
     resp: "CLUSTER MYID",
     reply: ReplySpec::Bytes,
     summary: "Answers the name under which this core stands among the nodes",
+    complexity: "O(1)",
+    ..BASE
+};
+
+const MYSHARDID: CommandSpec = CommandSpec {
+    id: "cluster.myshardid",
+    resp: "CLUSTER MYSHARDID",
+    summary: "Answers the name of the shard that this core is, which is its own name",
+    ..MYID
+};
+
+const REPLICAS: CommandSpec = CommandSpec {
+    id: "cluster.replicas",
+    resp: "CLUSTER REPLICAS",
+    args: &[ArgSpec::bytes("node-id", "name of a node")],
+    summary: "Answers the replicas of a node; there are none",
+    ..BASE
+};
+
+const SLAVES: CommandSpec =
+    CommandSpec { id: "cluster.slaves", resp: "CLUSTER SLAVES", ..REPLICAS };
+
+const LINKS: CommandSpec = CommandSpec {
+    id: "cluster.links",
+    resp: "CLUSTER LINKS",
+    summary: "Answers the connections between nodes; cores of one process need none",
     complexity: "O(1)",
     ..BASE
 };

@@ -38,6 +38,9 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &watch::MEMORY_DOCTOR,
     &watch::MEMORY_HELP,
     &watch::KVSTATS,
+    &MODULE_LIST,
+    &MODULE_HELP,
+    &SWAPDB,
     &TIME,
     &LOLWUT,
     &ROLE,
@@ -46,6 +49,7 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &SHUTDOWN,
     &save::SAVE,
     &save::BGSAVE,
+    &save::BGREWRITEAOF,
     &save::LASTSAVE,
     &save::SNAPSHOT,
     &acknowledge::WAIT,
@@ -96,10 +100,45 @@ const LOLWUT: CommandSpec = CommandSpec {
     id: "server.lolwut",
     resp: "LOLWUT",
     access: Access::Open,
+    args: &[
+        ArgSpec::integer("version", "whose picture to draw; there are none")
+            .with_token("VERSION")
+            .optional(),
+        ArgSpec::integer("size", "of the picture").optional().repeated(),
+    ],
     reply: ReplySpec::Text,
     flags: Flags::FAST,
     summary: "Answers the version of the server",
     ..BASE
+};
+
+const SWAPDB: CommandSpec = CommandSpec {
+    id: "server.swapdb",
+    resp: "SWAPDB",
+    args: &[
+        ArgSpec::integer("index1", "a database; there is only 0")
+            .refused_as("invalid first DB index"),
+        ArgSpec::integer("index2", "the other; there is only 0")
+            .refused_as("invalid second DB index"),
+    ],
+    flags: Flags::FAST,
+    summary: "Swaps two databases; there is one, which can be swapped with itself",
+    ..BASE
+};
+
+const MODULE_LIST: CommandSpec = CommandSpec {
+    id: "module.list",
+    resp: "MODULE LIST",
+    reply: ReplySpec::Array,
+    summary: "Answers the modules; there are none",
+    ..BASE
+};
+
+const MODULE_HELP: CommandSpec = CommandSpec {
+    id: "module.help",
+    resp: "MODULE HELP",
+    summary: "Answers the subcommands of MODULE",
+    ..MODULE_LIST
 };
 
 const ROLE: CommandSpec = CommandSpec {

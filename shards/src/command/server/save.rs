@@ -1,4 +1,5 @@
-//! Images of the data on disk: `SAVE`, `BGSAVE`, `LASTSAVE` and the form that HTTP serves.
+//! Images of the data on disk: `SAVE`, `BGSAVE`, `BGREWRITEAOF`, `LASTSAVE` and the form that
+//! HTTP serves.
 
 use super::super::spec::{ArgSpec, CommandSpec, Flags, HttpRoute, JsonReply, ReplySpec};
 use super::BASE;
@@ -21,6 +22,14 @@ pub(super) const BGSAVE: CommandSpec = CommandSpec {
     summary: "Begins to write a snapshot and answers that it does",
     complexity: "O(N) with N keys, in the background",
     ..BASE
+};
+
+pub(super) const BGREWRITEAOF: CommandSpec = CommandSpec {
+    id: "server.bgrewriteaof",
+    resp: "BGREWRITEAOF",
+    args: &[],
+    summary: "Begins to write a snapshot; then the log before it is not needed any more",
+    ..BGSAVE
 };
 
 pub(super) const LASTSAVE: CommandSpec = CommandSpec {

@@ -109,7 +109,13 @@ impl Cluster {
 
     /// Moves parcels until there are none.
     fn settle(&mut self) {
-        while (0..self.engines.len()).fold(false, |any, core| self.deliver(core) || any) {}
+        let mut any = true;
+        while any {
+            any = false;
+            for core in 0..self.engines.len() {
+                any |= self.deliver(core);
+            }
+        }
     }
 
     fn ask(&mut self, core: usize, line: &str) -> u64 {

@@ -9,6 +9,8 @@ use super::super::parcel::Parcel;
 use super::super::{Engine, Lane};
 use super::{Queued, Transaction, shards_of_keys};
 use crate::batch::Batch;
+#[cfg(feature = "lua")]
+use crate::batch::Record;
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -219,6 +221,36 @@ impl Cores {
         assert!(self.engines.iter().all(Engine::is_idle), "nothing waits for ever");
     }
 
+    /// Whether a reply to this ticket has come.
+    #[cfg(feature = "lua")]
+    pub(in crate::engine) fn has_reply(&self, ticket: u64) -> bool {
+        self.replies.0.contains_key(&ticket)
+    }
+
+    /// The reply to this ticket as text, if it has come; it stays.
+    #[cfg(feature = "lua")]
+    pub(in crate::engine) fn peek(&self, ticket: u64) -> Option<String> {
+        self.replies.0.get(&ticket).map(crate::one_table::show)
+    }
+
+    /// Names of the libraries that the logs hold as far as they are on disk.
+    #[cfg(feature = "lua")]
+    pub(in crate::engine) fn durable_libraries(&self) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        for (log, engine) in self.logs.iter().zip(&self.engines) {
+            let mut rest = &log[..engine.durable as usize];
+            while let Ok((batch, after)) = Batch::decode(rest) {
+                for (_, record) in batch.records() {
+                    if let Record::Library { name, code: Some(_) } = record {
+                        names.push(name.to_vec());
+                    }
+                }
+                rest = after;
+            }
+        }
+        names
+    }
+
     /// The reply to this ticket, which has come.
     pub(in crate::engine) fn reply(&mut self, ticket: u64) -> Reply<'static> {
         self.replies.0.remove(&ticket).expect("it is answered")
@@ -282,6 +314,7 @@ impl Cores {
         for live in self.engines.iter().flat_map(Engine::shards) {
             let again = shards[live.id().index()].as_deref().expect("all are here");
             assert_eq!((live.seq(), content(live)), (again.seq(), content(again)));
+            assert_eq!(live.libraries().set(), again.libraries().set());
         }
     }
 

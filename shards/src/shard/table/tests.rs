@@ -3,7 +3,7 @@
 use super::*;
 use crate::shard::slab::Slab;
 use ahash::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 struct Home {
     slab: Slab,
@@ -28,7 +28,7 @@ fn name(number: usize) -> Vec<u8> {
     format!("element:{number}").into_bytes()
 }
 
-fn contents(table: &Table, memory: Memory<'_>) -> HashMap<Vec<u8>, Vec<u8>> {
+fn contents(table: &Table, memory: Memory<'_>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let pair = |handle| {
         let (name, payload) = Table::parts_of(memory, handle);
         (name.to_vec(), payload.to_vec())
@@ -40,7 +40,7 @@ fn contents(table: &Table, memory: Memory<'_>) -> HashMap<Vec<u8>, Vec<u8>> {
 fn it_holds_what_a_map_holds() {
     let mut home = Home::new();
     let mut table = Table::new();
-    let mut model: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut rng = Rng::new(3);
     for round in 0..60_000 {
         // The table swings between empty and a few thousand elements.

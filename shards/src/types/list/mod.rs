@@ -1,7 +1,7 @@
 //! Lists: how they are stored, their edits, and their commands.
 //!
 //! A short list is a run of elements in its entry (`packed`), a longer one a queue of nodes that
-//! are such runs (`large`). Planners read either form through [`ListView`], and record what they
+//! are such runs (`large`). Planners read either form through `ListView`, and record what they
 //! decide with the functions of `record`.
 
 mod change;

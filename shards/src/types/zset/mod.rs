@@ -1,7 +1,7 @@
 //! Sorted sets: members with scores, in the order of (score, member bytes).
 //!
-//! A small one is packed ([`packed`]); a large one finds members by name in a table and by order in
-//! a counted B+tree ([`large`], [`tree`]).
+//! A small one is packed (`packed`); a large one finds members by name in a table and by order in
+//! a counted B+tree (`large`, `tree`).
 
 mod add;
 mod answer;

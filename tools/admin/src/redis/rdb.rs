@@ -80,7 +80,9 @@ pub(crate) enum Item {
         /// Name of its type.
         kind: &'static str,
     },
-    /// A library of functions or a module's own data, passed over.
+    /// The code of a library of functions.
+    Library(Vec<u8>),
+    /// A module's own data, passed over.
     Section(&'static str),
     /// A fact about the writer, as name and value.
     Fact(Vec<u8>, Vec<u8>),
@@ -136,10 +138,7 @@ impl<R: BufRead> Reader<R> {
                 IDLE => repeat(source, 1)?,
                 FREQUENCY => source.skip(1)?,
                 AUX => return Ok(Some(Item::Fact(string(source)?, string(source)?))),
-                FUNCTION => {
-                    skip_string(source)?;
-                    return Ok(Some(Item::Section("function library")));
-                }
+                FUNCTION => return Ok(Some(Item::Library(string(source)?))),
                 MODULE_AUX => {
                     repeat(source, 1)?;
                     skip::module(source)?;

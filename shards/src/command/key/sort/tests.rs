@@ -1,3 +1,5 @@
+//! `SORT` over one table: its options, what it reads through patterns, and what it stores.
+
 use crate::one_table::OneTable;
 
 const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";

@@ -2,7 +2,7 @@
 //! (Morton, 1966; the idea of geohashes, Niemeyer, 2008). A cell of fewer steps is a range of
 //! scores.
 //!
-//! Ranges, steps and the order of the bits are Redis's, so that the scores are the same bit for bit.
+//! Ranges, steps and the order of the bits are Redis's: the scores are the same bit for bit.
 
 /// Steps of a score: 52 bits, which a double holds exactly.
 pub(super) const STEPS: u32 = 26;

@@ -47,7 +47,7 @@ impl Order {
         }
         let chosen = args.choice(Arg(at + 2)).map(|(index, _)| index == 1);
         // The first of many are the nearest.
-        let descending = chosen.or((count.is_some() && !any).then_some(false));
+        let descending = chosen.or_else(|| (count.is_some() && !any).then_some(false));
         Ok(Self { descending, count, any })
     }
 }

@@ -49,11 +49,6 @@ impl Tree {
         Self { leaves, branches: Arena::NEW, root, height: 0, len: 0 }
     }
 
-    /// Number of entries.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
     /// Bytes taken from the allocator.
     pub(crate) fn held_bytes(&self) -> usize {
         self.leaves.held_bytes() + self.branches.held_bytes()

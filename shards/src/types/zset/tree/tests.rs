@@ -1,3 +1,5 @@
+//! Trees against a plain sorted list.
+
 use super::*;
 use crate::rng::Rng;
 
