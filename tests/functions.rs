@@ -281,7 +281,7 @@ fn functions_answer_as_in_redis() {
     }
     let (server, redis) = (Server::start(), Redis::start());
     for protocol in ["2", "3"] {
-        let (mut ours, mut theirs) = (server.resp(), Resp::connect(redis.port));
+        let (mut ours, mut theirs) = (server.resp(), redis.resp());
         for client in [&mut ours, &mut theirs] {
             client.call(&["FLUSHALL"]);
             client.call(&["HELLO", protocol]);
@@ -308,7 +308,7 @@ fn payloads_travel_to_redis_and_back() {
         return;
     }
     let (server, redis) = (Server::start(), Redis::start());
-    let (mut ours, mut theirs) = (server.resp(), Resp::connect(redis.port));
+    let (mut ours, mut theirs) = (server.resp(), redis.resp());
     let long = simple("long", &"abc ".repeat(500));
     for code in [COUNTER, &long] {
         load(&mut ours, code);

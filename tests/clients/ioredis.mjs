@@ -1,6 +1,6 @@
 // ioredis against a server and a Redis: `node ioredis.mjs PORT [REDIS_PORT]`. Each example of the
-// compatibility table goes through the method of its command, in its two forms, strings and buffers;
-// then pipelines, transactions, scripts as methods, streams of keys, messages.
+// compatibility table goes through the method of its command, in its two forms, strings and
+// buffers; then pipelines, transactions, scripts as methods, streams of keys, messages.
 
 import { strict as assert } from 'node:assert';
 import Redis from 'ioredis';
@@ -48,7 +48,8 @@ async function features() {
     return redis.call('LRANGE', KEYS[1], 0, -1)` });
   assert.deepEqual(await redis.addAll('list', 'a', 'b'), ['a', 'b']);
   const seen = new Set();
-  for await (const keys of redis.scanStream({ match: 'k*', count: 50 })) keys.forEach(k => seen.add(k));
+  const stream = redis.scanStream({ match: 'k*', count: 50 });
+  for await (const keys of stream) keys.forEach(key => seen.add(key));
   assert.equal(seen.size, 500);
   const listener = redis.duplicate();
   const message = new Promise(resolve => listener.on('pmessage', (...all) => resolve(all)));

@@ -20,9 +20,16 @@ from redis.commands import core
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Methods that have no line, and why.
 LEFT_OUT = {
-    "not there": "acl_ failover migrate module_load psync replicaof sync debug_ monitor client_pause "
-                 "client_unpause client_tracking memory_purge memory_malloc_stats latency_doctor "
-                 "latency_graph function_ fcall bgrewriteaof_ hotkeys_",
+    "not there": "acl_ failover migrate module_load module_unload psync replicaof sync debug_ "
+                 "monitor client_pause client_unpause client_tracking memory_purge "
+                 "memory_malloc_stats latency_doctor latency_graph script_debug",
+    "tried in the compatibility table": "function_ fcall bgsave bgrewriteaof config_rewrite",
+    "tried beside the lines": "register_script scan watch unwatch",
+    "the client has no answer to them": "cluster command command_docs memory_help "
+                                        "latency_histogram",
+    "after Redis 7.2": "blmovem lmovem delex digest himport_ hotkeys_ increx msetex sdiffcard "
+                       "sunioncard xackdel xcfgset xdelex xnack",
+    "gone from Redis": "stralgo",
     "ends or redirects the server": "shutdown slaveof auth quit reset hello",
 }
 

@@ -20,6 +20,7 @@ use crate::command::table::{self, CommandId};
 use crate::id::CoreId;
 use crate::key::shard_of;
 use crate::limits::TRANSACTION_REPLY_BYTES_MAX;
+use crate::shard::libraries::Libraries;
 use crate::shard::plan::Now;
 
 /// Refuses a transaction as a whole because memory is short.
@@ -291,9 +292,9 @@ struct Part<'k> {
 
 /// The shards that a command needs, of which `all` are those that one about every shard covers.
 pub(super) fn shards_of_command(spec: &CommandSpec, words: &[&[u8]], all: u64) -> u64 {
-    if let Run::Script(_) = spec.run {
-        // It may reach for any key.
-        return u64::MAX;
+    if let Run::Script(verb) = spec.run {
+        // A script may reach for any key.
+        return if verb.is_about_libraries() { Libraries::MASK } else { u64::MAX };
     }
     match spec.keys {
         Keys::None => 0,

@@ -141,7 +141,14 @@ impl Engine {
         };
         let mut new: Vec<Loaded> = Vec::new();
         let (mut names, mut functions) = (BTreeSet::new(), BTreeSet::new());
+        let began_ns = (scripts.inputs.clock)();
         for source in restore_libraries(args.bytes(Arg(0))).map_err(refusal)? {
+            let passed_ms = (scripts.inputs.clock)().saturating_sub(began_ns) / 1_000_000;
+            if passed_ms > scripts.settings.time_limit_ms {
+                return Err(CommandError::ScriptTimeout {
+                    limit_ms: scripts.settings.time_limit_ms,
+                });
+            }
             let limits = load_limits(scripts);
             let loaded = scripts.load(&source.into(), limits)?;
             if !names.insert(loaded.name.clone()) {
