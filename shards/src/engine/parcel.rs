@@ -74,8 +74,8 @@ pub(crate) enum Envelope {
     Wake { number: u64 },
     /// It has tried in vain, and goes on waiting.
     Pass { number: u64 },
-    /// To the core of clients who want to be told: the numbers of the clients, then the key that was
-    /// changed, or nothing where all were.
+    /// To the core of clients who want to be told: the numbers of the clients, then the key that
+    /// was changed, or nothing where all were.
     Stale { writer: u64, words: Span },
     /// Lend these shards (a bit each) to the sender's transaction.
     Borrow { loan: u64, shards: u64 },

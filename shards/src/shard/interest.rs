@@ -1,7 +1,7 @@
-//! Keys that blocked commands wait for. (What transactions watch stands in [`super::watches`], what
-//! clients cache in [`super::tracking`]; both tell more.) The list travels with its shard, so that a
-//! change is noted on whatever core it is made; the engine takes the notes when a batch is done, and
-//! when a shard that was lent comes home.
+//! Keys that blocked commands wait for. (What transactions watch stands in [`super::watches`],
+//! what clients cache in [`super::tracking`]; both tell more.) The list travels with its shard, so
+//! that a change is noted on whatever core it is made; the engine takes the notes when a batch is
+//! done, and when a shard that was lent comes home.
 
 use std::collections::HashMap;
 

@@ -493,12 +493,7 @@ impl Shard {
             assert!(origin == Origin::Replay, "a live record finds the key that it changes");
             return;
         }
-        if !self.interest.is_empty() {
-            self.interest.touch(record.key());
-        }
-        if self.tracking.is_on() {
-            self.tracking.touch(record.key());
-        }
+        self.note_change(record.key());
         let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
         match *record {
             Record::Put { key, value, deadline_ms, .. } => {
@@ -529,6 +524,17 @@ impl Shard {
                 self.remove(at, seq);
             }
             Record::Clear | Record::Library { .. } => unreachable!("handled above"),
+        }
+    }
+
+    /// Notes a change for those who wait for the key or have read it.
+    #[inline]
+    fn note_change(&mut self, key: &[u8]) {
+        if !self.interest.is_empty() {
+            self.interest.touch(key);
+        }
+        if self.tracking.is_on() {
+            self.tracking.touch(key);
         }
     }
 
