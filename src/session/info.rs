@@ -113,7 +113,7 @@ fn clients(cx: &SessionContext<'_>, lines: &mut Lines) {
         ("cluster_connections", 0),
         ("maxclients", cx.settings.max_connections as u64),
         ("blocked_clients", sum(cx.shared, |core| &core.blocked_clients)),
-        ("tracking_clients", 0),
+        ("tracking_clients", sum(cx.shared, |core| &core.tracking_clients)),
     ]);
 }
 
@@ -240,6 +240,13 @@ fn stats(cx: &SessionContext<'_>, lines: &mut Lines) {
         ("sync_partial_err", 0),
         ("expired_keys", sum(shared, |core| &core.expired_keys)),
         ("evicted_keys", sum(shared, |core| &core.evicted_keys)),
+        ("tracking_total_keys", sum(shared, |core| &core.tracking_keys)),
+        ("tracking_total_items", sum(shared, |core| &core.tracking_items)),
+        // Every core counts all of them.
+        (
+            "tracking_total_prefixes",
+            shared.metrics.iter().map(|core| core.tracking_prefixes.get()).max().unwrap_or(0),
+        ),
         ("keyspace_hits", sum(shared, |core| &core.keyspace_hits)),
         ("keyspace_misses", sum(shared, |core| &core.keyspace_misses)),
         ("pubsub_channels", 0),

@@ -75,6 +75,7 @@ impl Engine {
         let spec = request.command.spec();
         match spec.run {
             Run::Read(read) => {
+                self.remember(request);
                 let draw = self.draw_for(request.command);
                 let rules = self.settings.memory.rules();
                 let view = View::new(&self.shards, now, &self.tally, rules, draw, None);
@@ -116,9 +117,10 @@ impl Engine {
             let shard = self.shards[id.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
             self.used_bytes -= shard.live_bytes();
+            shard.tracking.writer = self.trackers.writer;
             shard.apply_open(&open.records[start..], now.unix_ms);
             self.used_bytes += shard.live_bytes();
-            self.fired |= u64::from(shard.interest.has_fired()) << id.index();
+            self.fired |= u64::from(shard.has_news()) << id.index();
         }
         open.touched |= touched;
     }

@@ -1,27 +1,16 @@
-//! Keys that somebody wants to hear about: blocked commands that wait for them, clients that cache
-//! them. (What transactions watch stands in [`super::watches`], which tells more.) The list travels
-//! with its shard, so that a change is noted on whatever core it is made; the engine takes the
-//! notes when a batch is done, and when a shard that was lent comes home.
+//! Keys that blocked commands wait for. (What transactions watch stands in [`super::watches`],
+//! what clients cache in [`super::tracking`]; both tell more.) The list travels with its shard, so
+//! that a change is noted on whatever core it is made; the engine takes the notes when a batch is
+//! done, and when a shard that was lent comes home.
 
 use std::collections::HashMap;
 
 use ahash::RandomState;
 
-/// Who wants to hear about a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    /// A blocked command.
-    Wait = 0,
-    /// Client-side caching.
-    Track = 1,
-}
-
-const KINDS: usize = 2;
-
-/// The keys of one shard that somebody wants to hear about.
+/// The keys of one shard that somebody waits for.
 #[derive(Debug)]
 pub(crate) struct Interest {
-    keys: HashMap<Box<[u8]>, [u32; KINDS], RandomState>,
+    keys: HashMap<Box<[u8]>, u32, RandomState>,
     /// Keys that were changed since the last [`Interest::take_fired`], in order, some repeatedly.
     fired: Vec<Box<[u8]>>,
 }
@@ -31,28 +20,26 @@ impl Interest {
         Self { keys: HashMap::with_hasher(hasher), fired: Vec::new() }
     }
 
-    /// Notes that one more wants to hear about a key.
-    pub(crate) fn add(&mut self, kind: Kind, key: &[u8]) {
+    /// Notes that one more waits for a key.
+    pub(crate) fn add(&mut self, key: &[u8]) {
         match self.keys.get_mut(key) {
-            Some(counts) => counts[kind as usize] += 1,
+            Some(count) => *count += 1,
             None => {
-                let mut counts = [0; KINDS];
-                counts[kind as usize] = 1;
-                self.keys.insert(key.into(), counts);
+                self.keys.insert(key.into(), 1);
             }
         }
     }
 
     /// Takes one note of [`Interest::add`] back.
-    pub(crate) fn remove(&mut self, kind: Kind, key: &[u8]) {
-        let counts = self.keys.get_mut(key).expect("what is taken back was noted");
-        counts[kind as usize] -= 1;
-        if *counts == [0; KINDS] {
+    pub(crate) fn remove(&mut self, key: &[u8]) {
+        let count = self.keys.get_mut(key).expect("what is taken back was noted");
+        *count -= 1;
+        if *count == 0 {
             self.keys.remove(key);
         }
     }
 
-    /// Whether nobody wants to hear about anything.
+    /// Whether nobody waits for anything.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
@@ -92,20 +79,20 @@ mod tests {
     fn only_wanted_keys_are_noted() {
         let mut interest = Interest::new(RandomState::with_seeds(1, 2, 3, 4));
         interest.touch(b"a");
-        interest.add(Kind::Wait, b"a");
-        interest.add(Kind::Track, b"a");
-        interest.add(Kind::Track, b"b");
+        interest.add(b"a");
+        interest.add(b"a");
+        interest.add(b"b");
         interest.touch(b"a");
         interest.touch(b"c");
         assert!(interest.has_fired());
         assert_eq!(interest.take_fired(), [b"a".to_vec().into_boxed_slice()]);
         interest.touch_all();
         assert_eq!(interest.take_fired().len(), 2);
-        interest.remove(Kind::Track, b"a");
+        interest.remove(b"a");
         interest.touch(b"a");
-        assert!(interest.has_fired(), "a blocked command still waits");
-        interest.remove(Kind::Wait, b"a");
-        interest.remove(Kind::Track, b"b");
+        assert!(interest.has_fired(), "another one still waits");
+        interest.remove(b"a");
+        interest.remove(b"b");
         assert!(interest.is_empty());
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
 pub(crate) mod table;
+pub(crate) mod tracking;
 #[cfg(feature = "lua")]
 pub(crate) mod undo;
 mod watches;
@@ -38,6 +39,7 @@ use interest::Interest;
 use libraries::Libraries;
 use plan::Focus;
 use slab::{Handle, Slab};
+use tracking::Tracking;
 use watches::{Ended, Watches};
 
 /// The shards that are on this core now, by number: its own that are at home, and those it has
@@ -61,6 +63,7 @@ pub struct Shard {
     access_mode: AccessMode,
     thresholds: Thresholds,
     pub(crate) interest: Interest,
+    pub(crate) tracking: Tracking,
     /// Bytes of the container that is being changed.
     scratch: Vec<u8>,
     watches: Watches,
@@ -184,6 +187,7 @@ impl Shard {
             containers: Containers::default(),
             counts: TypeCounts::default(),
             interest: Interest::new(hasher.clone()),
+            tracking: Tracking::new(hasher.clone()),
             hasher,
             access_mode,
             thresholds: Thresholds::default(),
@@ -373,6 +377,12 @@ impl Shard {
         self.seq
     }
 
+    /// Whether a change was made that somebody waits for or wants to be told of.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.interest.has_fired() || self.tracking.has_changes()
+    }
+
     /// Whether a transaction to come depends on some key of this shard.
     pub fn is_watched(&self) -> bool {
         !self.watches.is_empty()
@@ -460,7 +470,10 @@ impl Shard {
         }
         if let Record::Clear = record {
             match origin {
-                Origin::Live => self.clear(seq),
+                Origin::Live => {
+                    self.clear(seq);
+                    self.tracking.touch_all();
+                }
                 Origin::Replay => self.clear_before(seq),
             }
             self.interest.touch_all();
@@ -480,9 +493,7 @@ impl Shard {
             assert!(origin == Origin::Replay, "a live record finds the key that it changes");
             return;
         }
-        if !self.interest.is_empty() {
-            self.interest.touch(record.key());
-        }
+        self.note_change(record.key());
         let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
         match *record {
             Record::Put { key, value, deadline_ms, .. } => {
@@ -513,6 +524,17 @@ impl Shard {
                 self.remove(at, seq);
             }
             Record::Clear | Record::Library { .. } => unreachable!("handled above"),
+        }
+    }
+
+    /// Notes a change for those who wait for the key or have read it.
+    #[inline]
+    fn note_change(&mut self, key: &[u8]) {
+        if !self.interest.is_empty() {
+            self.interest.touch(key);
+        }
+        if self.tracking.is_on() {
+            self.tracking.touch(key);
         }
     }
 

@@ -7,7 +7,7 @@ use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Family, Fold, Run};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::Engine;
-use synap_shards::engine::event::{Event, Flow, Outbound};
+use synap_shards::engine::event::{Event, Flow, Outbound, Reads};
 use synap_shards::engine::tx::{Queued, Transaction, shards_of_keys};
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::shard::plan::Now;
@@ -198,7 +198,7 @@ impl Core {
             conn,
             ticket: Ticket(ticket),
             caller: number,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,
@@ -228,7 +228,7 @@ impl Core {
         let commands = lines.filter_map(queued).collect();
         let watched = std::mem::take(&mut connection.watched);
         let transaction = Transaction { commands, watcher, watched };
-        let event = Event::Exec { conn, ticket, quiet: false, here: false, transaction };
+        let event = Event::Exec { conn, ticket, reads: Reads::default(), here: false, transaction };
         self.engine.step(now, event, &mut self.collector)
     }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use mlua::Function;
 
-use super::event::{Flow, Outbound};
+use super::event::{Flow, Outbound, Reads};
 use super::open::Open;
 use super::parcel::OwnedWords;
 use super::route::Request;
@@ -269,7 +269,7 @@ impl Engine {
         verb: ScriptVerb,
         out: &mut dyn Outbound,
     ) -> Flow {
-        let Request { reply_to, quiet, args, .. } = request;
+        let Request { reply_to, reads, args, .. } = request;
         match self.prepare(verb, args, out) {
             Err(reply) => {
                 self.answer(reply_to, reply, out);
@@ -278,7 +278,7 @@ impl Engine {
             Ok((subject, allowed)) => {
                 let words = OwnedWords::new(args.words());
                 let invocation = Invocation { verb, words, subject, allowed };
-                let task = Task { reply_to, quiet, work: Work::Script(invocation) };
+                let task = Task { reply_to, reads, work: Work::Script(invocation) };
                 self.start_task(now, task, allowed, out)
             }
         }
@@ -330,7 +330,7 @@ impl Engine {
         &mut self,
         now: Now,
         invocation: &Invocation,
-        (reply_to, quiet): (ReplyTo, bool),
+        (reply_to, reads): (ReplyTo, Reads),
         has_room: bool,
         out: &mut dyn Outbound,
     ) -> Ran {
@@ -340,7 +340,7 @@ impl Engine {
         let mut undo = (allowed != u64::MAX).then(Undo::default);
         let outcome = {
             let frame =
-                Frame { now, reply_to, quiet, has_room, allowed, open: &mut open, undo: &mut undo };
+                Frame { now, reply_to, reads, has_room, allowed, open: &mut open, undo: &mut undo };
             self.run_in(frame, invocation.verb, &words, &invocation.subject, out)
         };
         match outcome {
@@ -372,9 +372,9 @@ impl Engine {
             Err(reply) => return reply,
             Ok((subject, _)) => subject,
         };
-        let Request { reply_to, quiet, args, .. } = request;
+        let Request { reply_to, reads, args, .. } = request;
         let (has_room, allowed, undo) = (true, u64::MAX, &mut None);
-        let frame = Frame { now, reply_to, quiet, has_room, allowed, open, undo };
+        let frame = Frame { now, reply_to, reads, has_room, allowed, open, undo };
         let outcome = self.run_in(frame, verb, args.words(), &subject, out);
         outcome.unwrap_or_else(|Again| unreachable!("it has every shard"))
     }

@@ -1,7 +1,7 @@
 //! What a running script asks for: its commands, over the shards it was given and as part of one
 //! open batch, and what has to be kept so that they can be taken back.
 
-use super::super::event::Outbound;
+use super::super::event::{Outbound, Reads};
 use super::super::open::Open;
 use super::super::route::Request;
 use super::super::tx::shards_of_command;
@@ -48,7 +48,7 @@ pub(super) struct Undo {
 pub(super) struct Frame<'a> {
     pub(super) now: Now,
     pub(super) reply_to: ReplyTo,
-    pub(super) quiet: bool,
+    pub(super) reads: Reads,
     pub(super) has_room: bool,
     /// Shards it may use.
     pub(super) allowed: u64,
@@ -117,9 +117,9 @@ impl Runner<'_> {
                 return Ok(Err(Stop::Killed));
             }
         }
-        let Frame { now, reply_to, quiet, .. } = self.frame;
+        let Frame { now, reply_to, reads, .. } = self.frame;
         let args = &args;
-        let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
+        let request = Request { reply_to, caller: 0, reads, command, args, target: None };
         Ok(Ok(self.engine.run_inside(now, self.frame.open, request)))
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::super::event::{Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound};
+use super::super::event::{
+    Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound, Reads,
+};
 use super::super::parcel::Parcel;
 use super::super::{Engine, Lane};
 use super::{Queued, Transaction, shards_of_keys};
@@ -158,8 +160,8 @@ impl Cores {
         let command = table::lookup(words).expect("the test names commands");
         let args = Args::parse(command.spec(), words).expect("the test writes good commands");
         let (conn, ticket) = (ConnId(0), self.ticket());
-        let (caller, quiet, here, place, args) = (0, false, false, None, &args);
-        let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
+        let (caller, reads, here, place, args) = (0, Reads::default(), false, None, &args);
+        let event = Event::Request { conn, ticket, caller, reads, here, command, args, place };
         self.step(core, event);
         ticket.0
     }
@@ -173,8 +175,8 @@ impl Cores {
     ) -> u64 {
         let commands = lines.iter().map(|line| queued(line)).collect();
         let transaction = Transaction { commands, watcher, watched };
-        let (conn, ticket, quiet, here) = (ConnId(0), self.ticket(), false, false);
-        self.step(core, Event::Exec { conn, ticket, quiet, here, transaction });
+        let (conn, ticket, reads, here) = (ConnId(0), self.ticket(), Reads::default(), false);
+        self.step(core, Event::Exec { conn, ticket, reads, here, transaction });
         ticket.0
     }
 
