@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use synap::scripts::Scripts;
 use synap_shards::command::args::Args;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::Engine;
-use synap_shards::engine::event::{Acknowledge, EngineSettings, Event, MemorySettings, Outbound};
+use synap_shards::engine::event::{
+    Acknowledge, EngineSettings, Event, MemorySettings, Outbound, Reads,
+};
 use synap_shards::engine::script::{ScriptInputs, ScriptSettings};
 use synap_shards::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
 use synap_shards::key::ShardMap;
-use synap_shards::script::registry::{HexDigest, Origin, Registry};
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::shard::plan::Now;
@@ -30,28 +32,6 @@ pub(super) const SMALL: Thresholds = Thresholds {
     stream_node_max_entries: 3,
     hll_sparse_max_bytes: 64,
 };
-
-/// Knows no scripts but those it is sent.
-#[derive(Debug)]
-struct NoScripts;
-
-impl Registry for NoScripts {
-    fn generation(&self) -> u64 {
-        0
-    }
-
-    fn find(&self, _: &HexDigest) -> Option<Arc<[u8]>> {
-        None
-    }
-
-    fn add(&self, _: HexDigest, _: &[u8], _: Origin) -> bool {
-        true
-    }
-
-    fn flush(&self) -> usize {
-        0
-    }
-}
 
 #[derive(Default)]
 struct Answer(Option<Reply<'static>>);
@@ -94,7 +74,7 @@ impl Solo {
         let shards =
             ShardId::all().map(|id| Box::new(Shard::new(id, 1, AccessMode::Recency))).collect();
         let mut engine = Engine::new(CoreId::new(0), ShardMap::new(1), shards, settings, 1);
-        let (registry, gauge) = (Arc::new(NoScripts), Arc::default());
+        let (registry, gauge) = (Arc::new(Scripts::default()), Arc::default());
         let inputs = ScriptInputs { registry, gauge, clock: || 0 };
         engine.enable_scripts(inputs, ScriptSettings::default());
         Self { engine, requests: 0 }
@@ -113,7 +93,7 @@ impl Solo {
             conn: ConnId(0),
             ticket: Ticket(self.requests),
             caller: 0,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,
