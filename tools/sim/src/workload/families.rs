@@ -2,7 +2,7 @@
 //! leave is checked: by the logs' replay, after each crash and at the end (`prefix`, `replay`), and
 //! by snapshots that are taken meanwhile.
 //!
-//! A line is a request; words that begin with `$` are drawn anew each time, see [`word`].
+//! A line is a request; words that begin with `$` are drawn anew each time, see `word`.
 
 use super::{Intent, Wish};
 use crate::dice::Dice;
