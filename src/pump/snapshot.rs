@@ -107,6 +107,11 @@ impl Walk {
         let left = map.owned_by(core).collect();
         Self { left, current: None, done: Vec::new(), block: Block::default(), next_ns: 0 }
     }
+
+    /// Whether every shard is written. One that was begun is not, and may be away with a loan.
+    fn is_over(&self) -> bool {
+        self.current.is_none() && self.left.is_empty()
+    }
 }
 
 impl Snapshot {
@@ -159,7 +164,7 @@ impl Snapshot {
         let mut now_ns = started_ns;
         while bytes < slice_bytes && now_ns - started_ns < slice_ns {
             let Some(shard) = walk.shard(engine) else {
-                if walk.left.is_empty() {
+                if walk.is_over() {
                     return self.walk.take().map(|walk| walk.done);
                 }
                 walk.next_ns = started_ns + WAIT_NS;
@@ -363,5 +368,23 @@ impl Core {
         metrics.snapshot_slice_ns.add(took_ns);
         metrics.snapshot_slice_max_ns.set(metrics.snapshot_slice_max_ns.get().max(took_ns));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_is_not_over_while_the_last_shard_is_being_written() {
+        let mut walk = Walk::over(CoreId::new(0), &ShardMap::new(1));
+        assert!(!walk.is_over());
+        let id = walk.left.pop().expect("a core owns shards");
+        walk.left.clear();
+        let (start, large, pieces) = (Seq::ZERO, Vec::new(), None);
+        walk.current = Some(Current { id, position: None, start, large, pieces });
+        assert!(!walk.is_over(), "it may be away, and what is left of it has to be written");
+        walk.current = None;
+        assert!(walk.is_over());
     }
 }

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_kept_and_sections_named() {
+    fn containers_and_libraries_are_kept_and_sections_named() {
         let body = b"\xf5\x03lib\xf7\x01\x02\x01\x05\x03abc\x00\
             \xfe\x03\x01\x01l\x02\x01a\x01b\
             \x03\x01z\x01\x01m\x03\x31.5\x05\x01y\x01\x01m\x00\x00\x00\x00\x00\x00\xf0\x3f\
@@ -308,7 +308,7 @@ mod tests {
             Item::Container { db: 3, key, payload, deadline_ms: None }
         };
         let expected = vec![
-            Item::Section("function library"),
+            Item::Library(b"lib".to_vec()),
             Item::Section("module data"),
             container(b"l", 1, b"\x02\x01a\x01b"),
             container(b"z", 3, b"\x01\x01m\x03\x31.5"),
