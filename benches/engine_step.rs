@@ -12,7 +12,7 @@ use synap_shards::command::args::Args;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::event::{
-    Acknowledge, EngineSettings, Event, MemorySettings, Outbound, Place,
+    Acknowledge, EngineSettings, Event, MemorySettings, Outbound, Place, Reads,
 };
 use synap_shards::engine::{Engine, Places};
 use synap_shards::id::{ConnId, CoreId, Epoch, Ticket};
@@ -63,8 +63,8 @@ fn ask(engine: &mut Engine, words: &[&[u8]], place: Option<Place>) {
     let command = table::lookup(words).expect("a command of the table");
     let args = Args::parse(command.spec(), words).expect("its arguments");
     let (conn, ticket) = (ConnId(0), Ticket(0));
-    let (caller, quiet, here, args) = (0, false, false, &args);
-    let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
+    let (caller, reads, here, args) = (0, Reads::default(), false, &args);
+    let event = Event::Request { conn, ticket, caller, reads, here, command, args, place };
     engine.step(support::NOW, event, &mut Nowhere);
 }
 

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod logging;
 pub mod notify;
 
+pub mod alive;
 pub mod latency;
 pub mod metrics;
 pub mod process;

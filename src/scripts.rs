@@ -1,4 +1,4 @@
-//! The scripts of the process, shared by all cores, and the means to end one that runs.
+//! The scripts and libraries of the process, shared by all cores, and the means to end what runs.
 //!
 //! A lock, held for a lookup or an insertion: cores come here for scripts that are new to them, not
 //! for every run.
@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use synap_shards::script::gauge::{Gauge, Killing};
-use synap_shards::script::registry::{HexDigest, Origin, Registry};
+use synap_shards::id::CoreId;
+use synap_shards::limits::CORES_MAX;
+use synap_shards::script::gauge::{Gauge, Killing, Kind};
+use synap_shards::script::registry::{HexDigest, Origin, Registry, Running};
+use synap_shards::shard::libraries::LibrarySet;
 
 /// Scripts that came with `EVAL` and are kept; of more, the oldest go.
 const EVALUATED_MAX: usize = 4096;
@@ -20,10 +23,37 @@ const LOADED_BYTES_MAX: usize = 256 * 1024 * 1024;
 const ENTRY_BYTES: usize = 128;
 
 /// The scripts of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scripts {
     generation: AtomicU64,
     kept: Mutex<Kept>,
+    libraries: Mutex<Libraries>,
+    /// Version of `libraries`, and of those that are stable.
+    version: AtomicU64,
+    settled: AtomicU64,
+    /// What each core runs.
+    running: [Mutex<Option<Running>>; CORES_MAX],
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        Self {
+            generation: AtomicU64::new(0),
+            kept: Mutex::default(),
+            libraries: Mutex::default(),
+            version: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            running: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+}
+
+/// The libraries of functions, as the holder of shard 0 has published them.
+#[derive(Debug, Default)]
+struct Libraries {
+    version: u64,
+    set: Arc<LibrarySet>,
+    functions: usize,
 }
 
 #[derive(Debug, Default)]
@@ -47,10 +77,27 @@ impl Kept {
     }
 }
 
+/// Nothing behind these locks is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Scripts {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Nothing in here is left half done by a panic.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
+    }
+
+    /// Takes the libraries that were recovered; before any core serves.
+    pub fn recovered(&self, set: &Arc<LibrarySet>) {
+        let version = self.publish(set);
+        self.settle(version);
+    }
+
+    /// Number of libraries, of their functions, and bytes of their code.
+    pub fn library_sizes(&self) -> (usize, usize, usize) {
+        let libraries = lock(&self.libraries);
+        let bytes = libraries.set.values().map(|code| code.len()).sum();
+        (libraries.set.len(), libraries.functions, bytes)
     }
 
     /// Number of scripts, and bytes of their texts.
@@ -103,11 +150,55 @@ impl Registry for Scripts {
         *kept = Kept::default();
         count
     }
+
+    fn library_version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn libraries(&self) -> (u64, Arc<LibrarySet>) {
+        let libraries = lock(&self.libraries);
+        (libraries.version, Arc::clone(&libraries.set))
+    }
+
+    fn publish(&self, set: &Arc<LibrarySet>) -> u64 {
+        let mut libraries = lock(&self.libraries);
+        libraries.version += 1;
+        libraries.set = Arc::clone(set);
+        self.version.store(libraries.version, Ordering::Release);
+        libraries.version
+    }
+
+    fn settle(&self, version: u64) {
+        self.settled.fetch_max(version, Ordering::AcqRel);
+    }
+
+    fn is_settled(&self, version: u64) -> bool {
+        self.settled.load(Ordering::Acquire) >= version
+    }
+
+    fn counted(&self, version: u64, functions: usize) {
+        let mut libraries = lock(&self.libraries);
+        if libraries.version == version {
+            libraries.functions = functions;
+        }
+    }
+
+    fn began(&self, core: CoreId, running: Running) {
+        *lock(&self.running[core.index()]) = Some(running);
+    }
+
+    fn ended(&self, core: CoreId) {
+        *lock(&self.running[core.index()]) = None;
+    }
+
+    fn running(&self) -> Option<Running> {
+        self.running.iter().find_map(|running| lock(running).clone())
+    }
 }
 
-/// Asks every core to end the script it runs; the best of what came of it.
-pub fn kill(gauges: &[Arc<Gauge>]) -> Killing {
-    gauges.iter().map(|gauge| gauge.kill()).max().unwrap_or(Killing::Nothing)
+/// Asks every core to end what it runs, if it is of this kind; the best of what came of it.
+pub fn kill(gauges: &[Arc<Gauge>], kind: Kind) -> Killing {
+    gauges.iter().map(|gauge| gauge.kill(kind)).max().unwrap_or(Killing::Nothing)
 }
 
 #[cfg(test)]
@@ -135,6 +226,21 @@ mod tests {
         assert_eq!(scripts.generation(), 0);
         assert_eq!(scripts.flush(), EVALUATED_MAX + 1);
         assert_eq!((scripts.generation(), scripts.sizes()), (1, (0, 0)));
+    }
+
+    #[test]
+    fn libraries_are_settled_by_version() {
+        let scripts = Scripts::default();
+        assert!(scripts.is_settled(scripts.library_version()));
+        let set = Arc::new(LibrarySet::from([(b"lib"[..].into(), b"code"[..].into())]));
+        let version = scripts.publish(&set);
+        scripts.counted(version, 7);
+        scripts.counted(version - 1, 9);
+        assert_eq!(scripts.libraries(), (version, Arc::clone(&set)));
+        assert!(!scripts.is_settled(version));
+        scripts.recovered(&set);
+        assert!(scripts.is_settled(version + 1));
+        assert_eq!(scripts.library_sizes(), (1, 7, 4));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Settings {
     /// Classes of changes of keys that clients are told of, a bit each by
     /// [`synap_shards::shard::plan::Notice`].
     pub notices: u16,
+    /// Keys that readers are kept of (`CLIENT TRACKING`), in the whole process; zero is no limit.
+    pub tracking_keys_max: usize,
     /// Milliseconds after which a script is stopped.
     pub script_time_limit_ms: u64,
     /// Bytes that the interpreter may take for one run of a script.

@@ -1,5 +1,5 @@
 //! What all cores may look at: facts that never change after start-up, and counters that each core
-//! writes for itself. No locks.
+//! writes for itself. Nothing in the way of a request has a lock.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use synap_shards::key::ShardMap;
 use synap_shards::script::gauge::Gauge;
 
+use crate::alive::Alive;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::scripts::Scripts;
@@ -52,6 +53,8 @@ pub struct Shared {
     pub snapshots: Option<Snapshots>,
     /// Transactions of HTTP callers.
     pub transactions: HttpTransactions,
+    /// Which clients there are.
+    pub alive: Alive,
     /// The scripts that the process knows.
     pub scripts: Arc<Scripts>,
     /// Where each core shows that it runs a script, by core.

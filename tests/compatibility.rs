@@ -44,7 +44,8 @@ that is there by its examples, which an installed Redis has to answer alike; one
 being refused as unknown. Arguments and routes: [shards/COMMANDS.md](shards/COMMANDS.md).
 
 Of all commands: there is one database, 0. Scripts, transactions and commands over several keys take
-any keys, whatever their slots. Limits: keys 64 KiB, values 512 MiB.
+any keys, whatever their slots. Limits: keys 64 KiB, values 512 MiB. A subscription counts for all
+cores when it is confirmed: what others publish before may miss it.
 ";
 
 struct Entry {

@@ -17,6 +17,9 @@ const HASH_LINES: &str = include_str!("fixtures/resp/hash.txt");
 /// The same about sorted sets and positions.
 const SORTED_LINES: &str = include_str!("fixtures/resp/sorted.txt");
 
+/// The same about client-side caching.
+const TRACKING_LINES: &str = include_str!("fixtures/resp/tracking.txt");
+
 /// Lines whose replies differ, and why they should.
 const DIFFERENCES: &[(&str, &str)] = &[
     ("SET k v IFEQ v", "compare-and-set came to Redis after 7.0"),
@@ -24,6 +27,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("OBJECT ENCODING app", "an entry does not remember that it was appended to"),
     ("SCAN 0 MATCH nosuch* COUNT 100000", "a call stays on one core; the cursor leads to the next"),
     ("SCAN 0 TYPE list COUNT 100000", "a call stays on one core; the cursor leads to the next"),
+    ("CLIENT CACHING MAYBE", "words are looked at before the state of the client"),
     ("SCAN -1", "a cursor is unsigned; Redis wraps it"),
     ("COMMAND GETKEYS PING", "one word is enough from Redis 7.2 on"),
     ("COMMAND GETKEYS FOO", "one word is enough from Redis 7.2 on"),
@@ -45,6 +49,11 @@ fn replies_about_hashes_are_those_of_redis() {
 #[test]
 fn replies_about_sorted_sets_are_those_of_redis() {
     compare(SORTED_LINES, 300);
+}
+
+#[test]
+fn replies_about_tracking_are_those_of_redis() {
+    compare(TRACKING_LINES, 40);
 }
 
 /// Sends the lines, `least` of them at least, to both servers.

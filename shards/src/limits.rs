@@ -26,6 +26,13 @@ const _: () = assert!(SHARDS * SLOTS_PER_SHARD == SLOTS, "shards are equal runs 
 const _: () = assert!(SHARDS <= u8::MAX as usize, "a shard id is one byte in the batch header");
 const _: () = assert!(VALUE_BYTES_MAX * 2 <= BATCH_BYTES_MAX, "the largest value fits a batch");
 
+/// Bytes of the code of all libraries of functions together.
+pub const LIBRARIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Libraries of functions.
+pub const LIBRARIES_MAX: usize = 4096;
+
+const _: () = assert!(LIBRARIES_BYTES_MAX * 2 <= BATCH_BYTES_MAX, "all libraries fit a batch");
+
 /// Requests that one core may have unanswered at another before it stops reading its sockets.
 pub const CREDITS_PER_CORE: usize = 4096;
 /// Commands that may wait for a shard that is lent out; more are refused with BUSY.

@@ -48,6 +48,13 @@ fn deletions_deadlines_and_clearing() {
 }
 
 #[test]
+fn libraries_of_functions() {
+    let library = |code| Record::Library { name: b"lib", code };
+    assert_eq!(record(&library(Some(b"#!lua"))), "060105036c696205".to_owned() + "23216c7561");
+    assert_eq!(record(&library(None)), "060005036c6962");
+}
+
+#[test]
 fn long_keys_and_values_state_their_lengths_as_varints() {
     let (key, value) = (vec![b'k'; 200], vec![b'v'; 70_000]);
     let put = Record::Put { key: &key, value: &value, deadline_ms: None, creates: true };

@@ -17,7 +17,7 @@ use synap_shards::id::{Epoch, ShardId};
 use synap_shards::limits::CORES_MAX;
 use synap_shards::recovery::History;
 use synap_shards::seq::{Seq, ShardSeqs};
-use synap_shards::snapshot::take_entry;
+use synap_shards::snapshot::{ImageEntry, ImageItem, take_item};
 
 use super::files::{Files, Source};
 use super::keep::{self, Kept, Present};
@@ -225,12 +225,10 @@ impl Images<'_> {
         while let Ok(Some(block)) = reader.next_block() {
             let mut bytes = block.bytes;
             let mut run = Vec::new();
-            while let Ok(entry) = take_entry(&mut bytes) {
+            while let Ok(item) = take_item(&mut bytes) {
                 let seq = self.taken.get(shard).next();
-                let (key, value, deadline_ms) = (entry.key, entry.value, entry.deadline_ms);
                 let mut record = Vec::new();
-                let put = Record::Put { key, value, deadline_ms, creates: true };
-                push_record(&mut record, shard, &put);
+                push_record(&mut record, shard, &record_of(&item));
                 seal(&mut run, &[PartSpec { shard, seq }], &record, self.epoch, time_ms);
                 self.taken.set(shard, seq);
                 count += 1;
@@ -238,5 +236,23 @@ impl Images<'_> {
             log.append(&run)?;
         }
         Ok(count)
+    }
+}
+
+/// The record that brings back what an image holds.
+fn record_of<'a>(item: &ImageItem<'a>) -> Record<'a> {
+    let entry = match item {
+        ImageItem::Library(library) => {
+            return Record::Library { name: library.name, code: Some(library.code) };
+        }
+        ImageItem::Entry(entry) => entry,
+    };
+    let ImageEntry { key, value, value_type, deadline_ms, is_more, .. } = *entry;
+    match (value_type.is_container(), is_more) {
+        (false, _) => Record::Put { key, value, deadline_ms, creates: true },
+        (true, false) => {
+            Record::Store { key, value_type, edits: value, deadline_ms, creates: true }
+        }
+        (true, true) => Record::Edit { key, value_type, edits: value, creates: false },
     }
 }

@@ -18,6 +18,7 @@ use synap_shards::engine::parcel::Parcel;
 use synap_shards::engine::script::{ScriptInputs, ScriptSettings};
 use synap_shards::id::CoreId;
 use synap_shards::shard::Shard;
+use synap_shards::shard::libraries::Libraries;
 
 use super::recover::Recovered;
 use super::{start as start_error, supervise};
@@ -182,6 +183,9 @@ fn sow(
     let epoch = history.epoch;
     let mut by_core: Vec<Vec<Box<Shard>>> = (0..count).map(|_| Vec::new()).collect();
     for shard in shards {
+        if shard.id() == Libraries::shard() {
+            shared.scripts.recovered(shard.libraries().set());
+        }
         by_core[shared.shard_map.owner(shard.id()).index()].push(shard);
     }
     let durable_first = config.persistence.wal.fsync_mode == FsyncMode::Always;

@@ -216,6 +216,7 @@ fn facts(
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
+        alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         scripts: Arc::default(),
         script_gauges: (0..cores).map(|_| Arc::default()).collect(),

@@ -29,6 +29,7 @@ impl Settings {
             thresholds: kv.thresholds,
             notices: parse_notices(config.server.notify_keyspace_events.as_bytes())
                 .expect("the configuration was checked"),
+            tracking_keys_max: config.server.tracking_table_max_keys,
             script_time_limit_ms: config.scripting.time_limit_ms,
             script_memory_bytes: config.scripting.memory_limit_mb.saturating_mul(MIB),
             max_value_bytes: kv.max_value_size_bytes,

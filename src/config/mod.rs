@@ -84,6 +84,9 @@ pub struct Server {
     pub read_only: bool,
     /// Changes of keys that are published, as letters. Default none. Reloadable.
     pub notify_keyspace_events: String,
+    /// Keys that readers are kept of for CLIENT TRACKING; 0 is no limit. Default 1000000.
+    /// Reloadable.
+    pub tracking_table_max_keys: usize,
     /// Browser origins.
     pub cors: Cors,
 }

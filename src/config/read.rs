@@ -113,6 +113,7 @@ impl<'a> Reader<'a> {
             request_timeout_secs: self.int("server.request_timeout_secs"),
             read_only: self.flag("server.read_only"),
             notify_keyspace_events: self.text("server.notify_keyspace_events"),
+            tracking_table_max_keys: self.int("server.tracking_table_max_keys"),
             cors: Cors { allowed_origins: origins.iter().map(Value::to_string).collect() },
         }
     }

@@ -15,7 +15,7 @@ use synap_shards::batch::Batch;
 use synap_shards::id::ShardId;
 use synap_shards::recovery::History;
 use synap_shards::seq::ShardSeqs;
-use synap_shards::snapshot::take_entry;
+use synap_shards::snapshot::take_item;
 
 use crate::backup::files::{Files, Source};
 use crate::backup::index::verify_if_backup;
@@ -385,7 +385,7 @@ fn part(files: &Files, name: SnapshotName, id: PartId, facts: PartFacts) -> Resu
     while let Some(block) = reader.next_block()? {
         let (mut bytes, offset) = (block.bytes, block.offset);
         while !bytes.is_empty() {
-            take_entry(&mut bytes).map_err(|error| Fatal::Corrupt {
+            take_item(&mut bytes).map_err(|error| Fatal::Corrupt {
                 path: path.clone(),
                 offset: Some(offset),
                 what: error.to_string(),

@@ -12,7 +12,7 @@ use synap_io::snapshot::{Index, PartKind, PartReader};
 use synap_io::wal::ReadOptions;
 use synap_shards::batch::{Batch, Record};
 use synap_shards::id::ShardId;
-use synap_shards::snapshot::{ImageEntry, take_entry};
+use synap_shards::snapshot::{ImageEntry, ImageItem, ImageLibrary, take_item};
 
 use crate::backup::files::Files;
 use crate::backup::time::rfc3339;
@@ -171,6 +171,14 @@ impl Dump<'_> {
                 ("expire", text, None, *deadline_ms)
             }
             Record::Clear => ("clear", " every key of the shard".to_owned(), None, None),
+            Record::Library { name, code } => {
+                let name = name.escape_ascii();
+                let text = match code {
+                    Some(code) => format!(" {name} {} bytes", code.len()),
+                    None => format!(" {name} gone"),
+                };
+                ("library", text, code.map(|code| self.filter.value(code)), None)
+            }
             Record::Edit { value_type, edits, .. } => {
                 let text = format!("{creates} {} {} bytes", value_type.name(), edits.len());
                 ("edit", text, Some(self.filter.value(edits)), None)
@@ -192,14 +200,33 @@ impl Dump<'_> {
         let path = reader.path().to_owned();
         while let Ok(Some(block)) = reader.next_block() {
             let (mut bytes, offset) = (block.bytes, block.offset);
-            while let Ok(entry) = take_entry(&mut bytes) {
-                let chosen = self.filter.has_place(shard, entry.stamp.get())
-                    && self.filter.has_key(entry.key);
-                if chosen && !self.gone {
-                    self.entry(&entry, shard, &path, offset);
+            while let Ok(item) = take_item(&mut bytes) {
+                let (key, stamp) = match &item {
+                    ImageItem::Entry(entry) => (entry.key, entry.stamp),
+                    ImageItem::Library(library) => (library.name, library.stamp),
+                };
+                if self.gone
+                    || !self.filter.has_place(shard, stamp.get())
+                    || !self.filter.has_key(key)
+                {
+                    continue;
+                }
+                match item {
+                    ImageItem::Entry(entry) => self.entry(&entry, shard, &path, offset),
+                    ImageItem::Library(library) => self.library(&library, &path, offset),
                 }
             }
         }
+    }
+
+    fn library(&mut self, library: &ImageLibrary<'_>, path: &Path, offset: u64) {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let (name, bytes) = (library.name.escape_ascii().to_string(), library.code.len());
+        let code = self.filter.value(library.code);
+        let text = format!("{file} @{offset} library \"{name}\" {bytes} bytes \"{code}\"");
+        let object = json!({ "file": file, "offset": offset, "library": name, "code": code,
+            "bytes": bytes });
+        self.say(&text, &object);
     }
 
     fn entry(&mut self, entry: &ImageEntry<'_>, shard: ShardId, path: &Path, offset: u64) {

@@ -152,6 +152,14 @@ pub struct CoreMetrics {
     pub keyspace_misses: Cell,
     /// Clients that wait for others' changes now.
     pub blocked_clients: Cell,
+    /// Clients that want to be told of changes.
+    pub tracking_clients: Cell,
+    /// Keys of this core that such clients have read.
+    pub tracking_keys: Cell,
+    /// Their readers, each key counted.
+    pub tracking_items: Cell,
+    /// Prefixes that such clients have named, on all cores.
+    pub tracking_prefixes: Cell,
     /// Keys removed because their deadline passed.
     pub expired_keys: Cell,
     /// Keys removed because memory was short.
@@ -238,6 +246,10 @@ impl Default for CoreMetrics {
             keyspace_hits: Cell::default(),
             keyspace_misses: Cell::default(),
             blocked_clients: Cell::default(),
+            tracking_clients: Cell::default(),
+            tracking_keys: Cell::default(),
+            tracking_items: Cell::default(),
+            tracking_prefixes: Cell::default(),
             expired_keys: Cell::default(),
             evicted_keys: Cell::default(),
             scripts_run: Cell::default(),

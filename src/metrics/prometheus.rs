@@ -46,6 +46,11 @@ impl Page<'_> {
                 self.sample(family, &[env!("CARGO_PKG_VERSION"), "standalone"], 1.0);
             }
             families::UPTIME => self.sample(family, &[], self.facts.uptime_secs() as f64),
+            families::LIBRARIES | families::FUNCTIONS => {
+                let (libraries, functions, _) = self.facts.shared.scripts.library_sizes();
+                let is_first = *family == families::LIBRARIES;
+                self.sample(family, &[], if is_first { libraries } else { functions } as f64);
+            }
             families::KV_OPERATIONS => self.kv_operations(family),
             families::KV_DURATION => self.command_durations(family, true),
             families::RESP_COMMANDS => self.commands(family),

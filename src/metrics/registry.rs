@@ -110,8 +110,9 @@ pub const EXPIRED: Family = family(
 /// Evicted keys.
 pub const EVICTED: Family =
     family("synap_kv_evicted_keys_total", Counter, &[], "Keys removed because memory was short");
-/// Runs of scripts.
-pub const SCRIPTS: Family = family("synap_scripts_total", Counter, &[], "Runs of scripts");
+/// Runs of scripts and functions.
+pub const SCRIPTS: Family =
+    family("synap_scripts_total", Counter, &[], "Runs of scripts and functions");
 /// Runs that came to nothing.
 pub const SCRIPTS_RERUN: Family = family(
     "synap_scripts_rerun_total",
@@ -120,6 +121,12 @@ pub const SCRIPTS_RERUN: Family = family(
     "Runs of scripts that were repeated with every shard, because the script reached outside the \
      keys it declared or changed a large value",
 );
+/// Libraries of functions.
+pub const LIBRARIES: Family =
+    family("synap_libraries", Gauge, &[], "Libraries of functions that are kept");
+/// Their functions.
+pub const FUNCTIONS: Family =
+    family("synap_functions", Gauge, &[], "Functions that the libraries have registered");
 /// HTTP answers.
 pub const HTTP_REQUESTS: Family = family(
     "synap_http_requests_total",
@@ -308,6 +315,8 @@ pub const FAMILIES: &[Family] = &[
     EVICTED,
     SCRIPTS,
     SCRIPTS_RERUN,
+    LIBRARIES,
+    FUNCTIONS,
     HTTP_REQUESTS,
     HTTP_DURATION,
     HTTP_CONNECTIONS,

@@ -223,6 +223,16 @@ impl Connection {
         }
     }
 
+    /// The same for what has to come behind the replies to what was asked before, but not behind a
+    /// command that waits for others, perhaps for ever.
+    pub(super) fn say_aside(&mut self, bytes: &[u8]) {
+        if self.client.is_blocked && self.slots.len() == 1 {
+            self.output.extend_from_slice(bytes);
+        } else {
+            self.say(bytes);
+        }
+    }
+
     /// Whether the next request may be started.
     pub(super) fn may_start(&self) -> bool {
         self.barrier.is_none()

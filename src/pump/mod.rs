@@ -11,6 +11,7 @@ mod pubsub;
 mod serve;
 mod serve_http;
 mod snapshot;
+mod tracking;
 mod transaction;
 mod transaction_http;
 mod upkeep;
@@ -47,6 +48,7 @@ use connection::{Connection, Connections, Decoder};
 use outlet::Outlet;
 use serve::Host;
 use snapshot::Snapshot;
+use tracking::Trackers;
 
 pub use upkeep::{Inbox, Message};
 
@@ -158,6 +160,7 @@ impl Core {
             now,
             connections: Connections::default(),
             pubsub: Pubsub::new(cores),
+            trackers: Trackers::default(),
             dirty: Vec::new(),
             resumed: Vec::new(),
             http_watches: BTreeMap::new(),
@@ -332,6 +335,7 @@ impl Core {
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
+        self.outlet.shared.alive.add(number);
         let client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
         self.outlet.connections.insert(conn, Connection::new(client, decoder));
         let metrics = &self.outlet.shared.metrics[self.id.index()];
@@ -444,6 +448,8 @@ impl Core {
         }
         self.give_up_waiting(conn);
         self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
+        self.outlet.shared.alive.remove(connection.client.id);
+        self.outlet.forget_tracker(&mut self.engine, connection.client.id);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         let gauge = match connection.client.listener {
             Listener::Http => &metrics.http_connections,

@@ -14,6 +14,7 @@ use synap_shards::id::{ConnId, CoreId, Ticket};
 use synap_shards::shard::plan::Now;
 
 use super::connection::{Connection, Connections, Noted, Style};
+use super::tracking::Trackers;
 use crate::latency::LatencyLog;
 use crate::session::client::Client;
 use crate::session::pubsub::Pubsub;
@@ -51,6 +52,8 @@ pub(super) struct Outlet {
     pub(super) connections: Connections,
     /// Who listens to what, and messages on their way.
     pub(super) pubsub: Pubsub,
+    /// Clients that want to be told of changes, and what they are to be told.
+    pub(super) trackers: Trackers,
     /// Connections with output to be sent.
     pub(super) dirty: Vec<ConnId>,
     /// Connections whose barrier has opened, or that may go on for another reason.
@@ -188,6 +191,10 @@ impl Outbound for Outlet {
 
     fn hear(&mut self, words: &[&[u8]]) {
         self.heard(words);
+    }
+
+    fn stale(&mut self, readers: &[u64], writer: u64, key: Option<&[u8]>) {
+        self.trackers.note(readers, writer, key);
     }
 
     fn script_log(&mut self, level: u8, text: &[u8]) {

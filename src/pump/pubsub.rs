@@ -42,6 +42,7 @@ impl<'a> Encoded<'a> {
 impl Outlet {
     /// Sends on what was published and which keys changed since the last call.
     pub(super) fn deliver(&mut self, engine: &mut Engine) {
+        self.deliver_stale(engine);
         if self.settings.notices != 0 {
             let told = engine.take_told();
             self.pubsub.publish_changes(told, self.settings.notices);
@@ -93,6 +94,9 @@ impl Outlet {
 
     /// What another core said.
     pub(super) fn heard(&mut self, words: &[&[u8]]) {
+        if self.trackers.hear(words) {
+            return;
+        }
         match words {
             [kind, channel, payload] => self.hand_out(channel, payload, *kind == SHARDED),
             [FORGET, client] => {

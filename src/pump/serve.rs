@@ -185,7 +185,8 @@ impl Host<'_> {
         let now_ms = self.outlet.now.unix_ms;
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let ticket = connection.next_ticket();
-        let heard = connection.client.begin(found.as_ref().ok().copied(), now_ms);
+        let begun = found.as_ref().ok().copied();
+        let heard = connection.client.begin(begun, now_ms);
         let in_multi = connection.client.pending.as_deref().is_some_and(Pending::is_open);
         let protocol = connection.client.protocol;
         let style = match style {
@@ -216,6 +217,7 @@ impl Host<'_> {
         };
         let current = self.outlet.current.take().expect("it was set above");
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        connection.client.has_begun(begun);
         if let Some(style) = current.style {
             connection.issue(style);
             if flow == Flow::Barrier {
@@ -384,11 +386,11 @@ impl Host<'_> {
             self.outlet.note_subscriber(id);
         }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
-        let (caller, quiet) = (connection.client.id, connection.client.no_touch);
+        let (caller, reads) = (connection.client.id, connection.client.reads());
         let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
         let is_ending = connection.read_ended || connection.closing;
-        let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
+        let event = Event::Request { conn, ticket, caller, reads, here, command, args, place };
         let flow = self.engine.step(now, event, self.outlet);
         if is_ending && spec.flags.has(Flags::BLOCKING) {
             // Nobody would notice when the peer is gone.
@@ -401,6 +403,7 @@ impl Host<'_> {
         if command.spec().id == "connection.reset" {
             self.drop_transaction(id);
             self.drop_subscriptions(id);
+            self.drop_tracking(id);
         }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let mut context = SessionContext {
@@ -415,6 +418,9 @@ impl Host<'_> {
         let outcome = session::run(&mut context, command, args);
         if let Then::Snapshot(answer) = outcome.then {
             return self.wait_for_snapshot(id, answer);
+        }
+        if let Then::Track | Then::Untrack = outcome.then {
+            return self.track(id);
         }
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
@@ -434,7 +440,7 @@ impl Host<'_> {
                 }
             }
             Then::Shutdown => *self.stop = true,
-            Then::Snapshot(_) => unreachable!("seen above"),
+            Then::Snapshot(_) | Then::Track | Then::Untrack => unreachable!("seen above"),
         }
         Flow::Continue
     }

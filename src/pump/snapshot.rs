@@ -18,7 +18,7 @@ use synap_shards::id::{CoreId, ShardId};
 use synap_shards::key::ShardMap;
 use synap_shards::seq::Seq;
 use synap_shards::shard::{Entry, Shard};
-use synap_shards::snapshot::{Pieces, push_entry};
+use synap_shards::snapshot::{Pieces, push_entry, push_libraries};
 
 use super::Core;
 use crate::fatal::Fatal;
@@ -107,6 +107,11 @@ impl Walk {
         let left = map.owned_by(core).collect();
         Self { left, current: None, done: Vec::new(), block: Block::default(), next_ns: 0 }
     }
+
+    /// Whether every shard is written. One that was begun is not, and may be away with a loan.
+    fn is_over(&self) -> bool {
+        self.current.is_none() && self.left.is_empty()
+    }
 }
 
 impl Snapshot {
@@ -159,7 +164,7 @@ impl Snapshot {
         let mut now_ns = started_ns;
         while bytes < slice_bytes && now_ns - started_ns < slice_ns {
             let Some(shard) = walk.shard(engine) else {
-                if walk.left.is_empty() {
+                if walk.is_over() {
                     return self.walk.take().map(|walk| walk.done);
                 }
                 walk.next_ns = started_ns + WAIT_NS;
@@ -215,6 +220,9 @@ impl Walk {
             return true;
         }
         if let Some(position) = current.position {
+            if position == 0 {
+                *bytes += write_libraries(block, shard, link);
+            }
             let large = &mut current.large;
             current.position = shard.walk(position, |entry| {
                 if entry.is_large() || entry.stored_bytes() >= LARGE_BYTES {
@@ -234,6 +242,18 @@ impl Walk {
         self.current = None;
         false
     }
+}
+
+/// Hands the libraries of a shard over, in a block of their own; the bytes they have.
+fn write_libraries(block: &mut Block, shard: &Shard, link: &Link) -> usize {
+    debug_assert!(block.count == 0, "libraries come before entries");
+    block.count = push_libraries(&mut block.bytes, shard);
+    let written = block.bytes.len();
+    if block.count > 0 {
+        let (bytes, libraries) = block.take();
+        link.entries(shard.id(), bytes, libraries);
+    }
+    written
 }
 
 /// Adds an entry to the block, which is handed over first when it is full; the bytes it has.
@@ -348,5 +368,23 @@ impl Core {
         metrics.snapshot_slice_ns.add(took_ns);
         metrics.snapshot_slice_max_ns.set(metrics.snapshot_slice_max_ns.get().max(took_ns));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_is_not_over_while_the_last_shard_is_being_written() {
+        let mut walk = Walk::over(CoreId::new(0), &ShardMap::new(1));
+        assert!(!walk.is_over());
+        let id = walk.left.pop().expect("a core owns shards");
+        walk.left.clear();
+        let (start, large, pieces) = (Seq::ZERO, Vec::new(), None);
+        walk.current = Some(Current { id, position: None, start, large, pieces });
+        assert!(!walk.is_over(), "it may be away, and what is left of it has to be written");
+        walk.current = None;
+        assert!(walk.is_over());
     }
 }

@@ -6,7 +6,7 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::Access;
 use synap_shards::command::table::CommandId;
-use synap_shards::engine::event::{Event, Flow};
+use synap_shards::engine::event::{Event, Flow, Reads};
 use synap_shards::engine::tx::{Queued, Transaction};
 use synap_shards::id::ConnId;
 
@@ -92,7 +92,7 @@ impl Host<'_> {
     fn exec(&mut self, id: ConnId) -> Flow {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let here = connection.client.listener == Listener::RespShard;
-        let (watcher, quiet) = (connection.client.id, connection.client.no_touch);
+        let (watcher, reads) = (connection.client.id, connection.client.reads());
         let Some(mut pending) = connection.client.pending.take() else {
             self.reply(id, Reply::Error(EXEC_WITHOUT_MULTI));
             return Flow::Continue;
@@ -108,7 +108,7 @@ impl Host<'_> {
             .take_commands()
             .and_then(|commands| self.check_writes(&commands).map(|()| commands));
         match commands {
-            Ok(commands) => self.hand_over(id, commands, (watcher, watched), quiet, here),
+            Ok(commands) => self.hand_over(id, commands, (watcher, watched), reads, here),
             Err(error) => {
                 self.forget_watches(watcher, watched);
                 self.reply(id, Reply::Error(error));
@@ -123,7 +123,7 @@ impl Host<'_> {
         conn: ConnId,
         commands: Vec<Queued>,
         (watcher, watched): (u64, u64),
-        quiet: bool,
+        reads: Reads,
         here: bool,
     ) -> Flow {
         for queued in &commands {
@@ -131,7 +131,7 @@ impl Host<'_> {
         }
         let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
         let transaction = Transaction { commands, watcher, watched };
-        let event = Event::Exec { conn, ticket, quiet, here, transaction };
+        let event = Event::Exec { conn, ticket, reads, here, transaction };
         self.engine.step(self.outlet.now, event, self.outlet)
     }
 

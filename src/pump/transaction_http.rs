@@ -9,7 +9,7 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::Access;
 use synap_shards::command::table::CommandId;
-use synap_shards::engine::event::{Event, Flow};
+use synap_shards::engine::event::{Event, Flow, Reads};
 use synap_shards::id::ConnId;
 
 use super::connection::Style;
@@ -149,7 +149,7 @@ impl Host<'_> {
                 if let Some(context) = self.context() {
                     context.deletes = Some(deletes);
                 }
-                self.hand_over(id, commands, watches, false, false)
+                self.hand_over(id, commands, watches, Reads::default(), false)
             }
             Err(error) => {
                 self.forget_watches(watches.0, watches.1);

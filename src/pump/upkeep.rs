@@ -124,6 +124,8 @@ impl Core {
             notices: settings.notices,
             thresholds: settings.thresholds,
         });
+        let cores = self.outlet.shared.shard_map.cores();
+        self.engine.set_tracking_keys(settings.tracking_keys_max.div_ceil(cores));
         self.engine.set_scripts(ScriptSettings {
             time_limit_ms: settings.script_time_limit_ms,
             memory_limit_bytes: settings.script_memory_bytes,
@@ -136,6 +138,11 @@ impl Core {
         let stats = self.engine.stats();
         metrics.keyspace_hits.set(stats.hits);
         metrics.keyspace_misses.set(stats.misses);
+        let tracking = self.engine.tracking();
+        metrics.tracking_clients.set(self.outlet.trackers.len() as u64);
+        metrics.tracking_keys.set(tracking.keys as u64);
+        metrics.tracking_items.set(tracking.items as u64);
+        metrics.tracking_prefixes.set(tracking.prefixes as u64);
         metrics.expired_keys.set(stats.expired);
         metrics.evicted_keys.set(stats.evicted);
         metrics.forwarded.set(stats.forwarded);
@@ -195,7 +202,9 @@ impl Core {
         for (id, connection) in self.outlet.connections.iter_mut() {
             let silent_ms = now_ms.saturating_sub(connection.client.active_ms);
             let since_ms = connection.incomplete_since_ms;
-            if idle_ms > 0 && silent_ms > idle_ms && connection.is_drained() {
+            // Whoever listens has nothing to say.
+            let listens = connection.client.is_subscribed();
+            if idle_ms > 0 && silent_ms > idle_ms && connection.is_drained() && !listens {
                 connection.close();
                 closed.push(id);
             } else if connection.client.listener == Listener::Http

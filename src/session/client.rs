@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use synap_shards::command::table::CommandId;
+use synap_shards::engine::event::Reads;
 use synap_shards::id::CoreId;
 
+use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
 use crate::protocol::resp::encode::Protocol;
 
@@ -67,6 +69,8 @@ pub struct Client {
     pub no_touch: bool,
     /// It waits for the answer to a command that waits for others.
     pub is_blocked: bool,
+    /// What it wants to be told of; nothing of most.
+    pub tracking: Option<Box<Tracking>>,
     /// Channels, patterns and sharded channels that it listens to.
     pub subscriptions: [usize; 3],
     /// The transaction it has begun, and what it watches; nothing of most.
@@ -120,6 +124,7 @@ impl Client {
             no_evict: false,
             no_touch: false,
             is_blocked: false,
+            tracking: None,
             subscriptions: [0; 3],
             pending: None,
             http_caller: None,
@@ -152,6 +157,25 @@ impl Client {
                 self.skipping = true;
                 false
             }
+        }
+    }
+
+    /// What its lookups leave behind.
+    #[inline]
+    pub fn reads(&self) -> Reads {
+        let tracked = self.tracking.as_deref().is_some_and(Tracking::wants_reads);
+        Reads { client: self.id, quiet: self.no_touch, tracked }
+    }
+
+    /// A request of it was begun: what `CLIENT CACHING` said held for that one, or holds until the
+    /// end of its transaction.
+    #[inline]
+    pub fn has_begun(&mut self, command: Option<CommandId>) {
+        let Some(tracking) = self.tracking.as_deref_mut() else { return };
+        let in_multi = self.pending.as_deref().is_some_and(Pending::is_open);
+        let is_about_clients = command.is_some_and(|id| id.spec().container() == "CLIENT");
+        if !in_multi && !is_about_clients {
+            tracking.caching = false;
         }
     }
 
@@ -192,7 +216,9 @@ impl Client {
         add(format_args!(" argv-mem=0 multi-mem={multi_mem} rbs={}", self.output_capacity));
         add(format_args!(" rbp=0 obl={} oll=0 omem=0", self.output_bytes));
         add(format_args!(" tot-mem={} events=r", self.query_capacity + self.output_capacity));
-        add(format_args!(" cmd={} user=default redir=-1", self.last_command_name()));
+        add(format_args!(" cmd={} user=default", self.last_command_name()));
+        let redirect = self.tracking.as_deref().map(|tracking| tracking.redirect.cast_signed());
+        add(format_args!(" redir={}", redirect.unwrap_or(-1)));
         add(format_args!(" resp={} lib-name={}", self.protocol.number(), self.lib_name));
         add(format_args!(" lib-ver={} tot-cmds={}", self.lib_ver, self.commands));
         add(format_args!(" core={}", self.core.index()));
@@ -200,11 +226,15 @@ impl Client {
     }
 
     fn flags(&self) -> String {
+        let tracking = self.tracking.as_deref();
         let in_multi = self.pending.as_deref().is_some_and(Pending::is_open);
         let letters = [
             (self.is_subscribed(), 'P'),
             (in_multi, 'x'),
             (self.is_blocked, 'b'),
+            (tracking.is_some(), 't'),
+            (tracking.is_some_and(|tracking| tracking.is_broken), 'R'),
+            (tracking.is_some_and(|tracking| tracking.mode == Mode::Broadcast), 'B'),
             (self.no_evict, 'e'),
             (self.no_touch, 'T'),
         ];

@@ -16,7 +16,6 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("client.no-evict", no_evict),
     ("client.no-touch", no_touch),
     ("client.reply", reply),
-    ("client.getredir", |_, _| Ok(Reply::Integer(-1))),
 ];
 pub(super) const CORE_HANDLERS: &[(&str, CoreHandler)] =
     &[("client.list", list), ("client.kill", kill)];

@@ -184,6 +184,16 @@ const OWN: &[Parameter] = &[
             )
         },
     ),
+    changeable(
+        "tracking-table-max-keys",
+        |settings, _| settings.tracking_keys_max.to_string(),
+        |settings, value| {
+            store(
+                &mut settings.tracking_keys_max,
+                number(value, 0, i64::from(u32::MAX)).map(|n| n as usize),
+            )
+        },
+    ),
 ];
 
 /// Most entries of a slow log that may be asked for.

@@ -31,6 +31,7 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("module.help", help),
     ("pubsub.help", help),
     ("script.help", help),
+    ("function.help", help),
     ("slowlog.help", help),
 ];
 

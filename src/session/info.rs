@@ -113,7 +113,7 @@ fn clients(cx: &SessionContext<'_>, lines: &mut Lines) {
         ("cluster_connections", 0),
         ("maxclients", cx.settings.max_connections as u64),
         ("blocked_clients", sum(cx.shared, |core| &core.blocked_clients)),
-        ("tracking_clients", 0),
+        ("tracking_clients", sum(cx.shared, |core| &core.tracking_clients)),
     ]);
 }
 
@@ -142,6 +142,10 @@ fn memory(cx: &SessionContext<'_>, lines: &mut Lines) {
     lines.add("allocator_frag_ratio", format_args!("{:.2}", ratio(usage.held, usage.live)));
     lines.add("mem_fragmentation_ratio", format_args!("{:.2}", usage.fragmentation()));
     lines.add("mem_fragmentation_bytes", memory.rss_bytes.saturating_sub(usage.live));
+    let (libraries, functions, _) = cx.shared.scripts.library_sizes();
+    lines.add("number_of_cached_scripts", cx.shared.scripts.sizes().0);
+    lines.add("number_of_functions", functions);
+    lines.add("number_of_libraries", libraries);
     lines.add("mem_allocator", "synap-slab");
     lines.add("active_defrag_running", 0);
     lines.add("lazyfree_pending_objects", 0);
@@ -236,6 +240,13 @@ fn stats(cx: &SessionContext<'_>, lines: &mut Lines) {
         ("sync_partial_err", 0),
         ("expired_keys", sum(shared, |core| &core.expired_keys)),
         ("evicted_keys", sum(shared, |core| &core.evicted_keys)),
+        ("tracking_total_keys", sum(shared, |core| &core.tracking_keys)),
+        ("tracking_total_items", sum(shared, |core| &core.tracking_items)),
+        // Every core counts all of them.
+        (
+            "tracking_total_prefixes",
+            shared.metrics.iter().map(|core| core.tracking_prefixes.get()).max().unwrap_or(0),
+        ),
         ("keyspace_hits", sum(shared, |core| &core.keyspace_hits)),
         ("keyspace_misses", sum(shared, |core| &core.keyspace_misses)),
         ("pubsub_channels", 0),

@@ -24,6 +24,7 @@ mod script;
 pub(crate) mod server;
 mod snapshot;
 mod thresholds;
+pub mod tracking;
 pub mod transaction;
 mod watch;
 
@@ -78,6 +79,10 @@ pub enum Then {
     Close,
     /// The process is shut down in order.
     Shutdown,
+    /// The reply comes when every core knows what the client wants to be told of.
+    Track,
+    /// The reply comes when every core knows that the client does not want to be told any more.
+    Untrack,
     /// The reply comes when a snapshot is there; what the command replied meanwhile is nothing.
     Snapshot(Wanted),
 }
@@ -149,6 +154,7 @@ const HANDLERS: &[&[(&str, Handler)]] = &[
     script::HANDLERS,
     server::HANDLERS,
     snapshot::HANDLERS,
+    tracking::HANDLERS,
     watch::HANDLERS,
 ];
 const CORE_HANDLERS: &[&[(&str, CoreHandler)]] =

@@ -1,6 +1,6 @@
 //! One snapshot, from the first order to the release of the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
@@ -269,6 +269,10 @@ fn note(told: &mut Told, core: usize, answer: Answer) -> Result<(), Failure> {
 
 fn index(plan: &Plan, told: &Told) -> Index {
     let mut shards = vec![ShardImage::default(); SHARDS];
+    // The logs of what an image covers are let go, so a shard left out would be lost.
+    let walked: BTreeSet<usize> =
+        told.walked.values().flatten().map(|span| span.shard.index()).collect();
+    assert_eq!(walked.len(), SHARDS, "a snapshot has every shard");
     for span in told.walked.values().flatten() {
         let image = &mut shards[span.shard.index()];
         (image.start, image.end) = (span.start, span.end);

@@ -245,9 +245,9 @@ impl Server {
     }
 
     /// A connection of the `redis` crate.
-    pub fn redis(&self) -> ::redis::Connection {
+    pub fn redis(&self) -> redis::Connection {
         let url = format!("redis://127.0.0.1:{}/", self.plan.resp);
-        let client = ::redis::Client::open(url).expect("a valid address");
+        let client = redis::Client::open(url).expect("a valid address");
         client.get_connection().expect("the server accepts")
     }
 

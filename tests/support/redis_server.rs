@@ -1,6 +1,6 @@
-//! A real Redis beside the server under test, killed when it goes out of scope. Ask
-//! [`super::installed`] for `redis-server` first.
+//! A real Redis to compare with, killed when it goes out of scope.
 
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use super::resp::Resp;
@@ -9,21 +9,22 @@ use super::{free_ports, wait_for};
 /// A Redis that keeps nothing.
 pub struct Redis {
     child: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
     _directory: tempfile::TempDir,
 }
 
 impl Redis {
-    /// A plain one.
+    /// Starts a plain one and waits until it serves.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// One that is a cluster of its own, with all slots.
+    /// Starts one that is a cluster of its own, with all slots.
     pub fn start_cluster() -> Self {
         let redis = Self::start_with(&["--cluster-enabled", "yes"]);
-        assert_eq!(redis.resp().call(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "+OK");
         let mut client = redis.resp();
+        assert_eq!(client.call(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "+OK");
         wait_for("the slots", || client.call(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
         redis
     }
@@ -39,16 +40,16 @@ impl Redis {
             .spawn()
             .expect("redis-server runs");
         let redis = Self { child, port, _directory: directory };
-        wait_for("Redis to serve", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        wait_for("Redis to serve", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         redis
     }
 
-    /// A raw connection.
+    /// A connection.
     pub fn resp(&self) -> Resp {
         Resp::connect(self.port)
     }
 
-    /// Its version: the first two numbers.
+    /// The first two numbers of its version.
     pub fn version(&self) -> (u32, u32) {
         let info = self.resp().call(&["INFO", "server"]);
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));

@@ -5,12 +5,13 @@ use std::fmt;
 
 use super::{
     FLAG_CREATES, FLAG_DEADLINE, HEADER_BYTES, PART_BYTES, PartSpec, Record, TAG_CLEAR, TAG_DELETE,
-    TAG_EDIT, TAG_EXPIRE, TAG_PATCH, TAG_PUT, TAG_STORE, TYPE_MASK, take_varint, u48,
+    TAG_EDIT, TAG_EXPIRE, TAG_LIBRARY, TAG_PATCH, TAG_PUT, TAG_STORE, TYPE_MASK, take_varint, u48,
 };
 use crate::id::{Epoch, ShardId};
-use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, SHARDS, VALUE_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, LIBRARIES_BYTES_MAX, SHARDS, VALUE_BYTES_MAX};
 use crate::seq::Seq;
 use crate::shard::ValueType;
+use crate::shard::libraries::{Libraries, is_name};
 use crate::types;
 
 /// Why bytes are not a batch.
@@ -151,7 +152,7 @@ impl<'a> Batch<'a> {
             let at = self.bytes.len() - records.rest.len();
             let known = |shard: ShardId| self.parts().any(|part| part.shard == shard);
             match records.take_one() {
-                Some((shard, record)) if known(shard) && are_sound(&record) => {}
+                Some((shard, record)) if known(shard) && is_sound(shard, &record) => {}
                 Some(_) | None => return Err(BatchError::Record(at)),
             }
         }
@@ -159,9 +160,10 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Whether the edits of a record can be applied.
-fn are_sound(record: &Record<'_>) -> bool {
+/// Whether a record can be applied to this shard.
+fn is_sound(shard: ShardId, record: &Record<'_>) -> bool {
     match record {
+        Record::Library { name, .. } => shard == Libraries::shard() && is_name(name),
         Record::Edit { value_type, edits, .. } | Record::Store { value_type, edits, .. } => {
             types::check(*value_type, edits)
         }
@@ -234,6 +236,11 @@ impl<'a> Records<'a> {
             TAG_DELETE => Record::Delete { key },
             TAG_EXPIRE => Record::Expire { key, deadline_ms },
             TAG_CLEAR => Record::Clear,
+            TAG_LIBRARY => {
+                let code =
+                    if creates { Some(take_bytes(&mut rest, LIBRARIES_BYTES_MAX)?) } else { None };
+                Record::Library { name: key, code }
+            }
             tag => {
                 let value_type = ValueType::of(tag & TYPE_MASK).filter(|t| t.is_container())?;
                 let edits = take_bytes(&mut rest, BATCH_BYTES_MAX)?;

@@ -3,7 +3,7 @@
 
 use super::{
     FLAG_CREATES, FLAG_DEADLINE, HEADER_BYTES, PART_BYTES, Record, TAG_CLEAR, TAG_DELETE, TAG_EDIT,
-    TAG_EXPIRE, TAG_PATCH, TAG_PUT, TAG_STORE, put_varint, u48_bytes,
+    TAG_EXPIRE, TAG_LIBRARY, TAG_PATCH, TAG_PUT, TAG_STORE, put_varint, u48_bytes,
 };
 use crate::id::{Epoch, ShardId};
 use crate::limits::BATCH_BYTES_MAX;
@@ -85,6 +85,9 @@ pub fn push_record(out: &mut Vec<u8>, shard: ShardId, record: &Record<'_>) {
         Record::Delete { .. } => (TAG_DELETE, 0, None),
         Record::Expire { deadline_ms, .. } => (TAG_EXPIRE, 0, *deadline_ms),
         Record::Clear => (TAG_CLEAR, 0, None),
+        Record::Library { code, .. } => {
+            (TAG_LIBRARY, if code.is_some() { FLAG_CREATES } else { 0 }, None)
+        }
         Record::Edit { value_type, .. } => (TAG_EDIT | *value_type as u8, 0, None),
         Record::Store { value_type, deadline_ms, .. } => {
             (TAG_STORE | *value_type as u8, 0, *deadline_ms)
@@ -96,7 +99,10 @@ pub fn push_record(out: &mut Vec<u8>, shard: ShardId, record: &Record<'_>) {
     if deadline.is_some() {
         flags |= FLAG_DEADLINE;
     }
-    let key = record.key();
+    let key = match record {
+        Record::Library { name, .. } => name,
+        other => other.key(),
+    };
     out.extend_from_slice(&[tag, flags, shard.index() as u8]);
     put_varint(out, key.len());
     out.extend_from_slice(key);
@@ -117,6 +123,13 @@ pub fn push_record(out: &mut Vec<u8>, shard: ShardId, record: &Record<'_>) {
             put_varint(out, edits.len());
             out.extend_from_slice(edits);
         }
-        Record::Delete { .. } | Record::Expire { .. } | Record::Clear => {}
+        Record::Library { code: Some(code), .. } => {
+            put_varint(out, code.len());
+            out.extend_from_slice(code);
+        }
+        Record::Library { code: None, .. }
+        | Record::Delete { .. }
+        | Record::Expire { .. }
+        | Record::Clear => {}
     }
 }

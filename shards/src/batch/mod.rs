@@ -22,6 +22,8 @@
 //!           3 Delete  nothing
 //!           4 Expire  [deadline u48]       a new deadline, or none
 //!           5 Clear   nothing, and the key is empty        every key of the shard
+//!           6 Library [length varint, bytes]   the library whose name is the key has this code
+//!                     (flag 1), or is gone; shard 0 only
 //!           0x10 + t Edit    length varint, edits   these edits change a container of type t
 //!           0x20 + t Store   [deadline u48], length varint, edits   the key is now the container
 //!                            of type t that these edits build from nothing
@@ -51,6 +53,7 @@ const TAG_PATCH: u8 = 2;
 const TAG_DELETE: u8 = 3;
 const TAG_EXPIRE: u8 = 4;
 const TAG_CLEAR: u8 = 5;
+const TAG_LIBRARY: u8 = 6;
 /// The low four bits are the type.
 const TAG_EDIT: u8 = 0x10;
 const TAG_STORE: u8 = 0x20;
@@ -98,6 +101,13 @@ pub enum Record<'a> {
     },
     /// Every key of the shard is gone.
     Clear,
+    /// A library of functions has this code now, or is gone.
+    Library {
+        /// Its name; no key.
+        name: &'a [u8],
+        /// Its code, or nothing when it is gone.
+        code: Option<&'a [u8]>,
+    },
     /// A container is changed.
     Edit {
         /// The key.
@@ -125,7 +135,7 @@ pub enum Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The key it concerns; empty for [`Record::Clear`].
+    /// The key it concerns; empty for [`Record::Clear`] and [`Record::Library`].
     pub fn key(&self) -> &'a [u8] {
         match self {
             Self::Put { key, .. }
@@ -134,7 +144,7 @@ impl<'a> Record<'a> {
             | Self::Expire { key, .. }
             | Self::Edit { key, .. }
             | Self::Store { key, .. } => key,
-            Self::Clear => &[],
+            Self::Clear | Self::Library { .. } => &[],
         }
     }
 
@@ -145,7 +155,7 @@ impl<'a> Record<'a> {
             | Self::Patch { creates, .. }
             | Self::Edit { creates, .. }
             | Self::Store { creates, .. } => *creates,
-            Self::Delete { .. } | Self::Expire { .. } | Self::Clear => false,
+            Self::Delete { .. } | Self::Expire { .. } | Self::Clear | Self::Library { .. } => false,
         }
     }
 }

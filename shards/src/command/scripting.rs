@@ -1,4 +1,5 @@
-//! Declarations of the commands that run scripts. The engine carries them out (`engine/script.rs`).
+//! Declarations of the commands that run scripts and functions. The engine carries them out
+//! (`engine/script/`).
 
 use super::spec::{
     Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, HttpRoute, JsonReply, Keys, ReplySpec,
@@ -21,6 +22,17 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &EXISTS_JSON,
     &FLUSH_JSON,
     &KILL_JSON,
+    &FCALL,
+    &FCALL_RO,
+    &FUNCTION_LOAD,
+    &FUNCTION_DELETE,
+    &FUNCTION_FLUSH,
+    &FUNCTION_LIST,
+    &FUNCTION_DUMP,
+    &FUNCTION_RESTORE,
+    &FUNCTION_STATS,
+    &FUNCTION_KILL,
+    &FUNCTION_HELP,
 ];
 
 const COUNT: ArgSpec =
@@ -199,3 +211,135 @@ const HELP: CommandSpec = CommandSpec {
     complexity: "O(1)",
     ..KILL
 };
+
+const FCALL: CommandSpec = CommandSpec {
+    id: "function.call",
+    resp: "FCALL",
+    args: &[
+        ArgSpec::bytes("function", "name of a function of a library"),
+        COUNT.refused_as("Bad number of keys provided"),
+        KEYS,
+        ARGUMENTS,
+    ],
+    summary: "Runs a function; everything it does is one step for everyone else",
+    complexity: "Depends on the function",
+    run: Run::Script(ScriptVerb::Call),
+    ..EVAL
+};
+
+const FCALL_RO: CommandSpec = CommandSpec {
+    id: "function.call_ro",
+    resp: "FCALL_RO",
+    access: Access::Read,
+    summary: "Runs a function that does not write",
+    run: Run::Script(ScriptVerb::CallReadOnly),
+    ..FCALL
+};
+
+const FUNCTION_LOAD: CommandSpec = CommandSpec {
+    id: "function.load",
+    resp: "FUNCTION LOAD",
+    args: &[
+        ArgSpec::flag("replace", "REPLACE", "also when there is a library of this name"),
+        ArgSpec::bytes("code", "Lua 5.1 behind a first line `#!lua name=...`"),
+    ],
+    http: &[],
+    flags: Flags::NO_SCRIPT.and(Flags::DENY_OOM),
+    summary: "Takes a library of functions in, which stays like data; answers its name",
+    complexity: "O(N) with the length of the code",
+    run: Run::Script(ScriptVerb::LoadLibrary),
+    ..LOAD
+};
+
+const FUNCTION_DELETE: CommandSpec = CommandSpec {
+    id: "function.delete",
+    resp: "FUNCTION DELETE",
+    args: &[ArgSpec::bytes("library", "its name")],
+    reply: ReplySpec::Ok,
+    flags: Flags::NO_SCRIPT,
+    summary: "Removes a library and its functions",
+    complexity: "O(N) with the number of functions",
+    run: Run::Script(ScriptVerb::DeleteLibrary),
+    ..FUNCTION_LOAD
+};
+
+const FUNCTION_FLUSH: CommandSpec = CommandSpec {
+    id: "function.flush",
+    resp: "FUNCTION FLUSH",
+    args: FLUSH.args,
+    summary: "Removes every library",
+    complexity: "O(N) with the number of libraries",
+    run: Run::Script(ScriptVerb::FlushLibraries),
+    ..FUNCTION_DELETE
+};
+
+const FUNCTION_LIST: CommandSpec = CommandSpec {
+    id: "function.list",
+    resp: "FUNCTION LIST",
+    args: &[
+        ArgSpec::pattern("pattern", "of the names of libraries")
+            .with_token("LIBRARYNAME")
+            .optional(),
+        ArgSpec::flag("withcode", "WITHCODE", "with the code of each"),
+    ],
+    reply: ReplySpec::Array,
+    summary: "Shows libraries and their functions",
+    complexity: "O(N) with the number of functions",
+    run: Run::Script(ScriptVerb::ListLibraries),
+    ..FUNCTION_DELETE
+};
+
+const FUNCTION_DUMP: CommandSpec = CommandSpec {
+    id: "function.dump",
+    resp: "FUNCTION DUMP",
+    args: &[],
+    reply: ReplySpec::Bytes,
+    summary: "Every library in one payload, as Redis has it",
+    complexity: "O(N) with the length of the code",
+    run: Run::Script(ScriptVerb::DumpLibraries),
+    ..FUNCTION_LIST
+};
+
+const FUNCTION_RESTORE: CommandSpec = CommandSpec {
+    id: "function.restore",
+    resp: "FUNCTION RESTORE",
+    args: &[
+        ArgSpec::bytes("payload", "of FUNCTION DUMP, of Redis 7 as well"),
+        ArgSpec::one_of(
+            "policy",
+            &[
+                ArgSpec::flag("flush", "FLUSH", "they go"),
+                ArgSpec::flag("append", "APPEND", "they stay; one of the same name is an error"),
+                ArgSpec::flag("replace", "REPLACE", "one of the same name goes"),
+            ],
+            "what happens to libraries that are there; APPEND if nothing is said",
+        )
+        .optional(),
+    ],
+    reply: ReplySpec::Ok,
+    summary: "Takes the libraries of a payload in",
+    run: Run::Script(ScriptVerb::RestoreLibraries),
+    ..FUNCTION_LOAD
+};
+
+const FUNCTION_STATS: CommandSpec = CommandSpec {
+    id: "function.stats",
+    resp: "FUNCTION STATS",
+    args: &[],
+    reply: ReplySpec::Map,
+    summary: "Tells which function runs, and how many libraries and functions there are",
+    complexity: "O(1)",
+    run: Run::Script(ScriptVerb::FunctionStats),
+    ..FUNCTION_LIST
+};
+
+const FUNCTION_KILL: CommandSpec = CommandSpec {
+    id: "function.kill",
+    resp: "FUNCTION KILL",
+    http: &[],
+    summary: "Ends the functions that run on other cores and have not written yet",
+    ..KILL
+};
+
+const FUNCTION_HELP: CommandSpec =
+    CommandSpec { id: "function.help", resp: "FUNCTION HELP", ..HELP };

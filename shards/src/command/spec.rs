@@ -93,6 +93,43 @@ pub enum ScriptVerb {
     Flush,
     /// Forgets all, and tells how many there were.
     FlushCount,
+    /// Runs a function of a library.
+    Call,
+    /// Runs a function that does not write.
+    CallReadOnly,
+    /// Takes a library in.
+    LoadLibrary,
+    /// Removes a library.
+    DeleteLibrary,
+    /// Removes every library.
+    FlushLibraries,
+    /// Shows libraries and their functions.
+    ListLibraries,
+    /// Every library in one payload.
+    DumpLibraries,
+    /// Takes the libraries of a payload in.
+    RestoreLibraries,
+    /// Tells which function runs, and how many there are.
+    FunctionStats,
+}
+
+impl ScriptVerb {
+    /// Whether it reads or changes libraries as they are stored.
+    pub fn is_about_libraries(self) -> bool {
+        use ScriptVerb::{
+            DeleteLibrary, DumpLibraries, FlushLibraries, ListLibraries, LoadLibrary,
+            RestoreLibraries,
+        };
+        matches!(
+            self,
+            LoadLibrary
+                | DeleteLibrary
+                | FlushLibraries
+                | ListLibraries
+                | DumpLibraries
+                | RestoreLibraries
+        )
+    }
 }
 
 /// What a command that may wait has come to.

@@ -52,13 +52,13 @@ fn awaited_keys<'a>(request: Request<'a>) -> Vec<&'a [u8]> {
 impl Waiter {
     /// A command that was not tried yet.
     fn of(request: Request<'_>, shards: u64, spans: bool) -> Self {
-        let Request { reply_to, quiet, command, args, .. } = request;
+        let Request { reply_to, reads, command, args, .. } = request;
         let words = OwnedWords::new(args.words());
         let keys: Vec<Box<[u8]>> = awaited_keys(request).into_iter().map(Box::from).collect();
         let bytes = words.held_bytes() + keys.iter().map(|key| key.len()).sum::<usize>();
         Self {
             reply_to,
-            quiet,
+            reads,
             command,
             words,
             keys,
@@ -316,6 +316,7 @@ impl Engine {
 
     fn serve_lines(&mut self, now: Now, out: &mut dyn Outbound) {
         loop {
+            self.tell_changes(out);
             self.take_fired();
             let shards = &self.shards;
             let is_here = |(key, _): &(Box<[u8]>, u64)| shards[shard_of(key).index()].is_some();
@@ -408,13 +409,14 @@ impl Engine {
     fn attempt_of(&mut self, now: Now, number: u64) -> Tried {
         let waiter = self.waiters.here.get_mut(&number).expect("the caller has seen it");
         let owned = std::mem::replace(&mut waiter.words, OwnedWords::new(&[]));
-        let (reply_to, quiet, command) = (waiter.reply_to, waiter.quiet, waiter.command);
+        let (reply_to, reads, command) = (waiter.reply_to, waiter.reads, waiter.command);
+        self.trackers.writer = reads.client;
         let tried = {
             let words = owned.get();
             let args = Args::parse(command.spec(), &words)
                 .expect("the words were decoded before the command waited");
             let args = &args;
-            self.attempt(now, Request { reply_to, caller: 0, quiet, command, args, target: None })
+            self.attempt(now, Request { reply_to, caller: 0, reads, command, args, target: None })
         };
         let waiter = self.waiters.here.get_mut(&number).expect("a try removes no waiter");
         waiter.words = owned;
@@ -440,9 +442,9 @@ impl Engine {
     /// Asks for the shards of a waiter whose keys belong to several cores.
     fn try_afar(&mut self, now: Now, number: u64, out: &mut dyn Outbound) {
         let waiter = &self.waiters.here[&number];
-        let (reply_to, quiet, command) = (waiter.reply_to, waiter.quiet, waiter.command);
+        let (reply_to, reads, command) = (waiter.reply_to, waiter.reads, waiter.command);
         let shards = waiter.shards;
-        let task = Task { reply_to, quiet, work: Work::Wait { number, command } };
+        let task = Task { reply_to, reads, work: Work::Wait { number, command } };
         self.begin_loan(now, task, shards, out);
     }
 
@@ -461,13 +463,14 @@ impl Engine {
             return Ran { reply, touched: 0, unstable: 0, fate: Fate::Answers };
         }
         let owned = std::mem::replace(&mut waiter.words, OwnedWords::new(&[]));
-        let (reply_to, quiet, command) = (waiter.reply_to, waiter.quiet, waiter.command);
+        let (reply_to, reads, command) = (waiter.reply_to, waiter.reads, waiter.command);
+        self.trackers.writer = reads.client;
         let planned = {
             let words = owned.get();
             let args = Args::parse(command.spec(), &words)
                 .expect("the words were decoded before the command waited");
             let args = &args;
-            let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
+            let request = Request { reply_to, caller: 0, reads, command, args, target: None };
             self.plan_records(now, request)
         };
         let waiter = self.waiters.here.get_mut(&number).expect("a try removes no waiter");
@@ -545,6 +548,7 @@ impl Engine {
     /// them in the books.
     pub(super) fn catch_up_waiters(&mut self, shards: u64) {
         self.fired |= shards;
+        self.catch_up_trackers(shards);
         if self.waiters.stale.is_empty() {
             return;
         }

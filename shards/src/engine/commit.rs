@@ -82,9 +82,10 @@ impl Engine {
         let at_home = self.shards[shard.index()].as_deref_mut();
         let at_home = at_home.expect("a command writes to shards that are here");
         self.used_bytes -= at_home.live_bytes();
+        at_home.tracking.writer = self.trackers.writer;
         at_home.apply_focused(&Batch::sealed(&self.log[start..]), focus);
         self.used_bytes += at_home.live_bytes();
-        self.fired |= u64::from(at_home.interest.has_fired()) << shard.index();
+        self.fired |= u64::from(at_home.has_news()) << shard.index();
         if self.settings.acknowledge == Acknowledge::OnAppend {
             at_home.set_stable(part.seq);
         }
@@ -105,9 +106,10 @@ impl Engine {
             let shard = self.shards[part.shard.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
             self.used_bytes -= shard.live_bytes();
+            shard.tracking.writer = self.trackers.writer;
             shard.apply(&batch);
             self.used_bytes += shard.live_bytes();
-            self.fired |= u64::from(shard.interest.has_fired()) << part.shard.index();
+            self.fired |= u64::from(shard.has_news()) << part.shard.index();
             if self.settings.acknowledge == Acknowledge::OnAppend {
                 shard.set_stable(part.seq);
             }
@@ -230,7 +232,10 @@ impl Engine {
             let record = crate::batch::Record::Delete { key };
             crate::batch::push_record(&mut self.records, shard, &record);
         }
+        // Whoever made it necessary is not who did it.
+        let writer = std::mem::take(&mut self.trackers.writer);
         // Nobody waits for it; what later replies depend on is noted by the commit.
         let _needs = self.commit(now, 1 << shard.index(), 0);
+        self.trackers.writer = writer;
     }
 }

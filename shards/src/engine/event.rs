@@ -17,6 +17,17 @@ pub struct Place {
     pub(crate) hash: u64,
 }
 
+/// Whose lookups a request makes, and what they leave behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reads {
+    /// Process-wide number of the client; zero is nobody.
+    pub client: u64,
+    /// They shall not count as uses of the keys (`CLIENT NO-TOUCH`).
+    pub quiet: bool,
+    /// The client is to be told when what it has read changes (`CLIENT TRACKING`).
+    pub tracked: bool,
+}
+
 /// What an engine is told. Each call of [`super::Engine::step`] takes one.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -30,8 +41,8 @@ pub enum Event<'a> {
         ticket: Ticket,
         /// Process-wide number of the client, for commands about clients.
         caller: u64,
-        /// Its lookups shall not count as uses of the keys (`CLIENT NO-TOUCH`).
-        quiet: bool,
+        /// Whose lookups it makes, and what they leave behind.
+        reads: Reads,
         /// A command about every shard shall cover this core's only: the client sees the cores as
         /// nodes, and asks each.
         here: bool,
@@ -50,8 +61,8 @@ pub enum Event<'a> {
         conn: ConnId,
         /// The position of `EXEC` among its requests.
         ticket: Ticket,
-        /// Its lookups shall not count as uses of the keys.
-        quiet: bool,
+        /// Whose lookups it makes, and what they leave behind.
+        reads: Reads,
         /// Commands about every shard shall cover this core's only.
         here: bool,
         /// The commands, and what was watched.
@@ -76,6 +87,27 @@ pub enum Event<'a> {
         watcher: u64,
         /// Shards of the keys that it may watch, a bit each.
         shards: u64,
+    },
+    /// A client wants to be told of changes ([`Outbound::stale`]): of what its requests read
+    /// ([`Reads::tracked`]) and, from now on, of keys with these prefixes instead of those it has
+    /// named before. The reply is OK, to be waited for before anything else of the client starts.
+    Track {
+        /// The connection.
+        conn: ConnId,
+        /// The position of the request.
+        ticket: Ticket,
+        /// Process-wide number of the client; its core is that number modulo the number of cores.
+        client: u64,
+        /// Prefixes of keys.
+        prefixes: &'a [&'a [u8]],
+    },
+    /// A client does not want to be told any more, or is gone. The reply is OK, where one is
+    /// `asked` for.
+    Untrack {
+        /// Process-wide number of the client.
+        client: u64,
+        /// Connection and request that want a reply.
+        asked: Option<(ConnId, Ticket)>,
     },
     /// What another core sent.
     Parcel {
@@ -133,6 +165,11 @@ pub trait Outbound {
 
     /// Words that another core's outside sent by [`super::Engine::tell`].
     fn hear(&mut self, words: &[&[u8]]);
+
+    /// A key was changed (all were, if it is nothing), by the client `writer` or, if that is zero,
+    /// by nobody: clients of this core that want to be told. It may come before the replies to what
+    /// they have asked earlier; to them it has to come behind those.
+    fn stale(&mut self, _readers: &[u64], _writer: u64, _key: Option<&[u8]>) {}
 
     /// A line that a script wants to have in the server's log; levels are 0 (least) to 3. Where
     /// there is no log, it is nowhere.

@@ -49,7 +49,8 @@ mod tests {
     use crate::command::reply::Reply;
     use crate::command::table::{self, CommandId};
     use crate::engine::Engine;
-    use crate::engine::event::{Acknowledge, EngineSettings, Event, MemorySettings, Outbound};
+    use crate::engine::event::{Acknowledge, EngineSettings, Event};
+    use crate::engine::event::{MemorySettings, Outbound, Reads};
     use crate::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
     use crate::key::ShardMap;
     use crate::limits::EXPIRY_FIELDS_PER_TICK;
@@ -109,7 +110,7 @@ mod tests {
             conn: ConnId(0),
             ticket: Ticket(0),
             caller: 0,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,

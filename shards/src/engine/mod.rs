@@ -24,6 +24,7 @@ mod run;
 #[cfg(feature = "lua")]
 pub mod script;
 mod task;
+mod tracking;
 pub mod tx;
 mod upkeep;
 mod waiters;
@@ -44,6 +45,7 @@ use loan::Loans;
 use parcel::{Envelope, Parcel};
 use route::Request;
 use run::Job;
+use tracking::Trackers;
 use waiters::Waiters;
 
 /// Where the keys of a pipeline live, by their position in it.
@@ -114,6 +116,7 @@ pub struct Engine {
     gathers: Gathers,
     loans: Loans,
     waiters: Waiters,
+    trackers: Trackers,
     /// Shards whose keys may have been changed while somebody waited for them, a bit each.
     fired: u64,
     used_bytes: usize,
@@ -176,6 +179,7 @@ impl Engine {
             gathers: Gathers::default(),
             loans: Loans::default(),
             waiters: Waiters::default(),
+            trackers: Trackers::default(),
             fired: 0,
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
@@ -190,19 +194,27 @@ impl Engine {
     /// Handles one event. Only a request says anything but [`Flow::Continue`].
     pub fn step(&mut self, now: Now, event: Event<'_>, out: &mut dyn Outbound) -> Flow {
         match event {
-            Event::Request { conn, ticket, caller, quiet, here, command, args, place } => {
+            Event::Request { conn, ticket, caller, reads, here, command, args, place } => {
                 let reply_to = ReplyTo::Client { conn, ticket };
-                let request = Request { reply_to, caller, quiet, command, args, target: None };
+                let request = Request { reply_to, caller, reads, command, args, target: None };
                 self.request(now, request, place, here, out)
             }
-            Event::Exec { conn, ticket, quiet, here, transaction } => {
+            Event::Exec { conn, ticket, reads, here, transaction } => {
                 let reply_to = ReplyTo::Client { conn, ticket };
-                self.exec(now, transaction, (reply_to, quiet, here), out)
+                self.exec(now, transaction, (reply_to, reads, here), out)
             }
             Event::Watch { conn, ticket, watcher, keys } => {
                 self.watch(now, ReplyTo::Client { conn, ticket }, watcher, keys, out)
             }
             Event::Unwatch { watcher, shards } => self.unwatch(now, watcher, shards, out),
+            Event::Track { conn, ticket, client, prefixes } => {
+                self.track(ReplyTo::Client { conn, ticket }, client, Some(prefixes), out)
+            }
+            Event::Untrack { client, asked } => {
+                let reply_to = asked
+                    .map_or(ReplyTo::Nobody, |(conn, ticket)| ReplyTo::Client { conn, ticket });
+                self.track(reply_to, client, None, out)
+            }
             Event::Parcel { from, parcel } => {
                 self.parcel(now, from, parcel, out);
                 Flow::Continue

@@ -10,10 +10,14 @@ use super::route::{Request, keys_of};
 use super::run::{RECORDS_BYTES_MAX, items, sum};
 use super::{Engine, shards_in};
 use crate::batch::{PartSpec, seal};
+#[cfg(feature = "lua")]
+use crate::batch::{Record, push_record};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
 use crate::command::spec::{Atomicity, Flags, PerKey, Run};
+#[cfg(feature = "lua")]
+use crate::shard::libraries::Libraries;
 use crate::shard::plan::{Now, View};
 
 const TOO_LARGE: CommandError = CommandError::Coded {
@@ -31,6 +35,14 @@ pub(super) struct Open {
     touched: u64,
     /// Shards in which a command saw something that was not stable before it began.
     unstable: u64,
+}
+
+impl Open {
+    /// Takes down that a command saw something in these shards that is not stable.
+    #[cfg(feature = "lua")]
+    pub(super) fn saw_unstable(&mut self, shards: u64) {
+        self.unstable |= shards & !self.touched;
+    }
 }
 
 impl Engine {
@@ -63,6 +75,7 @@ impl Engine {
         let spec = request.command.spec();
         match spec.run {
             Run::Read(read) => {
+                self.remember(request);
                 let draw = self.draw_for(request.command);
                 let rules = self.settings.memory.rules();
                 let view = View::new(&self.shards, now, &self.tally, rules, draw, None);
@@ -93,17 +106,47 @@ impl Engine {
             open.records.truncate(start);
             return Reply::Error(TOO_LARGE);
         }
-        for id in shards_in(planned.touched) {
+        self.apply_since(now, open, start, planned.touched);
+        self.set_access(planned.access);
+        planned.reply
+    }
+
+    /// Applies the records of an open batch from `start` on, which concern these shards.
+    fn apply_since(&mut self, now: Now, open: &mut Open, start: usize, touched: u64) {
+        for id in shards_in(touched) {
             let shard = self.shards[id.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
             self.used_bytes -= shard.live_bytes();
+            shard.tracking.writer = self.trackers.writer;
             shard.apply_open(&open.records[start..], now.unix_ms);
             self.used_bytes += shard.live_bytes();
-            self.fired |= u64::from(shard.interest.has_fired()) << id.index();
+            self.fired |= u64::from(shard.has_news()) << id.index();
         }
-        open.touched |= planned.touched;
-        self.set_access(planned.access);
-        planned.reply
+        open.touched |= touched;
+    }
+
+    /// Changes libraries of functions as part of an open batch: each now has this code, or is
+    /// gone. Their shard is in the table. All or none.
+    #[cfg(feature = "lua")]
+    pub(super) fn change_libraries<'a>(
+        &mut self,
+        now: Now,
+        open: &mut Open,
+        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), CommandError> {
+        let start = open.records.len();
+        for (name, code) in changes {
+            let record = Record::Library { name, code };
+            push_record(&mut open.records, Libraries::shard(), &record);
+        }
+        if open.records.len() > RECORDS_BYTES_MAX {
+            open.records.truncate(start);
+            return Err(TOO_LARGE);
+        }
+        if open.records.len() > start {
+            self.apply_since(now, open, start, Libraries::MASK);
+        }
+        Ok(())
     }
 
     /// Seals an open batch and appends it to the log. Returns the shards it changed, and those in

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::event::Reads;
 use super::waiters::Why;
 use crate::command::args::Words;
 use crate::command::reply::Reply;
@@ -37,6 +38,8 @@ pub(crate) enum Manner {
     Watch,
     /// Nothing but wait until the log of the core is on disk as far as it has come.
     OnDisk,
+    /// Notes that the caller wants to be told of changes, or does not any more.
+    Track,
     /// Forgets what the caller watches in these shards (a bit each).
     Unwatch(u64),
 }
@@ -50,7 +53,7 @@ pub(crate) enum Envelope {
         command: CommandId,
         words: Span,
         caller: u64,
-        quiet: bool,
+        reads: Reads,
         manner: Manner,
     },
     /// Words for the outside of the core, answered with `Heard`.
@@ -71,6 +74,9 @@ pub(crate) enum Envelope {
     Wake { number: u64 },
     /// It has tried in vain, and goes on waiting.
     Pass { number: u64 },
+    /// To the core of clients who want to be told: the numbers of the clients, then the key that
+    /// was changed, or nothing where all were.
+    Stale { writer: u64, words: Span },
     /// Lend these shards (a bit each) to the sender's transaction.
     Borrow { loan: u64, shards: u64 },
     /// The shards asked for. `unsettled` marks those whose last batch is not stable yet; the owner

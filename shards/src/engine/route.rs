@@ -1,7 +1,7 @@
 //! Where a request runs: here, on the core that owns its key, on several cores key by key, on all
 //! of them, or here with shards borrowed from others.
 
-use super::event::{Flow, Outbound, Place};
+use super::event::{Flow, Outbound, Place, Reads};
 use super::gather::Gather;
 use super::parcel::{Envelope, Manner, OwnedWords};
 use super::task::{Task, Work};
@@ -21,8 +21,8 @@ use crate::shard::plan::Now;
 pub(super) struct Request<'a> {
     pub(super) reply_to: ReplyTo,
     pub(super) caller: u64,
-    /// Its lookups do not count as uses of the keys.
-    pub(super) quiet: bool,
+    /// Whose lookups it makes, and what they leave behind.
+    pub(super) reads: Reads,
     pub(super) command: CommandId,
     pub(super) args: &'a Args<'a>,
     /// The one key it is about, where that was worked out already.
@@ -198,9 +198,9 @@ impl Engine {
             self.execute_on(owner, gather, request, words, Manner::Single);
             return Flow::Continue;
         }
-        let Request { reply_to, quiet, command, args, .. } = request;
+        let Request { reply_to, reads, command, args, .. } = request;
         let work = Work::Command { command, words: OwnedWords::new(args.words()) };
-        self.begin_loan(now, Task { reply_to, quiet, work }, shards, out);
+        self.begin_loan(now, Task { reply_to, reads, work }, shards, out);
         Flow::Barrier
     }
 
@@ -214,13 +214,13 @@ impl Engine {
     ) {
         let peer = &mut self.peers[core.index()];
         let words = peer.requests.pack_words(words);
-        let Request { caller, quiet, command, .. } = request;
+        let Request { caller, reads, command, .. } = request;
         peer.requests.envelopes.push(Envelope::Execute {
             gather,
             command,
             words,
             caller,
-            quiet,
+            reads,
             manner,
         });
         peer.outstanding += 1;

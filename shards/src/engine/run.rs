@@ -2,10 +2,11 @@
 
 use super::commit::Needs;
 use super::event::Outbound;
-use super::event::Place;
+use super::event::{Place, Reads};
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
 use super::route::{Request, Target, keys_of, only_key, targeted};
 use super::task::{Fate, Ran, Task};
+use super::tracking::unpack_clients;
 use super::tx::shards_of_keys;
 use super::{Engine, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
@@ -31,7 +32,7 @@ pub(super) enum Job {
     Run {
         reply_to: ReplyTo,
         caller: u64,
-        quiet: bool,
+        reads: Reads,
         command: CommandId,
         words: OwnedWords,
         manner: Manner,
@@ -67,9 +68,9 @@ impl Engine {
             self.answer(request.reply_to, Reply::Error(CommandError::Busy), out);
             return;
         }
-        let Request { reply_to, caller, quiet, command, args, .. } = request;
+        let Request { reply_to, caller, reads, command, args, .. } = request;
         let words = OwnedWords::new(args.words());
-        let job = Job::Run { reply_to, caller, quiet, command, words, manner };
+        let job = Job::Run { reply_to, caller, reads, command, words, manner };
         self.waiting.push_back(Waiting { shards, job });
     }
 
@@ -113,12 +114,12 @@ impl Engine {
 
     fn run_job(&mut self, now: Now, waiting: Waiting, out: &mut dyn Outbound) {
         match waiting.job {
-            Job::Run { reply_to, caller, quiet, command, words, manner } => {
+            Job::Run { reply_to, caller, reads, command, words, manner } => {
                 let words = words.get();
                 let args = Args::parse(command.spec(), &words)
                     .expect("the words were decoded before the command was queued");
                 let args = &args;
-                let request = Request { reply_to, caller, quiet, command, args, target: None };
+                let request = Request { reply_to, caller, reads, command, args, target: None };
                 self.run(now, request, manner, waiting.shards, out);
             }
             Job::Task(task) => {
@@ -141,6 +142,10 @@ impl Engine {
         shards: u64,
         out: &mut dyn Outbound,
     ) {
+        self.trackers.writer = request.reads.client;
+        if let Run::Read(_) = request.command.spec().run {
+            self.remember(request);
+        }
         match manner {
             Manner::Single | Manner::AllShards => self.run_once(now, request, shards, out),
             Manner::PerKey => self.run_per_key(now, request, out),
@@ -152,6 +157,10 @@ impl Engine {
             Manner::OnCore => {
                 let reply = out.run_on_core(request.command, request.args, request.caller);
                 self.answer(request.reply_to, reply, out);
+            }
+            Manner::Track => {
+                self.note_tracker(request.caller, request.args.words());
+                self.answer(request.reply_to, Reply::Ok, out);
             }
             Manner::Watch | Manner::Unwatch(_) => {
                 self.run_watch(now, request, manner);
@@ -218,7 +227,7 @@ impl Engine {
 
     fn focus_key<'k>(&mut self, now: Now, target: Target<'k>, request: Request<'_>) -> Focus<'k> {
         let Target { key, place } = target;
-        let counts = !request.quiet && !request.command.spec().flags.has(Flags::NO_TOUCH);
+        let counts = !request.reads.quiet && !request.command.spec().flags.has(Flags::NO_TOUCH);
         let draw = match self.settings.memory.mode {
             AccessMode::Frequency { .. } if counts => self.rng.draw(),
             AccessMode::Frequency { .. } | AccessMode::Recency => 0,
@@ -313,6 +322,7 @@ impl Engine {
     ) -> Planned {
         let spec = request.command.spec();
         let draw = self.draw_for(request.command);
+        self.remember(request);
         let rules = self.settings.memory.rules();
         let view = View::new(&self.shards, now, &self.tally, rules, draw, focus);
         let start = records.len();
@@ -435,13 +445,13 @@ impl Engine {
         out: &mut dyn Outbound,
     ) {
         match envelope {
-            Envelope::Execute { gather, command, words, caller, quiet, manner } => {
+            Envelope::Execute { gather, command, words, caller, reads, manner } => {
                 let words = parcel.words(words);
                 let args = Args::parse(command.spec(), &words)
                     .expect("the sender has decoded the same words");
                 let reply_to = ReplyTo::Core { core: from, gather };
                 let args = &args;
-                let request = Request { reply_to, caller, quiet, command, args, target: None };
+                let request = Request { reply_to, caller, reads, command, args, target: None };
                 let (request, shards) = self.shards_of(request, manner, place);
                 self.start(now, request, manner, shards, out);
             }
@@ -472,6 +482,11 @@ impl Engine {
             Envelope::Pass { number } => {
                 self.waiters.pass_note(from, number);
                 self.serve(now, out);
+            }
+            Envelope::Stale { writer, words } => {
+                let words = parcel.words(words);
+                let readers = unpack_clients(words[0]);
+                out.stale(&readers, writer, words.get(1).copied());
             }
             Envelope::Borrow { loan, shards } => self.asked_to_lend(from, loan, shards),
             Envelope::Lent { loan, shards, unsettled } => {
@@ -506,7 +521,7 @@ impl Engine {
             }
             Manner::Single | Manner::PerKey => spec.shards(request.args.words()),
             Manner::AllShards => self.owned_mask(),
-            Manner::OnCore | Manner::OnDisk => 0,
+            Manner::OnCore | Manner::OnDisk | Manner::Track => 0,
             Manner::Watch => shards_of_keys(request.args.words()[1..].iter().copied()),
             Manner::Unwatch(shards) => shards,
         };

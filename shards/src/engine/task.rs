@@ -2,7 +2,7 @@
 //! or the commands of a transaction. Here when the shards are this core's, over borrowed shards
 //! ([`super::loan`]) when they are not; what runs does not see the difference.
 
-use super::event::{Flow, Outbound};
+use super::event::{Flow, Outbound, Reads};
 use super::parcel::OwnedWords;
 use super::route::Request;
 use super::run::Job;
@@ -21,8 +21,8 @@ use crate::shard::plan::{Now, View};
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) reply_to: ReplyTo,
-    /// Its lookups do not count as uses of the keys.
-    pub(super) quiet: bool,
+    /// Whose lookups it makes, and what they leave behind.
+    pub(super) reads: Reads,
     pub(super) work: Work,
 }
 
@@ -71,7 +71,7 @@ impl Task {
             }
             Work::Exec(transaction) => transaction.denies_oom(),
             #[cfg(feature = "lua")]
-            Work::Script(_) => true,
+            Work::Script(invocation) => invocation.denies_oom(),
         }
     }
 
@@ -131,7 +131,8 @@ impl Engine {
         has_room: bool,
         out: &mut dyn Outbound,
     ) -> Ran {
-        let Task { reply_to, quiet, work } = task;
+        let Task { reply_to, reads, work } = task;
+        self.trackers.writer = reads.client;
         match work {
             Work::Command { .. } if !has_room => {
                 let reply = Reply::Error(CommandError::OutOfMemory);
@@ -141,24 +142,25 @@ impl Engine {
                 let words = words.get();
                 let args = Args::parse(command.spec(), &words)
                     .expect("the words were decoded before the shards were asked for");
-                let (reply_to, quiet, command) = (*reply_to, *quiet, *command);
+                let (reply_to, reads, command) = (*reply_to, *reads, *command);
                 let args = &args;
-                let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
+                let request = Request { reply_to, caller: 0, reads, command, args, target: None };
                 self.run_command(now, request)
             }
             Work::Wait { number, .. } => self.run_afar(now, *number, has_room),
             Work::Exec(transaction) => {
-                self.run_exec(now, transaction, (*reply_to, *quiet), has_room, out)
+                self.run_exec(now, transaction, (*reply_to, *reads), has_room, out)
             }
             #[cfg(feature = "lua")]
             Work::Script(invocation) => {
-                self.run_script(now, invocation, (*reply_to, *quiet), has_room, out)
+                self.run_script(now, invocation, (*reply_to, *reads), has_room, out)
             }
         }
     }
 
     fn run_command(&mut self, now: Now, request: Request<'_>) -> Ran {
         if let Run::Read(read) = request.command.spec().run {
+            self.remember(request);
             let rules = self.settings.memory.rules();
             let view = View::new(&self.shards, now, &self.tally, rules, 0, None);
             let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();

@@ -1,7 +1,7 @@
 //! Regressions that the simulator found, each boiled down to the fewest steps: two cores, replies
 //! that wait for the disk, and a test that moves every log and parcel by hand.
 
-use super::event::{Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound};
+use super::event::{Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound, Reads};
 use super::{Engine, Lane};
 use crate::command::args::{Args, Words};
 use crate::command::reply::Reply;
@@ -77,7 +77,7 @@ impl Pair {
             conn,
             ticket: ticket_id,
             caller: 0,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,

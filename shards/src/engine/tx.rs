@@ -4,7 +4,7 @@
 //! A watch lives in the shard of its key (`shard::watches`) and so is checked where the
 //! transaction runs, with the shard in hand: there is no moment between check and run.
 
-use super::event::{Flow, Outbound};
+use super::event::{Flow, Outbound, Reads};
 use super::gather::Gather;
 use super::open::Open;
 use super::parcel::{Envelope, Manner, OwnedWords};
@@ -20,6 +20,7 @@ use crate::command::table::{self, CommandId};
 use crate::id::CoreId;
 use crate::key::shard_of;
 use crate::limits::TRANSACTION_REPLY_BYTES_MAX;
+use crate::shard::libraries::Libraries;
 use crate::shard::plan::Now;
 
 /// Refuses a transaction as a whole because memory is short.
@@ -87,14 +88,14 @@ impl Engine {
         &mut self,
         now: Now,
         transaction: Transaction,
-        (reply_to, quiet, here): (ReplyTo, bool, bool),
+        (reply_to, reads, here): (ReplyTo, Reads, bool),
         out: &mut dyn Outbound,
     ) -> Flow {
         let all = if here { self.owned_mask() } else { u64::MAX };
         let wanted = transaction.commands.iter().fold(transaction.watched, |mask, queued| {
             mask | shards_of_command(queued.command.spec(), &queued.words.get(), all)
         });
-        let task = Task { reply_to, quiet, work: Work::Exec(transaction) };
+        let task = Task { reply_to, reads, work: Work::Exec(transaction) };
         self.start_task(now, task, wanted, out)
     }
 
@@ -103,7 +104,7 @@ impl Engine {
         &mut self,
         now: Now,
         transaction: &Transaction,
-        (reply_to, quiet): (ReplyTo, bool),
+        (reply_to, reads): (ReplyTo, Reads),
         has_room: bool,
         out: &mut dyn Outbound,
     ) -> Ran {
@@ -122,7 +123,7 @@ impl Engine {
         let mut open = Open::default();
         let (mut replies, mut bytes) = (Vec::with_capacity(commands.len()), 0);
         for queued in commands {
-            let reply = self.run_queued(now, &mut open, queued, (reply_to, quiet), out);
+            let reply = self.run_queued(now, &mut open, queued, (reply_to, reads), out);
             bytes += weight(&reply);
             replies.push(if bytes > TRANSACTION_REPLY_BYTES_MAX {
                 Reply::Error(REPLIES_TOO_LARGE)
@@ -139,7 +140,7 @@ impl Engine {
         now: Now,
         open: &mut Open,
         queued: &Queued,
-        (reply_to, quiet): (ReplyTo, bool),
+        (reply_to, reads): (ReplyTo, Reads),
         out: &mut dyn Outbound,
     ) -> Reply<'static> {
         let spec = queued.command.spec();
@@ -157,7 +158,7 @@ impl Engine {
             (Run::Read(_) | Run::Write(_) | Run::Block(_) | Run::Script(_), _) => {
                 let command = queued.command;
                 let args = &args;
-                let request = Request { reply_to, caller: 0, quiet, command, args, target: None };
+                let request = Request { reply_to, caller: 0, reads, command, args, target: None };
                 match spec.run {
                     Run::Script(_) => self.script_inside(now, open, request, out),
                     _ => self.run_inside(now, open, request),
@@ -244,10 +245,10 @@ impl Engine {
             if core == self.core {
                 let args = Args::parse(command.spec(), &words).expect("they suit the command");
                 let reply_to = ReplyTo::Core { core, gather };
-                let quiet = false;
+                let reads = Reads::default();
                 let args = &args;
                 let request =
-                    Request { reply_to, caller: watcher, quiet, command, args, target: None };
+                    Request { reply_to, caller: watcher, reads, command, args, target: None };
                 let shards = match manner {
                     Manner::Unwatch(shards) => shards,
                     _ => shards_of_keys(words[1..].iter().copied()),
@@ -257,8 +258,8 @@ impl Engine {
             }
             let peer = &mut self.peers[core.index()];
             let words = peer.requests.pack_words(words.into_iter());
-            let (caller, quiet) = (watcher, false);
-            let envelope = Envelope::Execute { gather, command, words, caller, quiet, manner };
+            let (caller, reads) = (watcher, Reads::default());
+            let envelope = Envelope::Execute { gather, command, words, caller, reads, manner };
             peer.requests.envelopes.push(envelope);
             peer.outstanding += 1;
         }
@@ -291,9 +292,9 @@ struct Part<'k> {
 
 /// The shards that a command needs, of which `all` are those that one about every shard covers.
 pub(super) fn shards_of_command(spec: &CommandSpec, words: &[&[u8]], all: u64) -> u64 {
-    if let Run::Script(_) = spec.run {
-        // It may reach for any key.
-        return u64::MAX;
+    if let Run::Script(verb) = spec.run {
+        // A script may reach for any key.
+        return if verb.is_about_libraries() { Libraries::MASK } else { u64::MAX };
     }
     match spec.keys {
         Keys::None => 0,

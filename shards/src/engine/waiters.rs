@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::ReplyTo;
+use super::event::Reads;
 use super::parcel::OwnedWords;
 use crate::command::reply::Reply;
 use crate::command::spec::{Disk, Family, Flags};
@@ -21,8 +22,8 @@ use crate::shard::ValueType;
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) reply_to: ReplyTo,
-    /// Its lookups do not count as uses of the keys.
-    pub(super) quiet: bool,
+    /// Whose lookups it makes, and what they leave behind.
+    pub(super) reads: Reads,
     pub(super) command: CommandId,
     pub(super) words: OwnedWords,
     /// The keys whose changes it waits for, each once.

@@ -13,6 +13,7 @@
 
 mod crc64;
 mod legacy;
+mod libraries;
 mod listpack;
 mod lzf;
 mod read;
@@ -24,6 +25,9 @@ use crate::shard::{Entry, ValueType};
 use crate::types;
 
 pub use crc64::{crc64, crc64_append};
+pub use libraries::{
+    FUNCTION, FUNCTION_BEFORE_RELEASE, LibrariesError, dump_libraries, restore_libraries,
+};
 pub use lzf::decompress;
 
 /// The version written: Redis 7.0's, so that it and everything later reads the payload.
@@ -112,19 +116,21 @@ fn seal(out: &mut Vec<u8>, version: u16) {
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
+/// What stands before the footer, if the footer is right.
+fn checked(payload: &[u8]) -> Option<&[u8]> {
+    let (body, footer) = payload.split_last_chunk::<FOOTER_BYTES>()?;
+    let [low, high, crc @ ..] = *footer;
+    let covered = &payload[..payload.len() - crc.len()];
+    let is_known = u16::from_le_bytes([low, high]) <= VERSION_MAX;
+    (is_known && u64::from_le_bytes(crc) == crc64(covered)).then_some(body)
+}
+
 /// The value in a payload. `bytes_max` bounds what it may grow to.
 ///
 /// # Errors
 /// It is no payload, or no value that is known.
 pub fn restore(payload: &[u8], bytes_max: usize) -> Result<Restored, RdbError> {
-    let Some((body, footer)) = payload.split_last_chunk::<FOOTER_BYTES>() else {
-        return Err(RdbError::Footer);
-    };
-    let [low, high, crc @ ..] = *footer;
-    let checked = &payload[..payload.len() - crc.len()];
-    if u16::from_le_bytes([low, high]) > VERSION_MAX || u64::from_le_bytes(crc) != crc64(checked) {
-        return Err(RdbError::Footer);
-    }
+    let body = checked(payload).ok_or(RdbError::Footer)?;
     let (kind, body) = body.split_first().ok_or(RdbError::Format)?;
     let restored = read::value(*kind, body, bytes_max).ok_or(RdbError::Format)?;
     match &restored {

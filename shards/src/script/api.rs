@@ -10,7 +10,9 @@ use super::fail::{Arguments, Raised, fail, number_of};
 use super::link::{Line, Link, Request};
 use super::random::Sequence;
 use super::sha1;
+use crate::command::args::Words;
 use crate::command::reply::Reply;
+use crate::command::table;
 use crate::limits::ARGS_MAX;
 
 /// The version of Redis whose scripts this interpreter runs.
@@ -22,7 +24,7 @@ const LEVELS: [&str; 4] = ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNIN
 const LINE_BYTES_MAX: usize = 1024;
 
 /// An error that scripts see as a table with the field `err`.
-fn refuse(message: &str) -> mlua::Error {
+pub(super) fn refuse(message: &str) -> mlua::Error {
     Raised::Table(format!("ERR {message}").into_bytes()).into()
 }
 
@@ -53,6 +55,8 @@ pub(super) fn library(lua: &Lua, link: &Rc<Link>) -> Result<Table> {
     add_replies(lua, &library)?;
     add_switches(lua, &library, link)?;
     add_log(lua, &library, link)?;
+    super::register::add(lua, &library, link)?;
+    add_rest(lua, &library)?;
     Ok(library)
 }
 
@@ -162,19 +166,44 @@ fn add_switches(lua: &Lua, library: &Table, link: &Rc<Link>) -> Result<()> {
     library.raw_set("setresp", set_resp)?;
     let set_repl = lua.create_function(|_, values: MultiValue| {
         if values.len() != 1 {
-            return Err(refuse("redis.set_repl() requires one argument."));
+            return Err(refuse("redis.set_repl() requires two arguments."));
         }
         match number_of(&values[0]).map(|flags| flags as i64) {
             Some(0..=3) => Ok(()),
             _ => Err(refuse(
-                "Invalid replication flags. Please use REPL_AOF, REPL_REPLICA, REPL_ALL or \
-                 REPL_NONE.",
+                "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.",
             )),
         }
     })?;
     library.raw_set("set_repl", set_repl)?;
     let replicate_commands = lua.create_function(|_, _: MultiValue| Ok(true))?;
     library.raw_set("replicate_commands", replicate_commands)
+}
+
+/// What is about debugging and permissions. There is no debugger, so nothing stops or shows
+/// anything, as outside a debugging session in Redis.
+fn add_rest(lua: &Lua, library: &Table) -> Result<()> {
+    library.raw_set("breakpoint", lua.create_function(|_, _: MultiValue| Ok(false))?)?;
+    library.raw_set("debug", lua.create_function(|_, _: MultiValue| Ok(()))?)?;
+    let check = lua.create_function(|lua, values: MultiValue| {
+        if values.is_empty() {
+            return Err(refuse("Please specify at least one argument for this redis lib call"));
+        }
+        let mut words = Vec::with_capacity(values.len().min(ARGS_MAX));
+        for at in 1..=values.len().min(ARGS_MAX) {
+            let text = Arguments { lua, function: "acl_check_cmd", values: &values }.bytes(at);
+            words.push(text.map_err(|_| {
+                refuse("Lua redis lib command arguments must be strings or integers")
+            })?);
+        }
+        let words: Words<'_> = words.iter().map(Vec::as_slice).collect();
+        match table::lookup(&words) {
+            // Whoever may run scripts may run every command.
+            Ok(_) => Ok(true),
+            Err(_) => Err(refuse("Invalid command passed to redis.acl_check_cmd()")),
+        }
+    })?;
+    library.raw_set("acl_check_cmd", check)
 }
 
 fn add_log(lua: &Lua, library: &Table, link: &Rc<Link>) -> Result<()> {

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use mlua::Function;
 
+use super::shebang::ScriptFlags;
 use crate::command::reply::Reply;
 
 /// Why a script has to end before it is done.
@@ -81,4 +82,15 @@ pub(super) struct Link {
     pub(super) resp3: Cell<bool>,
     /// When the script has to end, on the clock that was handed in.
     pub(super) deadline_ns: Cell<u64>,
+    /// Functions that a library registers, while it is being loaded.
+    pub(super) registering: RefCell<Option<Vec<Registered>>>,
+}
+
+/// A function that a library has registered.
+#[derive(Clone, Debug)]
+pub(crate) struct Registered {
+    pub(crate) name: Vec<u8>,
+    pub(crate) function: Function,
+    pub(crate) description: Option<Vec<u8>>,
+    pub(crate) flags: ScriptFlags,
 }

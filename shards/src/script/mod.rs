@@ -24,6 +24,8 @@ pub(crate) mod link;
 mod msgpack;
 #[cfg(feature = "lua")]
 mod random;
+#[cfg(feature = "lua")]
+mod register;
 pub mod registry;
 #[cfg_attr(not(feature = "lua"), allow(dead_code, reason = "only scripts have digests"))]
 pub(crate) mod sha1;

@@ -78,8 +78,13 @@ setmetatable(pool, {
 local environment = shield(pool)
 raw_rawset(pool, '_G', environment)
 
-local function run(body)
-  return raw_xpcall(body, report)
+local function run(body, keys, arguments)
+  if keys == nil then
+    return raw_xpcall(body, report)
+  end
+  return raw_xpcall(function()
+    return body(keys, arguments)
+  end, report)
 end
 
 return environment, run

@@ -1,8 +1,10 @@
-//! The first line of a script, which may say what it needs: `#!lua flags=no-writes,allow-oom`.
+//! The first line of a script, which may say what it needs: `#!lua flags=no-writes,allow-oom`; and
+//! that of a library of functions, which has to say what it is called: `#!lua name=lib`.
 
 use crate::command::error::{CommandError, quote};
+use crate::shard::libraries::is_name;
 
-/// What a script says about itself. Those about replicas and clusters change nothing
+/// What a script or a function says about itself. Those about replicas and clusters change nothing
 /// here: there is one copy of the data, and every key is within reach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct ScriptFlags(u8);
@@ -27,6 +29,11 @@ impl ScriptFlags {
 
     pub(crate) fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// The names of the flags that are set.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(_, flag)| self.has(*flag)).map(|(name, _)| name)
     }
 
     /// Adds the flag of this name; false when there is none.
@@ -73,6 +80,43 @@ pub(crate) fn read(source: &[u8]) -> Result<Shebang<'_>, CommandError> {
     Ok(Shebang { flags, code })
 }
 
+/// The name of a library, and its code behind the first line.
+pub(crate) fn read_library(source: &[u8]) -> Result<(&[u8], &[u8]), CommandError> {
+    if !source.starts_with(b"#!") {
+        return Err(CommandError::Invalid("Missing library metadata"));
+    }
+    let end = source.iter().position(|byte| *byte == b'\n');
+    let (line, code) =
+        source.split_at(end.ok_or(CommandError::Invalid("Invalid library metadata"))?);
+    let mut words = line[2..].split(u8::is_ascii_whitespace);
+    let engine = words.next().unwrap_or_default();
+    let mut name = None;
+    for word in words.filter(|word| !word.is_empty()) {
+        match word.split_at_checked(b"name=".len()) {
+            Some((token, given)) if token.eq_ignore_ascii_case(b"name=") => {
+                if name.replace(given).is_some() {
+                    return Err(CommandError::Invalid(
+                        "Invalid metadata value, name argument was given multiple times",
+                    ));
+                }
+            }
+            _ => return Err(quoted("Invalid metadata value given: ", word)),
+        }
+    }
+    let name = name.ok_or(CommandError::Invalid("Library name was not given"))?;
+    if !is_name(name) {
+        return Err(CommandError::Invalid(
+            "Library names can only contain letters, numbers, or underscores(_) and must be at \
+             least one character long",
+        ));
+    }
+    if !engine.eq_ignore_ascii_case(b"lua") {
+        let (before, found, after) = ("Engine '", quote(engine), "' not found");
+        return Err(CommandError::Quoted { before, found, after });
+    }
+    Ok((name, code))
+}
+
 fn quoted(before: &'static str, found: &[u8]) -> CommandError {
     CommandError::Quoted { before, found: quote(found), after: "" }
 }
@@ -80,6 +124,29 @@ fn quoted(before: &'static str, found: &[u8]) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_lines_of_libraries_are_read() {
+        let plain: (&[u8], &[u8]) = (b"a_1", b"\nx");
+        assert_eq!(read_library(b"#!LUA  NAME=a_1\r\nx").unwrap(), plain);
+        for (source, message) in [
+            (&b"return 1"[..], "Missing library metadata"),
+            (b"#!lua name=a", "Invalid library metadata"),
+            (b"#!lua\n", "Library name was not given"),
+            (
+                b"#!lua name=a name=b\n",
+                "Invalid metadata value, name argument was given multiple times",
+            ),
+            (b"#!lua foo=1\n", "Invalid metadata value given: foo=1"),
+            (b"#!js name=a\n", "Engine 'js' not found"),
+        ] {
+            assert_eq!(read_library(source).unwrap_err().to_string(), message);
+        }
+        assert!(read_library(b"#!lua name=a-b\n").unwrap_err().to_string().contains("can only"));
+        let mut flags = ScriptFlags::default();
+        assert!(flags.add(b"allow-oom") && flags.add(b"no-writes"));
+        assert_eq!(flags.names().collect::<Vec<_>>(), ["no-writes", "allow-oom"]);
+    }
 
     #[test]
     fn first_lines_are_read() {

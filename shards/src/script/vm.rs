@@ -16,7 +16,7 @@ use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value,
 use super::convert::{Form, to_reply};
 use super::fail::Raised;
 use super::gauge::Gauge;
-use super::link::{Failure, Line, Link, Request, Stop};
+use super::link::{Failure, Line, Link, Registered, Request, Stop};
 use super::{api, bits, json, msgpack, structs};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -30,6 +30,8 @@ const GROWTH_BYTES_MAX: usize = 64 * 1024 * 1024;
 const GARBAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Name of a script in its errors, as Redis has it.
 const SCRIPT_NAME: &str = "@user_script";
+/// The same for the code of libraries.
+const LIBRARY_NAME: &str = "@user_function";
 
 /// What a script asks the engine for.
 pub(crate) trait Host {
@@ -47,9 +49,18 @@ pub(crate) struct Limits {
     pub(crate) memory_bytes: usize,
 }
 
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Body<'f> {
+    /// A script, which finds keys and arguments in `KEYS` and `ARGV`.
+    Script(&'f Function),
+    /// A function of a library, which is handed them.
+    Function(&'f Function),
+}
+
 /// What a run works on.
 pub(crate) struct Inputs<'a> {
-    /// Name of the script in its errors: its digest.
+    /// Name in errors: the digest of a script, or the name of a function.
     pub(crate) name: &'a str,
     pub(crate) keys: &'a [&'a [u8]],
     pub(crate) arguments: &'a [&'a [u8]],
@@ -69,8 +80,8 @@ pub(crate) struct Vm {
     run: Function,
     json: json::Shared,
     clock: fn() -> u64,
-    /// Bytes that it held when it was new.
-    base_bytes: usize,
+    /// Bytes that it held when it was new, or had just loaded libraries.
+    base_bytes: Cell<usize>,
 }
 
 impl fmt::Debug for Vm {
@@ -109,34 +120,71 @@ impl Vm {
             .call((&pool, fix, report))?;
         watch(&lua, &link, gauge, clock)?;
         lua.gc_collect()?;
-        let base_bytes = lua.used_memory();
+        let base_bytes = Cell::new(lua.used_memory());
         Ok(Self { lua, link, pool, environment, run, json, clock, base_bytes })
     }
 
     /// Compiles a script.
     pub(crate) fn compile(&self, source: &[u8]) -> Result<Function, CommandError> {
-        let chunk = self.lua.load(source).set_name(SCRIPT_NAME).set_mode(ChunkMode::Text);
-        let chunk = chunk.set_environment(self.environment.clone());
-        chunk.into_function().map_err(|error| {
-            let why = match error {
-                Error::SyntaxError { message, .. } => message,
-                other => other.to_string(),
-            };
+        self.compile_as(source, SCRIPT_NAME).map_err(|why| {
             let text = format!("ERR Error compiling script (new function): {why}");
             CommandError::scripted(text.as_bytes())
         })
     }
 
-    /// Runs a script. Its reply, or why it was stopped without one by the host.
+    fn compile_as(&self, source: &[u8], name: &str) -> Result<Function, String> {
+        let chunk = self.lua.load(source).set_name(name).set_mode(ChunkMode::Text);
+        let chunk = chunk.set_environment(self.environment.clone());
+        chunk.into_function().map_err(|error| match error {
+            Error::SyntaxError { message, .. } => message,
+            other => other.to_string(),
+        })
+    }
+
+    /// Runs the code of a library, which registers functions.
+    pub(crate) fn load(
+        &self,
+        code: &[u8],
+        limits: Limits,
+    ) -> Result<Vec<Registered>, CommandError> {
+        let refused = |what: &str, why: &[u8]| {
+            CommandError::scripted(&[b"ERR Error ", what.as_bytes(), why].concat())
+        };
+        let function = self
+            .compile_as(code, LIBRARY_NAME)
+            .map_err(|why| refused("compiling function: ", why.as_bytes()))?;
+        self.link.begin((self.clock)().saturating_add(limits.time_ms * 1_000_000));
+        self.link.registering.replace(Some(Vec::new()));
+        let outcome = self.register(&function, limits);
+        let registered = self.link.registering.take().unwrap_or_default();
+        // Failing to lift a limit cannot happen: the allocator is the interpreter's own.
+        let _limit = self.lua.set_memory_limit(0);
+        let place = "registering functions: ";
+        match (self.link.stop.get(), outcome) {
+            (Some(_), _) => Err(refused(place, b"FUNCTION LOAD timeout")),
+            (None, Ok(())) => Ok(registered),
+            (None, Err(error)) => Err(refused(place, &self.failure(&error).message)),
+        }
+    }
+
+    fn register(&self, code: &Function, limits: Limits) -> mlua::Result<()> {
+        self.lua.set_memory_limit(self.lua.used_memory() + limits.memory_bytes)?;
+        self.pool.raw_set("KEYS", Value::Nil)?;
+        self.pool.raw_set("ARGV", Value::Nil)?;
+        let (done, value): (bool, Value) = self.run.call(code)?;
+        if done { Ok(()) } else { Err(Error::runtime(plain_text(&value))) }
+    }
+
+    /// Runs a script or a function. Its reply, or why it was stopped without one by the host.
     pub(crate) fn run(
         &self,
-        script: &Function,
+        body: Body<'_>,
         inputs: &Inputs<'_>,
         host: &mut dyn Host,
     ) -> Result<Reply<'static>, Stop> {
         self.json.set(json::Settings::default());
         self.link.begin((self.clock)().saturating_add(inputs.limits.time_ms * 1_000_000));
-        let outcome = self.guarded(script, inputs, host);
+        let outcome = self.guarded(body, inputs, host);
         self.link.bridge.replace(None);
         // Failing to lift a limit cannot happen: the allocator is the interpreter's own.
         let _limit = self.lua.set_memory_limit(0);
@@ -153,14 +201,20 @@ impl Vm {
 
     fn guarded(
         &self,
-        script: &Function,
+        body: Body<'_>,
         inputs: &Inputs<'_>,
         host: &mut dyn Host,
     ) -> mlua::Result<Value> {
         let memory = self.lua.used_memory() + inputs.limits.memory_bytes;
         self.lua.set_memory_limit(memory)?;
-        self.pool.raw_set("KEYS", self.words(inputs.keys)?)?;
-        self.pool.raw_set("ARGV", self.words(inputs.arguments)?)?;
+        let (keys, arguments) = (self.words(inputs.keys)?, self.words(inputs.arguments)?);
+        let named = if let Body::Script(_) = body {
+            (Value::Table(keys.clone()), Value::Table(arguments.clone()))
+        } else {
+            (Value::Nil, Value::Nil)
+        };
+        self.pool.raw_set("KEYS", named.0)?;
+        self.pool.raw_set("ARGV", named.1)?;
         let link = &*self.link;
         self.lua.scope(|scope| {
             let bridge = scope.create_function_mut(|_, ()| {
@@ -168,7 +222,10 @@ impl Vm {
                 Ok(())
             })?;
             link.bridge.replace(Some(bridge));
-            let (done, value): (bool, Value) = self.run.call(script)?;
+            let (done, value): (bool, Value) = match body {
+                Body::Script(script) => self.run.call(script)?,
+                Body::Function(function) => self.run.call((function, keys, arguments))?,
+            };
             if done { Ok(value) } else { Err(Error::runtime(plain_text(&value))) }
         })
     }
@@ -183,13 +240,7 @@ impl Vm {
 
     /// The error that a script ended with, in the form of Redis.
     fn failed(&self, error: &Error, name: &str) -> CommandError {
-        let failure = self.link.failure.take().unwrap_or_else(|| {
-            let text = match error {
-                Error::RuntimeError(text) | Error::MemoryError(text) => text.clone(),
-                other => other.to_string(),
-            };
-            Failure { message: format!("ERR {text}").into_bytes(), place: None }
-        });
+        let failure = self.failure(error);
         let mut text = failure.message;
         if let Some((source, line)) = failure.place {
             text.extend_from_slice(format!(" script: {name}, on {source}:{line}.").as_bytes());
@@ -197,14 +248,31 @@ impl Vm {
         CommandError::scripted(&text)
     }
 
+    fn failure(&self, error: &Error) -> Failure {
+        self.link.failure.take().unwrap_or_else(|| {
+            let text = match error {
+                Error::RuntimeError(text) | Error::MemoryError(text) => text.clone(),
+                other => other.to_string(),
+            };
+            Failure { message: format!("ERR {text}").into_bytes(), place: None }
+        })
+    }
+
+    /// What it holds now is what it needs: libraries were loaded.
+    pub(crate) fn rebase(&self) {
+        // Collecting runs no code of scripts: they cannot make finalisers.
+        let _collected = self.lua.gc_collect();
+        self.base_bytes.set(self.lua.used_memory());
+    }
+
     /// Gives memory back after a run. Whether the interpreter has grown so much that a new one
     /// should take its place.
     pub(crate) fn tidy(&self) -> bool {
-        if self.lua.used_memory() > self.base_bytes + GARBAGE_BYTES_MAX {
+        if self.lua.used_memory() > self.base_bytes.get() + GARBAGE_BYTES_MAX {
             // Collecting runs no code of scripts: they cannot make finalisers.
             let _collected = self.lua.gc_collect();
         }
-        self.lua.used_memory() > self.base_bytes + GROWTH_BYTES_MAX
+        self.lua.used_memory() > self.base_bytes.get() + GROWTH_BYTES_MAX
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::one_table::show;
+use crate::script::gauge::Kind;
 use std::cell::RefCell;
 
 thread_local! {
@@ -63,7 +64,7 @@ fn try_run(vm: &Vm, code: &str, host: &mut Answers) -> Result<Reply<'static>, St
         booleans: false,
         limits: LIMITS,
     };
-    vm.run(&body, &inputs, host)
+    vm.run(Body::Script(&body), &inputs, host)
 }
 
 fn ask(vm: &Vm, code: &str) -> String {
@@ -334,8 +335,8 @@ fn the_host_may_stop_a_script() {
 fn a_killed_script_ends() {
     let gauge = Arc::new(Gauge::default());
     let vm = Vm::new(1, Arc::clone(&gauge), clock);
-    gauge.begin();
-    gauge.kill();
+    gauge.begin(Kind::Script);
+    gauge.kill(Kind::Script);
     assert_eq!(
         ask(&vm, "while true do end"),
         "ERR Error running script: Script killed by user with SCRIPT KILL."

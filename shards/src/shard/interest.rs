@@ -1,13 +1,13 @@
-//! Keys that somebody wants to hear about: blocked commands that wait for
-//! them. (What transactions watch stands in [`super::watches`], which tells more.) The list travels
-//! with its shard, so that a change is noted on whatever core it is made; the engine takes the
-//! notes when a batch is done, and when a shard that was lent comes home.
+//! Keys that blocked commands wait for. (What transactions watch stands in [`super::watches`],
+//! what clients cache in [`super::tracking`]; both tell more.) The list travels with its shard, so
+//! that a change is noted on whatever core it is made; the engine takes the notes when a batch is
+//! done, and when a shard that was lent comes home.
 
 use std::collections::HashMap;
 
 use ahash::RandomState;
 
-/// The keys of one shard that somebody wants to hear about.
+/// The keys of one shard that somebody waits for.
 #[derive(Debug)]
 pub(crate) struct Interest {
     keys: HashMap<Box<[u8]>, u32, RandomState>,
@@ -20,7 +20,7 @@ impl Interest {
         Self { keys: HashMap::with_hasher(hasher), fired: Vec::new() }
     }
 
-    /// Notes that one more wants to hear about a key.
+    /// Notes that one more waits for a key.
     pub(crate) fn add(&mut self, key: &[u8]) {
         match self.keys.get_mut(key) {
             Some(count) => *count += 1,
@@ -39,7 +39,7 @@ impl Interest {
         }
     }
 
-    /// Whether nobody wants to hear about anything.
+    /// Whether nobody waits for anything.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.keys.is_empty()
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(interest.take_fired().len(), 2);
         interest.remove(b"a");
         interest.touch(b"a");
-        assert!(interest.has_fired(), "a blocked command still waits");
+        assert!(interest.has_fired(), "another one still waits");
         interest.remove(b"a");
         interest.remove(b"b");
         assert!(interest.is_empty());

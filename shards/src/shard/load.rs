@@ -51,6 +51,11 @@ impl Shard {
         true
     }
 
+    /// Takes a library from an image.
+    pub fn load_library(&mut self, name: &[u8], code: &[u8]) {
+        self.libraries.put(name, Some(code), self.seq);
+    }
+
     /// Replays that every key was removed at `seq`: those that an image brought from later stay.
     pub(super) fn clear_before(&mut self, seq: Seq) {
         let newer = |shard: &Self, handle| entry::stamp(shard.slab.bytes(handle)) >= seq;
@@ -126,6 +131,21 @@ mod tests {
         }
         replay(&mut shard, &[Record::Clear]);
         assert_eq!((shard.key_count(), shard.seq()), (0, Seq::new(15)));
+    }
+
+    #[test]
+    fn libraries_outlive_a_clear_and_converge() {
+        let mut shard = Shard::new(ShardId::new(0), 7, AccessMode::Recency);
+        shard.begin_load(Seq::new(10));
+        let library = |code| Record::Library { name: b"lib", code };
+        // The image was written after the first two of these batches.
+        shard.load_library(b"lib", b"third");
+        replay(&mut shard, &[library(Some(b"second"))]);
+        replay(&mut shard, &[library(None), Record::Clear]);
+        assert!(shard.libraries().set().is_empty());
+        replay(&mut shard, &[Record::Clear, library(Some(b"third"))]);
+        assert_eq!(shard.libraries().set().len(), 1);
+        assert_eq!((shard.libraries().changed(), shard.seq()), (Seq::new(13), Seq::new(13)));
     }
 
     #[test]

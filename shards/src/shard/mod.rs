@@ -9,11 +9,13 @@ pub(crate) mod entry;
 pub mod evict;
 pub(crate) mod index;
 pub(crate) mod interest;
+pub mod libraries;
 mod load;
 pub(crate) mod memory;
 pub mod plan;
 pub(crate) mod slab;
 pub(crate) mod table;
+pub(crate) mod tracking;
 #[cfg(feature = "lua")]
 pub(crate) mod undo;
 mod watches;
@@ -34,8 +36,10 @@ use entry::{Layout, Parts};
 use evict::AccessMode;
 use index::{BUCKETS, Index, Slot};
 use interest::Interest;
+use libraries::Libraries;
 use plan::Focus;
 use slab::{Handle, Slab};
+use tracking::Tracking;
 use watches::{Ended, Watches};
 
 /// The shards that are on this core now, by number: its own that are at home, and those it has
@@ -59,9 +63,12 @@ pub struct Shard {
     access_mode: AccessMode,
     thresholds: Thresholds,
     pub(crate) interest: Interest,
+    pub(crate) tracking: Tracking,
     /// Bytes of the container that is being changed.
     scratch: Vec<u8>,
     watches: Watches,
+    /// Of shard 0 alone.
+    libraries: Libraries,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -180,11 +187,13 @@ impl Shard {
             containers: Containers::default(),
             counts: TypeCounts::default(),
             interest: Interest::new(hasher.clone()),
+            tracking: Tracking::new(hasher.clone()),
             hasher,
             access_mode,
             thresholds: Thresholds::default(),
             scratch: Vec::new(),
             watches: Watches::default(),
+            libraries: Libraries::default(),
             sweep_at: 0,
         }
     }
@@ -220,15 +229,26 @@ impl Shard {
         self.index.volatile()
     }
 
-    /// Bytes of its live entries and its index.
+    /// The libraries of functions.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
+    }
+
+    /// Bytes of its live entries, its index and its libraries.
     #[inline]
     pub fn live_bytes(&self) -> usize {
-        self.slab.live_bytes() + self.index.held_bytes() + self.containers.held_bytes()
+        self.slab.live_bytes()
+            + self.index.held_bytes()
+            + self.containers.held_bytes()
+            + self.libraries.held_bytes()
     }
 
     /// Bytes it has taken from the allocator.
     pub fn held_bytes(&self) -> usize {
-        self.slab.held_bytes() + self.index.held_bytes() + self.containers.held_bytes()
+        self.slab.held_bytes()
+            + self.index.held_bytes()
+            + self.containers.held_bytes()
+            + self.libraries.held_bytes()
     }
 
     /// How uses of entries are noted from now on.
@@ -357,6 +377,12 @@ impl Shard {
         self.seq
     }
 
+    /// Whether a change was made that somebody waits for or wants to be told of.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.interest.has_fired() || self.tracking.has_changes()
+    }
+
     /// Whether a transaction to come depends on some key of this shard.
     pub fn is_watched(&self) -> bool {
         !self.watches.is_empty()
@@ -387,6 +413,7 @@ impl Shard {
             | Record::Edit { key, .. }
             | Record::Store { key, .. }
             | Record::Expire { key, .. } => watches.changed(key),
+            Record::Library { .. } => {}
         }
         self.watches = watches;
     }
@@ -433,12 +460,20 @@ impl Shard {
 
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
+        if let Record::Library { name, code } = record {
+            // No stamp guards it: a record says all there is to say, so the last one wins.
+            self.libraries.put(name, *code, seq);
+            return;
+        }
         if !self.watches.is_empty() {
             self.tell_watchers(record);
         }
         if let Record::Clear = record {
             match origin {
-                Origin::Live => self.clear(seq),
+                Origin::Live => {
+                    self.clear(seq);
+                    self.tracking.touch_all();
+                }
                 Origin::Replay => self.clear_before(seq),
             }
             self.interest.touch_all();
@@ -458,9 +493,7 @@ impl Shard {
             assert!(origin == Origin::Replay, "a live record finds the key that it changes");
             return;
         }
-        if !self.interest.is_empty() {
-            self.interest.touch(record.key());
-        }
+        self.note_change(record.key());
         let stamp = if only { seq } else { old.unwrap_or(Seq::ZERO) };
         match *record {
             Record::Put { key, value, deadline_ms, .. } => {
@@ -490,7 +523,18 @@ impl Shard {
                 self.let_go(at);
                 self.remove(at, seq);
             }
-            Record::Clear => unreachable!("handled above"),
+            Record::Clear | Record::Library { .. } => unreachable!("handled above"),
+        }
+    }
+
+    /// Notes a change for those who wait for the key or have read it.
+    #[inline]
+    fn note_change(&mut self, key: &[u8]) {
+        if !self.interest.is_empty() {
+            self.interest.touch(key);
+        }
+        if self.tracking.is_on() {
+            self.tracking.touch(key);
         }
     }
 

@@ -12,6 +12,9 @@
 //! value     length as varint, bytes: a string, or edits that build a container from nothing
 //! ```
 //!
+//! Of kind 15 are the libraries of functions, which only shard 0 has: the key is the name, the
+//! value the code.
+//!
 //! A large container is written in pieces while it changes: a first entry and those marked as
 //! more of it, all with the stamp it had before the first. So its elements are no moment's state
 //! either; every batch behind that stamp is replayed over them, and edits say what is, not what
@@ -28,9 +31,10 @@
 use std::fmt;
 
 use crate::batch::{put_varint, take_varint};
-use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, KEY_BYTES_MAX, LIBRARIES_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::seq::Seq;
-use crate::shard::{Entry, ValueType};
+use crate::shard::libraries::is_name;
+use crate::shard::{Entry, Shard, ValueType};
 use crate::types;
 
 mod pieces;
@@ -38,6 +42,7 @@ mod pieces;
 pub use pieces::Pieces;
 
 const KIND_MASK: u8 = 15;
+const LIBRARY: u8 = 15;
 const DEADLINE: u8 = 16;
 const MORE: u8 = 32;
 const KNOWN: u8 = KIND_MASK | DEADLINE | MORE;
@@ -70,6 +75,26 @@ pub struct ImageEntry<'a> {
     pub is_more: bool,
 }
 
+/// A library of functions as an image holds it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ImageLibrary<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its code.
+    pub code: &'a [u8],
+    /// Seq of the shard when it was written.
+    pub stamp: Seq,
+}
+
+/// What an image is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ImageItem<'a> {
+    /// A key and its value, or a piece of it.
+    Entry(ImageEntry<'a>),
+    /// A library of functions.
+    Library(ImageLibrary<'a>),
+}
+
 /// Why bytes are not an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ImageError {
@@ -87,6 +112,8 @@ pub enum ImageError {
         /// The type.
         value_type: ValueType,
     },
+    /// A name that no library has.
+    Name,
     /// A key or value above its limit.
     TooLong {
         /// The limit in bytes.
@@ -106,6 +133,7 @@ impl fmt::Display for ImageError {
             Self::Edits { value_type } => {
                 write!(f, "the elements of a {} are not what it is made of", value_type.name())
             }
+            Self::Name => f.write_str("a library has a name that none can have"),
             Self::TooLong { limit, found } => {
                 write!(f, "an entry has a key or value of {found} bytes, the limit is {limit}")
             }
@@ -126,6 +154,21 @@ pub fn push_entry(out: &mut Vec<u8>, entry: &Entry<'_>) {
     push_value(out, entry, entry.stamp(), &edits, false);
 }
 
+/// Appends the libraries of a shard to an image, before its entries; how many there are.
+pub fn push_libraries(out: &mut Vec<u8>, shard: &Shard) -> u32 {
+    let set = shard.libraries().set();
+    for (name, code) in &**set {
+        out.push(LIBRARY);
+        out.extend_from_slice(&shard.seq().to_bytes());
+        out.extend_from_slice(&[0; 3]);
+        put_varint(out, name.len());
+        out.extend_from_slice(name);
+        put_varint(out, code.len());
+        out.extend_from_slice(code);
+    }
+    u32::try_from(set.len()).expect("there are few libraries")
+}
+
 /// Appends an entry with this stamp and value.
 fn push_value(out: &mut Vec<u8>, entry: &Entry<'_>, stamp: Seq, value: &[u8], is_more: bool) {
     let deadline_ms = entry.deadline_ms();
@@ -142,6 +185,29 @@ fn push_value(out: &mut Vec<u8>, entry: &Entry<'_>, stamp: Seq, value: &[u8], is
     out.extend_from_slice(key);
     put_varint(out, value.len());
     out.extend_from_slice(value);
+}
+
+/// Takes an entry or a library off the front of `image`. Allocates nothing.
+///
+/// # Errors
+/// The bytes are neither; `image` is then left where it was.
+pub fn take_item<'a>(image: &mut &'a [u8]) -> Result<ImageItem<'a>, ImageError> {
+    if image.first() == Some(&LIBRARY) {
+        return take_library(image).map(ImageItem::Library);
+    }
+    take_entry(image).map(ImageItem::Entry)
+}
+
+fn take_library<'a>(image: &mut &'a [u8]) -> Result<ImageLibrary<'a>, ImageError> {
+    let (fixed, mut rest) = image.split_first_chunk::<FIXED_BYTES>().ok_or(ImageError::Cut)?;
+    let [_, a, b, c, d, e, f, ..] = *fixed;
+    let name = take_bytes(&mut rest, KEY_BYTES_MAX)?;
+    let code = take_bytes(&mut rest, LIBRARIES_BYTES_MAX)?;
+    if !is_name(name) {
+        return Err(ImageError::Name);
+    }
+    *image = rest;
+    Ok(ImageLibrary { name, code, stamp: Seq::from_bytes([a, b, c, d, e, f]) })
 }
 
 /// Takes an entry off the front of `image`. Allocates nothing.
@@ -291,6 +357,31 @@ mod tests {
             let expected = Err(ImageError::Kind { expected: KNOWN, found: kind });
             assert_eq!(take_entry(&mut &strange[..]), expected);
         }
+    }
+
+    #[test]
+    fn libraries_come_back_and_every_cut_is_refused() {
+        let mut shard = Shard::new(ShardId::new(0), 1, AccessMode::Recency);
+        apply(&mut shard, &Record::Library { name: b"one", code: Some(b"#!lua name=one\n") });
+        apply(&mut shard, &Record::Library { name: b"two", code: Some(b"") });
+        apply(&mut shard, &Record::Clear);
+        let mut bytes = Vec::new();
+        assert_eq!(push_libraries(&mut bytes, &shard), 2);
+        let mut again = Shard::new(ShardId::new(0), 2, AccessMode::Recency);
+        again.begin_load(shard.seq());
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let Ok(ImageItem::Library(library)) = take_item(&mut rest) else { panic!("a library") };
+            assert_eq!(library.stamp, Seq::new(3));
+            again.load_library(library.name, library.code);
+        }
+        assert_eq!(again.libraries().set(), shard.libraries().set());
+        let one = bytes.len() - (FIXED_BYTES + 5);
+        for end in 0..one {
+            assert_eq!(take_item(&mut &bytes[..end]), Err(ImageError::Cut), "cut at {end}");
+        }
+        bytes[FIXED_BYTES + 1] = b'-';
+        assert_eq!(take_item(&mut &bytes[..]), Err(ImageError::Name));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use synap_io::snapshot::{
 use synap_io::wal::{manifest, scan_dir};
 use synap_shards::recovery::{History, Released};
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::push_entry;
+use synap_shards::snapshot::{push_entry, push_libraries};
 
 use super::Options;
 use crate::fatal::Fatal;
@@ -77,7 +77,7 @@ fn write_image(
     index: &Index,
     shard: &Shard,
 ) -> Result<Option<FinishedPart>, SnapshotError> {
-    if shard.key_count() == 0 {
+    if shard.key_count() == 0 && shard.libraries().set().is_empty() {
         return Ok(None);
     }
     let number = u16::try_from(shard.id().index()).expect("there are 64 shards");
@@ -88,7 +88,8 @@ fn write_image(
         created_ms: index.created_ms,
     };
     let mut writer = PartWriter::create(directory, &part)?;
-    let (mut raw, mut entries) = (Vec::new(), 0);
+    let mut raw = Vec::new();
+    let mut entries = push_libraries(&mut raw, shard);
     let mut position = Some(0);
     while let Some(at) = position {
         position = shard.walk(at, |entry| {

@@ -17,7 +17,7 @@ use synap_shards::id::ShardId;
 use synap_shards::limits::PREFETCH_MAX;
 use synap_shards::recovery::{History, Pool};
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::{ImageEntry, ImageError, take_entry};
+use synap_shards::snapshot::{ImageEntry, ImageError, ImageItem, take_item};
 
 use super::merge::{self, Source};
 use super::progress::{Progress, Teller};
@@ -267,9 +267,16 @@ fn fill(shard: &mut Shard, mut block: &[u8]) -> Result<u32, ImageError> {
     while !block.is_empty() {
         let mut ahead = SmallVec::<[ImageEntry<'_>; PREFETCH_MAX]>::new();
         while !block.is_empty() && ahead.len() < PREFETCH_MAX {
-            let entry = take_entry(&mut block)?;
-            shard.prefetch_index(entry.key);
-            ahead.push(entry);
+            match take_item(&mut block)? {
+                ImageItem::Entry(entry) => {
+                    shard.prefetch_index(entry.key);
+                    ahead.push(entry);
+                }
+                ImageItem::Library(library) => {
+                    shard.load_library(library.name, library.code);
+                    count += 1;
+                }
+            }
         }
         for entry in &ahead {
             shard.load(entry);

@@ -68,6 +68,14 @@ pub(super) const KEYS: &[Key] = &[
     )
     .or("")
     .reloadable(),
+    Key::new(
+        "server.tracking_table_max_keys",
+        int(0, 1 << 31),
+        "Keys whose readers are kept for CLIENT TRACKING; beyond it the oldest are given up, and \
+         their readers told. 0 is no limit.",
+    )
+    .or("1000000")
+    .reloadable(),
     Key::new("network.idle_timeout_secs", SECS, "Close a silent connection after; 0 is never.")
         .or("300"),
     Key::new(

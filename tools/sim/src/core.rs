@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 
 use synap_shards::command::args::Args;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::{Fold, Run};
+use synap_shards::command::spec::{Family, Fold, Run};
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::Engine;
-use synap_shards::engine::event::{Event, Flow, Outbound};
+use synap_shards::engine::event::{Event, Flow, Outbound, Reads};
+use synap_shards::engine::tx::{Queued, Transaction, shards_of_keys};
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::shard::plan::Now;
 
@@ -18,6 +19,8 @@ use crate::workload::Wish;
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) wish: Wish,
+    /// The family of its command.
+    pub(crate) family: Family,
     /// Number of the request for the model of states.
     pub(crate) id: u64,
     pub(crate) at: u64,
@@ -35,6 +38,10 @@ pub(crate) struct Connection {
     unanswered: BTreeSet<u64>,
     /// Nothing may be handed in before the reply to this one.
     barrier: Option<u64>,
+    /// Shards of keys that it watches.
+    watched: u64,
+    /// It is in the middle of something that takes several requests, and makes no others.
+    pub(crate) is_talking: bool,
 }
 
 impl Connection {
@@ -45,6 +52,8 @@ impl Connection {
             queue: VecDeque::new(),
             unanswered: BTreeSet::new(),
             barrier: None,
+            watched: 0,
+            is_talking: false,
         }
     }
 
@@ -163,6 +172,11 @@ impl Core {
         connection.unanswered.insert(ticket);
         let words: Vec<&[u8]> = asked.wish.words.iter().map(Vec::as_slice).collect();
         let (conn, number) = (ConnId(connection.number), connection.number);
+        if words[0] == b"WATCH" || words[0] == b"EXEC" {
+            let flow = self.hand_in_transaction(now, at, ticket, &words);
+            self.hold_back(at, ticket, flow);
+            return Some((ticket, asked));
+        }
         let command = match table::lookup(&words) {
             Ok(command) => command,
             Err(error) => {
@@ -184,19 +198,65 @@ impl Core {
             conn,
             ticket: Ticket(ticket),
             caller: number,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,
             place,
         };
         let flow = self.engine.step(now, event, &mut self.collector);
-        let replied =
-            self.collector.answers.iter().any(|a| a.connection == number && a.ticket == ticket);
-        if flow == Flow::Barrier && !replied {
+        self.hold_back(at, ticket, flow);
+        Some((ticket, asked))
+    }
+
+    /// `WATCH`, or the commands of a transaction, each with a `;` behind it.
+    fn hand_in_transaction(&mut self, now: Now, at: usize, ticket: u64, words: &[&[u8]]) -> Flow {
+        let connection = &mut self.connections[at];
+        let (watcher, conn) = (connection.number, ConnId(connection.number));
+        let ticket = Ticket(ticket);
+        if words[0] == b"WATCH" {
+            connection.watched |= shards_of_keys(words[1..].iter().copied());
+            let event = Event::Watch { conn, ticket, watcher, keys: &words[1..] };
+            return self.engine.step(now, event, &mut self.collector);
+        }
+        let lines = words[1..].split(|word| *word == b";").filter(|line| !line.is_empty());
+        let queued = |line: &[&[u8]]| {
+            let command = table::lookup(line).ok()?;
+            Args::parse(command.spec(), line).ok()?;
+            Some(Queued::new(command, line))
+        };
+        let commands = lines.filter_map(queued).collect();
+        let watched = std::mem::take(&mut connection.watched);
+        let transaction = Transaction { commands, watcher, watched };
+        let event = Event::Exec { conn, ticket, reads: Reads::default(), here: false, transaction };
+        self.engine.step(now, event, &mut self.collector)
+    }
+
+    /// Where the engine says so, the connection waits for the reply before it goes on.
+    fn hold_back(&mut self, at: usize, ticket: u64, flow: Flow) {
+        let number = self.connections[at].number;
+        let is_reply = |a: &Answer| a.connection == number && a.ticket == ticket;
+        if flow == Flow::Barrier && !self.collector.answers.iter().any(is_reply) {
             self.connections[at].barrier = Some(ticket);
         }
-        Some((ticket, asked))
+    }
+
+    /// Clients that wait for a reply leave.
+    pub(crate) fn hang_up(&mut self, now: Now) {
+        let waits = self.connections.iter().filter(|connection| connection.barrier.is_some());
+        let waits: Vec<u64> = waits.map(|connection| connection.number).collect();
+        for number in waits {
+            self.step(now, Event::Gone { conn: ConnId(number) });
+        }
+    }
+
+    /// Tells the engine when the time of somebody who waits is over; whether it was.
+    pub(crate) fn ring(&mut self, now: Now) -> bool {
+        let rings = self.engine.next_deadline().is_some_and(|due| due <= now.monotonic_ns);
+        if rings {
+            self.step(now, Event::Alarm);
+        }
+        rings
     }
 
     /// Hands in any other event.

@@ -1,6 +1,10 @@
-//! Which faults struck in which states: what a swarm of seeds has really tried.
+//! Which faults struck in which states, and which families of commands were under way: what a
+//! swarm of seeds has really tried.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use synap_shards::command::spec::Family;
 
 use crate::faults::{FAULTS, Fault};
 
@@ -40,10 +44,20 @@ const STATES: [(&str, State); 9] = [
     ("start", State::Starting),
 ];
 
+/// What a family of commands met.
+#[derive(Clone, Copy, Debug, Default)]
+struct Met {
+    /// Faults that struck while a request of the family had no reply.
+    faults: [u64; FAULTS.len()],
+    /// Replies, and errors among replies.
+    served: [u64; 2],
+}
+
 /// Counts of faults by state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Coverage {
     counts: [[u64; STATES.len()]; FAULTS.len()],
+    families: BTreeMap<Family, Met>,
     /// Snapshots that became valid, and those given up.
     pub(crate) snapshots: [u64; 2],
     /// Starts that loaded a snapshot.
@@ -64,10 +78,28 @@ impl Coverage {
         }
     }
 
+    /// A fault struck while requests of these families had no reply yet.
+    pub(crate) fn met(&mut self, fault: Fault, families: impl Iterator<Item = Family>) {
+        let families: BTreeSet<Family> = families.collect();
+        for family in families {
+            self.families.entry(family).or_default().faults[fault as usize] += 1;
+        }
+    }
+
+    /// A request of a family was answered.
+    pub(crate) fn served(&mut self, family: Family, is_error: bool) {
+        self.families.entry(family).or_default().served[usize::from(is_error)] += 1;
+    }
+
     /// Adds what another run covered.
     pub(crate) fn add(&mut self, other: &Self) {
         let pairs = self.counts.iter_mut().flatten().zip(other.counts.iter().flatten());
         pairs.for_each(|(sum, count)| *sum += count);
+        for (family, met) in &other.families {
+            let sum = self.families.entry(*family).or_default();
+            let pairs = sum.faults.iter_mut().chain(&mut sum.served);
+            pairs.zip(met.faults.iter().chain(&met.served)).for_each(|(sum, n)| *sum += n);
+        }
         for at in 0..2 {
             self.snapshots[at] += other.snapshots[at];
             self.starts[at] += other.starts[at];
@@ -96,9 +128,21 @@ impl fmt::Display for Coverage {
                 write!(f, "{count:>13}")?;
             }
         }
+        write!(f, "\n{:<14}", "family")?;
+        for (name, _) in FAULTS {
+            write!(f, "{name:>13}")?;
+        }
+        write!(f, "{:>13}{:>13}", "served", "errors")?;
+        for (family, met) in &self.families {
+            write!(f, "\n{:<14}", family.name())?;
+            for count in met.faults.iter().chain(&met.served) {
+                write!(f, "{count:>13}")?;
+            }
+        }
+        writeln!(f)?;
         let [starts, refused] = self.starts;
         let [valid, given_up] = self.snapshots;
-        write!(f, "\nstarts {starts}, with a snapshot {}, refused {refused}; ", self.loaded)?;
+        write!(f, "starts {starts}, with a snapshot {}, refused {refused}; ", self.loaded)?;
         write!(f, "snapshots {valid}, given up {given_up}; ")?;
         write!(f, "replies {}, judged by the model {}", self.answered, self.judged)
     }

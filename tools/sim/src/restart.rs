@@ -11,6 +11,21 @@ use synap_shards::types::Thresholds;
 use crate::dice::Dice;
 use crate::swarm::{Mix, Regime};
 
+/// Thresholds that a handful of elements pass.
+const SMALL: Thresholds = Thresholds {
+    hash_max_listpack_entries: 3,
+    hash_max_listpack_value: 16,
+    list_max_listpack_size: 3,
+    set_max_intset_entries: 3,
+    set_max_listpack_entries: 4,
+    set_max_listpack_value: 16,
+    zset_max_listpack_entries: 3,
+    zset_max_listpack_value: 16,
+    stream_node_max_bytes: 256,
+    stream_node_max_entries: 3,
+    hll_sparse_max_bytes: 64,
+};
+
 /// Where shards stand.
 pub(crate) fn seqs(shards: &[Box<Shard>]) -> ShardSeqs {
     let mut seqs = ShardSeqs::zero();
@@ -45,7 +60,7 @@ pub(crate) fn settings(mix: &Mix, epoch: Epoch, empty_bytes: usize, room: usize)
         sample_size: 5,
         mode: access_mode(mix),
         notices: 0,
-        thresholds: Thresholds::default(),
+        thresholds: if mix.small_forms { SMALL } else { Thresholds::default() },
     };
     EngineSettings { epoch, acknowledge: mix.acknowledge, memory }
 }
@@ -113,9 +128,11 @@ fn change_deadlines(out: &mut Vec<u8>, batch: &Batch<'_>, change: impl Fn(u64) -
                 let deadline_ms = deadline_ms.map(&change);
                 Record::Store { key, value_type, edits, deadline_ms, creates }
             }
-            Record::Patch { .. } | Record::Delete { .. } | Record::Clear | Record::Edit { .. } => {
-                record
-            }
+            Record::Patch { .. }
+            | Record::Delete { .. }
+            | Record::Clear
+            | Record::Edit { .. }
+            | Record::Library { .. } => record,
         };
         (shard, record)
     });

@@ -28,9 +28,7 @@ pub(crate) fn once(plan: &Plan, telling: bool, coverage: &mut Coverage) -> Resul
 }
 
 fn play(world: &mut World) -> Result<(), Violation> {
-    if world.has_tokens() {
-        world.deal()?;
-    }
+    world.deal()?;
     let requests = world.mix.requests;
     let mut crashes: Vec<usize> =
         (0..world.mix.crashes).map(|_| world.dice.below(requests)).collect();

@@ -4,6 +4,8 @@
 
 use crate::dice::Dice;
 use crate::faults::{Fault, Rates};
+use crate::model::workload as modelled;
+use crate::workload::families::FAMILIES;
 use synap_shards::engine::event::Acknowledge;
 use synap_shards::shard::evict::EvictionPolicy;
 
@@ -33,10 +35,12 @@ pub(crate) enum Kind {
     Private,
     Modelled,
     Bulk,
+    Family,
+    Money,
 }
 
 /// Every kind, by the name it has on the command line.
-pub(crate) const KINDS: [(&str, Kind); 12] = [
+pub(crate) const KINDS: [(&str, Kind); 14] = [
     ("register", Kind::Register),
     ("log", Kind::Log),
     ("counter", Kind::Counter),
@@ -49,6 +53,8 @@ pub(crate) const KINDS: [(&str, Kind); 12] = [
     ("private", Kind::Private),
     ("modelled", Kind::Modelled),
     ("bulk", Kind::Bulk),
+    ("family", Kind::Family),
+    ("money", Kind::Money),
 ];
 
 /// What cuts a mix down. Nothing set: the mix as drawn.
@@ -73,6 +79,12 @@ pub(crate) struct Mix {
     pub(crate) rates: Rates,
     /// Kinds of work; one that stands twice is twice as frequent.
     pub(crate) kinds: Vec<Kind>,
+    /// Families of commands that [`Kind::Family`] asks for, by their place in the list of them.
+    pub(crate) families: Vec<usize>,
+    /// Kinds of keys that the model follows.
+    pub(crate) modelled: Vec<usize>,
+    /// Containers leave their packed form early.
+    pub(crate) small_forms: bool,
     pub(crate) requests: usize,
     pub(crate) crashes: usize,
     /// Per 1000: a start crashes, at each of its steps.
@@ -100,7 +112,7 @@ pub(crate) struct Mix {
     pub(crate) snapshots_kept: usize,
     /// Per 1000 turns: a core does its next part of a snapshot.
     pub(crate) snapshot_pace: usize,
-    /// Buckets that a slice of its walk takes.
+    /// Steps that a slice of its walk takes.
     pub(crate) slice_buckets: usize,
 }
 
@@ -127,6 +139,9 @@ impl Mix {
             regime,
             rates: Rates::draw(dice),
             kinds: kinds(dice, regime),
+            families: some_of(dice, FAMILIES.len()),
+            modelled: some_of(dice, modelled::KINDS),
+            small_forms: dice.chance(700),
             requests: dice.between(40, 300),
             crashes: dice.pick(&[0, 1, 1, 2, 3, 5]),
             start_crashes: dice.pick(&[0, 0, 100, 300]),
@@ -144,7 +159,7 @@ impl Mix {
             snapshots: dice.pick(&[0, 5, 50, 300]),
             snapshots_kept: dice.between(1, 3),
             snapshot_pace: dice.pick(&[50, 300, 900]),
-            slice_buckets: dice.pick(&[3, 30, 500]),
+            slice_buckets: dice.pick(&[1, 3, 30, 500]),
         };
         if planted {
             mix.acknowledge = Acknowledge::OnDisk;
@@ -176,10 +191,10 @@ impl Mix {
 }
 
 fn kinds(dice: &mut Dice, regime: Regime) -> Vec<Kind> {
-    use Kind::{Junk, Register, Volatile};
+    use Kind::{Family, Junk, Register, Volatile};
     let possible: Vec<Kind> = match regime {
         Regime::Lasting => KINDS.iter().map(|(_, kind)| *kind).collect(),
-        Regime::Flushing | Regime::Evicting(_) => vec![Register, Volatile, Junk],
+        Regime::Flushing | Regime::Evicting(_) => vec![Register, Volatile, Junk, Family],
     };
     let mut kinds: Vec<Kind> = Vec::new();
     for kind in &possible {
@@ -187,9 +202,18 @@ fn kinds(dice: &mut Dice, regime: Regime) -> Vec<Kind> {
             // Heavy, so rare.
             Kind::Bulk => dice.pick(&[0, 0, 0, 1]),
             Kind::Modelled => dice.pick(&[0, 0, 1, 4, 20]),
+            Family => dice.pick(&[0, 1, 4, 20]),
             _ => dice.pick(&[0, 1, 1, 4]),
         };
         kinds.extend(std::iter::repeat_n(*kind, weight));
     }
     if kinds.is_empty() { possible } else { kinds }
+}
+
+/// One to all of so many things.
+fn some_of(dice: &mut Dice, count: usize) -> Vec<usize> {
+    let mut some: Vec<usize> = (0..count).collect();
+    dice.shuffle(&mut some);
+    some.truncate(dice.pick(&[1, 2, 3, count]));
+    some
 }

@@ -1,14 +1,15 @@
-//! A client's walk with `SCAN`: step after step until the cursor is 0.
+//! What takes a client several requests, each made of the reply to the one before: a walk with
+//! `SCAN` until the cursor is 0, a value carried from key to key, a watched transfer.
 
 use synap_shards::command::reply::Reply;
 
 use crate::checkers::Violation;
 use crate::dice::Dice;
-use crate::workload::{Intent, Wish, walk};
+use crate::workload::{Intent, Wish, money, walk, wish};
 
 /// What follows a reply.
 pub(crate) enum Step {
-    /// It was no step of a walk.
+    /// Nothing follows.
     Other,
     /// The walk is over; what it saw.
     Ended(Intent),
@@ -18,7 +19,17 @@ pub(crate) enum Step {
 
 /// Looks at a reply to `intent`.
 pub(crate) fn step(intent: &Intent, reply: &Reply<'_>, dice: &mut Dice) -> Result<Step, Violation> {
-    let Intent::Walk { seen, since } = intent else { return Ok(Step::Other) };
+    let (seen, since) = match intent {
+        Intent::Walk { seen, since } => (seen, since),
+        Intent::Dump { to } => return Ok(restored(to, reply)),
+        Intent::Watch { from, to, amount } => {
+            return Ok(Step::Next(money::read(*from, *to, *amount)));
+        }
+        Intent::Read { from, to, amount } => {
+            return Ok(Step::Next(money::transfer(*from, *to, *amount, reply)));
+        }
+        _ => return Ok(Step::Other),
+    };
     let parts = match reply {
         Reply::Array(parts) => parts.as_slice(),
         _ => &[],
@@ -37,4 +48,11 @@ pub(crate) fn step(intent: &Intent, reply: &Reply<'_>, dice: &mut Dice) -> Resul
         return Ok(Step::Ended(Intent::Walk { seen, since: *since }));
     }
     Ok(Step::Next(walk(cursor, seen, *since, dice)))
+}
+
+/// A key is restored from what another one held.
+fn restored(to: &[u8], reply: &Reply<'_>) -> Step {
+    let Reply::Bytes(payload) = reply else { return Step::Other };
+    let words = [to.to_vec(), b"0".to_vec(), payload.to_vec(), b"REPLACE".to_vec()];
+    Step::Next(wish("RESTORE", words, Intent::Other))
 }

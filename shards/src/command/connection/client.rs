@@ -138,11 +138,49 @@ pub(super) const REPLY: CommandSpec = CommandSpec {
     ..BASE
 };
 
+pub(super) const TRACKING: CommandSpec = CommandSpec {
+    id: "client.tracking",
+    resp: "CLIENT TRACKING",
+    args: &[
+        ArgSpec::one_of("status", SWITCH, "whether to"),
+        ArgSpec::bytes(
+            "option",
+            "REDIRECT and the number of the connection that is told instead; BCAST for every key, \
+             or those that begin with a PREFIX; OPTIN, OPTOUT for what CLIENT CACHING says; \
+             NOLOOP but for its own changes",
+        )
+        .optional()
+        .repeated(),
+    ],
+    flags: Flags::NO_SCRIPT.and(Flags::NO_MULTI),
+    summary: "Tells the connection when keys that it has read change",
+    ..BASE
+};
+
+const YES_NO: &[ArgSpec] =
+    &[ArgSpec::flag("yes", "YES", "keep note"), ArgSpec::flag("no", "NO", "do not")];
+
+pub(super) const CACHING: CommandSpec = CommandSpec {
+    id: "client.caching",
+    resp: "CLIENT CACHING",
+    args: &[ArgSpec::one_of("mode", YES_NO, "whether to")],
+    summary: "Whether note is kept of what the next command reads",
+    ..BASE
+};
+
 pub(super) const GETREDIR: CommandSpec = CommandSpec {
     id: "client.getredir",
     resp: "CLIENT GETREDIR",
     reply: ReplySpec::Integer,
-    summary: "Answers -1: invalidation messages are redirected nowhere",
+    summary: "Answers which connection is told of changes instead; 0 is none, -1 without tracking",
+    ..BASE
+};
+
+pub(super) const TRACKINGINFO: CommandSpec = CommandSpec {
+    id: "client.trackinginfo",
+    resp: "CLIENT TRACKINGINFO",
+    reply: ReplySpec::Map,
+    summary: "Answers what the connection wants to be told of",
     ..BASE
 };
 

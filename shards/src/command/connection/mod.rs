@@ -27,7 +27,10 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &client::NO_EVICT,
     &client::NO_TOUCH,
     &client::REPLY,
+    &client::TRACKING,
+    &client::CACHING,
     &client::GETREDIR,
+    &client::TRACKINGINFO,
     &client::HELP,
 ];
 

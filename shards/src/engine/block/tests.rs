@@ -1,6 +1,8 @@
 //! Waiting over several cores, by hand: the tests move every parcel and the clock.
 
-use super::super::event::{Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound};
+use super::super::event::{
+    Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound, Reads,
+};
 use super::super::{Engine, Lane};
 use crate::command::args::{Args, Words};
 use crate::command::reply::Reply;
@@ -74,7 +76,7 @@ impl Cluster {
             conn: ConnId(ticket),
             ticket: Ticket(ticket),
             caller: ticket,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,

@@ -8,10 +8,14 @@ use super::super::event::Acknowledge;
 use super::super::tx::tests::Cores;
 use super::{PROVING_RUNS, ScriptInputs, ScriptSettings};
 use crate::command::reply::Reply;
+use crate::id::CoreId;
 use crate::one_table::show;
 use crate::rng::Rng;
-use crate::script::registry::{HexDigest, Origin, Registry};
+use crate::script::registry::{HexDigest, Origin, Registry, Running};
 use crate::script::sha1::hex_digest;
+use crate::shard::libraries::LibrarySet;
+
+mod functions;
 
 #[expect(clippy::disallowed_types, reason = "it stands for what the server brings")]
 type Lock<T> = std::sync::Mutex<T>;
@@ -20,6 +24,8 @@ type Lock<T> = std::sync::Mutex<T>;
 struct Shelf {
     generation: AtomicU64,
     texts: Lock<BTreeMap<HexDigest, Arc<[u8]>>>,
+    libraries: Lock<(u64, Arc<LibrarySet>)>,
+    settled: AtomicU64,
 }
 
 impl Registry for Shelf {
@@ -40,6 +46,38 @@ impl Registry for Shelf {
         self.generation.fetch_add(1, Ordering::Relaxed);
         let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *texts).len()
+    }
+
+    fn library_version(&self) -> u64 {
+        self.libraries().0
+    }
+
+    fn libraries(&self) -> (u64, Arc<LibrarySet>) {
+        self.libraries.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn publish(&self, set: &Arc<LibrarySet>) -> u64 {
+        let mut libraries = self.libraries.lock().unwrap_or_else(PoisonError::into_inner);
+        *libraries = (libraries.0 + 1, Arc::clone(set));
+        libraries.0
+    }
+
+    fn settle(&self, version: u64) {
+        self.settled.store(version, Ordering::Relaxed);
+    }
+
+    fn is_settled(&self, version: u64) -> bool {
+        self.settled.load(Ordering::Relaxed) == version
+    }
+
+    fn counted(&self, _: u64, _: usize) {}
+
+    fn began(&self, _: CoreId, _: Running) {}
+
+    fn ended(&self, _: CoreId) {}
+
+    fn running(&self) -> Option<Running> {
+        None
     }
 }
 

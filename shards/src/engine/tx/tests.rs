@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::super::event::{Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound};
+use super::super::event::{
+    Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound, Reads,
+};
 use super::super::parcel::Parcel;
 use super::super::{Engine, Lane};
 use super::{Queued, Transaction, shards_of_keys};
 use crate::batch::Batch;
+#[cfg(feature = "lua")]
+use crate::batch::Record;
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -156,8 +160,8 @@ impl Cores {
         let command = table::lookup(words).expect("the test names commands");
         let args = Args::parse(command.spec(), words).expect("the test writes good commands");
         let (conn, ticket) = (ConnId(0), self.ticket());
-        let (caller, quiet, here, place, args) = (0, false, false, None, &args);
-        let event = Event::Request { conn, ticket, caller, quiet, here, command, args, place };
+        let (caller, reads, here, place, args) = (0, Reads::default(), false, None, &args);
+        let event = Event::Request { conn, ticket, caller, reads, here, command, args, place };
         self.step(core, event);
         ticket.0
     }
@@ -171,8 +175,8 @@ impl Cores {
     ) -> u64 {
         let commands = lines.iter().map(|line| queued(line)).collect();
         let transaction = Transaction { commands, watcher, watched };
-        let (conn, ticket, quiet, here) = (ConnId(0), self.ticket(), false, false);
-        self.step(core, Event::Exec { conn, ticket, quiet, here, transaction });
+        let (conn, ticket, reads, here) = (ConnId(0), self.ticket(), Reads::default(), false);
+        self.step(core, Event::Exec { conn, ticket, reads, here, transaction });
         ticket.0
     }
 
@@ -215,6 +219,36 @@ impl Cores {
             (0..self.engines.len()).for_each(|core| self.sync(core));
         }
         assert!(self.engines.iter().all(Engine::is_idle), "nothing waits for ever");
+    }
+
+    /// Whether a reply to this ticket has come.
+    #[cfg(feature = "lua")]
+    pub(in crate::engine) fn has_reply(&self, ticket: u64) -> bool {
+        self.replies.0.contains_key(&ticket)
+    }
+
+    /// The reply to this ticket as text, if it has come; it stays.
+    #[cfg(feature = "lua")]
+    pub(in crate::engine) fn peek(&self, ticket: u64) -> Option<String> {
+        self.replies.0.get(&ticket).map(crate::one_table::show)
+    }
+
+    /// Names of the libraries that the logs hold as far as they are on disk.
+    #[cfg(feature = "lua")]
+    pub(in crate::engine) fn durable_libraries(&self) -> Vec<Vec<u8>> {
+        let mut names = Vec::new();
+        for (log, engine) in self.logs.iter().zip(&self.engines) {
+            let mut rest = &log[..engine.durable as usize];
+            while let Ok((batch, after)) = Batch::decode(rest) {
+                for (_, record) in batch.records() {
+                    if let Record::Library { name, code: Some(_) } = record {
+                        names.push(name.to_vec());
+                    }
+                }
+                rest = after;
+            }
+        }
+        names
     }
 
     /// The reply to this ticket, which has come.
@@ -280,6 +314,7 @@ impl Cores {
         for live in self.engines.iter().flat_map(Engine::shards) {
             let again = shards[live.id().index()].as_deref().expect("all are here");
             assert_eq!((live.seq(), content(live)), (again.seq(), content(again)));
+            assert_eq!(live.libraries().set(), again.libraries().set());
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) enum Step {
     Container { db: u64, key: Vec<u8>, payload: Vec<u8>, deadline_ms: Option<u64> },
     /// Run commands, all or none; each with its database.
     Commands(Vec<(u64, aof::Command)>),
+    /// Take in a library of functions, which belongs to no database.
+    Library(Vec<u8>),
     /// Pass over a value of a type by this name.
     Other { db: u64, kind: &'static str },
     /// Pass over values that belong to no key of ours, and how many.
@@ -308,6 +310,7 @@ fn walk_rdb(
                 Step::Container { db, key, payload, deadline_ms }
             }
             rdb::Item::Other { db, kind, .. } => Step::Other { db, kind },
+            rdb::Item::Library(code) => Step::Library(code),
             rdb::Item::Section(name) => Step::Section(name.to_owned(), 1),
             rdb::Item::Fact(..) => continue,
         };

@@ -101,6 +101,11 @@ impl Sender {
                 }
             }
             Step::Commands(commands) => self.commands(commands, survey),
+            Step::Library(code) => {
+                let words = [&b"FUNCTION"[..], b"LOAD", b"REPLACE", &code];
+                let command = words.map(<[u8]>::to_vec).into();
+                self.commands(vec![(survey.db, command)], survey)
+            }
             Step::Entry { .. }
             | Step::Container { .. }
             | Step::Other { .. }

@@ -42,7 +42,7 @@ pub(super) struct Survey {
 }
 
 /// Sections that are left out whatever was asked: they hold no keys.
-const NO_KEYS: [&str; 2] = ["function library", "module data"];
+const NO_KEYS: [&str; 1] = ["module data"];
 
 /// A command's name as the server lists it.
 pub(super) fn name_of(command: &[Vec<u8>]) -> String {
@@ -80,6 +80,7 @@ impl Survey {
                 self.keys += 1;
                 self.expired += u64::from(deadline_ms.is_some_and(|due| due <= now_ms));
             }
+            Step::Library(_) => *self.commands.entry("function".to_owned()).or_default() += 1,
             Step::Other { kind, .. } => *self.others.entry(kind.to_owned()).or_default() += 1,
             Step::Section(name, count) => *self.sections.entry(name).or_default() += count,
             Step::Commands(commands) => {

@@ -80,7 +80,9 @@ pub(crate) enum Item {
         /// Name of its type.
         kind: &'static str,
     },
-    /// A library of functions or a module's own data, passed over.
+    /// The code of a library of functions.
+    Library(Vec<u8>),
+    /// A module's own data, passed over.
     Section(&'static str),
     /// A fact about the writer, as name and value.
     Fact(Vec<u8>, Vec<u8>),
@@ -136,10 +138,7 @@ impl<R: BufRead> Reader<R> {
                 IDLE => repeat(source, 1)?,
                 FREQUENCY => source.skip(1)?,
                 AUX => return Ok(Some(Item::Fact(string(source)?, string(source)?))),
-                FUNCTION => {
-                    skip_string(source)?;
-                    return Ok(Some(Item::Section("function library")));
-                }
+                FUNCTION => return Ok(Some(Item::Library(string(source)?))),
                 MODULE_AUX => {
                     repeat(source, 1)?;
                     skip::module(source)?;
@@ -299,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_kept_and_sections_named() {
+    fn containers_and_libraries_are_kept_and_sections_named() {
         let body = b"\xf5\x03lib\xf7\x01\x02\x01\x05\x03abc\x00\
             \xfe\x03\x01\x01l\x02\x01a\x01b\
             \x03\x01z\x01\x01m\x03\x31.5\x05\x01y\x01\x01m\x00\x00\x00\x00\x00\x00\xf0\x3f\
@@ -309,7 +308,7 @@ mod tests {
             Item::Container { db: 3, key, payload, deadline_ms: None }
         };
         let expected = vec![
-            Item::Section("function library"),
+            Item::Library(b"lib".to_vec()),
             Item::Section("module data"),
             container(b"l", 1, b"\x02\x01a\x01b"),
             container(b"z", 3, b"\x01\x01m\x03\x31.5"),

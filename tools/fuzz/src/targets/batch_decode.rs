@@ -30,7 +30,13 @@ fn seeds() -> Vec<Vec<u8>> {
         (a, Record::Expire { key: b"key", deadline_ms: None }),
         (a, Record::Clear),
     ];
-    vec![sealed(&one, &removal), [simple.clone(), group.clone()].concat(), simple, group]
+    let zero = ShardId::new(0);
+    let libraries = [
+        (zero, Record::Library { name: b"lib", code: Some(b"#!lua name=lib\n") }),
+        (zero, Record::Library { name: b"gone", code: None }),
+    ];
+    let libraries = sealed(&[PartSpec { shard: zero, seq: Seq::new(1) }], &libraries);
+    vec![libraries, sealed(&one, &removal), [simple.clone(), group.clone()].concat(), simple, group]
 }
 
 fn sealed(parts: &[PartSpec], records: &[(ShardId, Record<'_>)]) -> Vec<u8> {
@@ -75,9 +81,11 @@ fn check(mut input: &[u8]) {
         assert_eq!(batch.bytes().len() + rest.len(), input.len(), "nothing is skipped");
         let modest = |record: &Record<'_>| match record {
             Record::Patch { offset, .. } => *offset <= OFFSET_MAX,
-            Record::Put { .. } | Record::Delete { .. } | Record::Expire { .. } | Record::Clear => {
-                true
-            }
+            Record::Put { .. }
+            | Record::Delete { .. }
+            | Record::Expire { .. }
+            | Record::Clear
+            | Record::Library { .. } => true,
             // Only a log that was written here has edits that suit what their key holds.
             Record::Edit { .. } | Record::Store { .. } => false,
         };

@@ -7,7 +7,9 @@ use synap_shards::command::args::{Args, Words, integer};
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::Run;
 use synap_shards::command::table::{self, CommandId};
-use synap_shards::engine::event::{Acknowledge, EngineSettings, Event, MemorySettings, Outbound};
+use synap_shards::engine::event::{
+    Acknowledge, EngineSettings, Event, MemorySettings, Outbound, Reads,
+};
 use synap_shards::engine::{Engine, Lane};
 use synap_shards::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
 use synap_shards::key::ShardMap;
@@ -113,7 +115,7 @@ impl Machine {
             conn,
             ticket,
             caller: 0,
-            quiet: false,
+            reads: Reads::default(),
             here: false,
             command,
             args: &args,

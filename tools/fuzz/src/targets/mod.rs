@@ -3,10 +3,15 @@
 mod args_parse;
 mod batch_decode;
 mod config;
+mod container_edits;
 mod engine_ops;
+mod hll;
 mod http_decode;
 mod json_body;
 mod resp_decode;
+mod restore;
+mod script_decoders;
+mod solo;
 
 /// A decoder, and what it is fed.
 pub(crate) struct Target {
@@ -25,10 +30,14 @@ pub(crate) const TARGETS: &[Target] = &[
     args_parse::TARGET,
     batch_decode::TARGET,
     config::TARGET,
+    container_edits::TARGET,
     engine_ops::TARGET,
+    hll::TARGET,
     http_decode::TARGET,
     json_body::TARGET,
     resp_decode::TARGET,
+    restore::TARGET,
+    script_decoders::TARGET,
 ];
 
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {

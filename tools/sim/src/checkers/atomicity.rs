@@ -1,16 +1,22 @@
 //! Transactions are whole: the keys of a group are only ever written together with one value, so
-//! they are equal or all absent; and the one token that is renamed again and again has exactly one
-//! name.
+//! they are equal or all absent; the one token that is renamed again and again has exactly one
+//! name; and money that is moved between accounts is never more or less.
 
 use std::collections::BTreeMap;
 
+use synap_shards::command::reply::Reply;
+
 use super::{Finding, Verdict, Violation};
 use crate::story::show;
+use crate::value::Value;
+use crate::workload::money;
 
 /// The checker.
 #[derive(Debug, Default)]
 pub(crate) struct Atomicity {
     dealt: bool,
+    /// What all accounts hold together.
+    money: i64,
 }
 
 /// Prefixes of group keys, with the number of members of a group.
@@ -22,17 +28,42 @@ impl Atomicity {
         self.dealt = true;
     }
 
+    /// From now on there is money.
+    pub(crate) fn paid(&mut self) {
+        self.money = money::FIRST * money::ACCOUNTS as i64;
+    }
+
+    /// Somebody has looked at all accounts at once.
+    pub(crate) fn audited(&self, reply: &Reply<'_>) -> Verdict {
+        let Reply::Array(balances) = reply else {
+            return violation(format!("an audit was answered with {reply:?}"));
+        };
+        self.check_sum(balances.iter().filter_map(money::balance).sum())
+    }
+
+    fn check_sum(&self, sum: i64) -> Verdict {
+        if sum == self.money {
+            return Ok(());
+        }
+        violation(format!("the accounts hold {sum} together, not {}", self.money))
+    }
+
     pub(crate) fn found(&mut self, finding: Finding<'_>) -> Verdict {
         let mut groups: BTreeMap<&[u8], (usize, Vec<&[u8]>)> = BTreeMap::new();
         let mut tokens = Vec::new();
+        let (mut accounts, mut sum) = (0, 0);
         for (key, (value, _)) in finding.dump {
+            if key.starts_with(money::PREFIX) {
+                accounts += 1;
+                sum += held(value);
+            }
             if key.starts_with(b"tok:") {
                 tokens.push(show(key));
             }
             for (_, members) in GROUPS.iter().filter(|(prefix, _)| key.starts_with(prefix)) {
                 let cut = key.iter().rposition(|byte| *byte == b':').unwrap_or(key.len());
                 let group = groups.entry(&key[..cut]).or_insert_with(|| (*members, Vec::new()));
-                group.1.push(value);
+                group.1.push(value.text());
             }
         }
         for (name, (members, values)) in groups {
@@ -48,8 +79,26 @@ impl Atomicity {
         if tokens.len() != usize::from(self.dealt) {
             return violation(format!("the token has these names: {tokens:?}"));
         }
-        Ok(())
+        if finding.may_lose && accounts == 0 {
+            self.money = 0;
+        }
+        self.check_sum(sum)
     }
+}
+
+/// What an account holds.
+fn held(value: &Value) -> i64 {
+    let digits = match value {
+        Value::Text(text) => text.as_slice(),
+        Value::Hash(fields) => {
+            fields.get(money::NAME).map_or(&b""[..], |(value, _)| value.as_slice())
+        }
+        Value::Scores(members) => {
+            return members.get(money::NAME).map_or(0, |score| score.number() as i64);
+        }
+        Value::List(_) | Value::Set(_) | Value::Stream(_) => &[],
+    };
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 fn violation(message: String) -> Verdict {

@@ -136,6 +136,11 @@ impl Durability {
                 | Intent::Walk { .. }
                 | Intent::Size
                 | Intent::Exact { .. }
+                | Intent::Dump { .. }
+                | Intent::Watch { .. }
+                | Intent::Read { .. }
+                | Intent::Settle
+                | Intent::Audit
                 | Intent::Modelled
                 | Intent::Other,
                 _,
@@ -194,7 +199,7 @@ impl Durability {
         let revives = self.sets_back;
         for key in keys {
             let found = dump.get(&key);
-            let value = found.map(|(value, _)| value.as_slice());
+            let value = found.map(|(value, _)| value.text());
             let register = self.register(&key);
             if may_lose {
                 register.check_known(value).or_else(violation)?;
@@ -208,7 +213,7 @@ impl Durability {
             let register = self.register(&key);
             register.settle(at, value, revives);
             if let Some((value, deadline)) = found {
-                register.check_deadline(value, *deadline).or_else(violation)?;
+                register.check_deadline(value.text(), *deadline).or_else(violation)?;
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ use synap_shards::command::reply::Reply;
 use synap_shards::engine::event::Acknowledge;
 
 use crate::faults::clock::Clock;
+use crate::value::Value;
 use crate::workload::{Intent, Wish};
 
 /// A promise that was broken.
@@ -39,7 +40,7 @@ pub(crate) struct Span {
 }
 
 /// A value in the shards, with its deadline.
-pub(crate) type Found = (Vec<u8>, Option<u64>);
+pub(crate) type Found = (Value, Option<u64>);
 /// All keys that are alive.
 pub(crate) type Dump = BTreeMap<Vec<u8>, Found>;
 
@@ -96,6 +97,7 @@ impl Checkers {
         match intent {
             Intent::Exact { expected } => return order::exact(expected, reply),
             Intent::Modelled => return self.states.answered(id, reply),
+            Intent::Audit => return self.atomicity.audited(reply),
             _ => {}
         }
         if let Reply::Error(error) = reply {
@@ -123,14 +125,19 @@ impl Checkers {
     fn refused(&mut self, intent: &Intent, error: &CommandError) -> Verdict {
         self.durability.refused(intent);
         match (intent, error) {
-            (Intent::Other, _) | (_, CommandError::OutOfMemory) => Ok(()),
+            (Intent::Other | Intent::Dump { .. }, _) | (_, CommandError::OutOfMemory) => Ok(()),
             _ => Err(Violation { checker: "replies", message: format!("{intent:?}: {error}") }),
         }
     }
 
-    /// The token game was dealt durably: from now on the token has to be somewhere.
-    pub(crate) fn dealt(&mut self) {
-        self.atomicity.dealt();
+    /// What was dealt is durable: from now on the token has to be somewhere, and the money too.
+    pub(crate) fn dealt(&mut self, token: bool, paid: bool) {
+        if token {
+            self.atomicity.dealt();
+        }
+        if paid {
+            self.atomicity.paid();
+        }
     }
 
     /// All cores have crashed at a beat; the clock never read more than `highest_ms`.

@@ -121,7 +121,7 @@ impl Order {
         let Finding { dump, at, now_ms, high_ms, may_lose } = finding;
         let span = Span { asked: at, answered: at, low_ms: now_ms, high_ms };
         for (key, chain) in &mut self.chains {
-            let content = dump.get(key).map_or(&b""[..], |(value, _)| value);
+            let content = dump.get(key).map_or(&b""[..], |(value, _)| value.text());
             if may_lose {
                 chain.cut(content.len());
             }
@@ -129,7 +129,7 @@ impl Order {
             chain.cut(content.len());
         }
         for (key, counter) in &mut self.counters {
-            let number = dump.get(key).map_or(0, |(value, _)| parse(value));
+            let number = dump.get(key).map_or(0, |(value, _)| parse(value.text()));
             if may_lose {
                 counter.seen.retain(|(_, seen)| *seen <= number);
             }

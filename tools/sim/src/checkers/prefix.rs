@@ -10,7 +10,7 @@ use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::AccessMode;
 
-use super::replay::contents;
+use super::replay::{contents, difference};
 use super::{Verdict, Violation};
 
 /// The checker.
@@ -64,7 +64,8 @@ impl Tape {
             let same = shard.seq() == expected[at].seq()
                 && (!changed.contains(&at) || contents(shard) == contents(&expected[at]));
             if !same {
-                return violation(format!("shard {at} is not what its batches say"));
+                let differs = difference(&contents(shard), &contents(&expected[at]));
+                return violation(format!("shard {at} is not what its batches say: {differs}"));
             }
         }
         Ok(())

@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use synap_shards::seq::Seq;
 use synap_shards::shard::Shard;
 
+use crate::value::Value;
+
 use super::{Verdict, Violation};
+use crate::story::show;
 
 /// Everything a shard holds, also what has expired.
-pub(crate) type Contents = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>, Seq)>;
+pub(crate) type Contents = BTreeMap<Vec<u8>, (Value, Option<u64>, Seq)>;
 
 /// Reads a shard.
 pub(crate) fn contents(shard: &Shard) -> Contents {
@@ -17,7 +20,8 @@ pub(crate) fn contents(shard: &Shard) -> Contents {
     let mut position = Some(0);
     while let Some(at) = position {
         position = shard.walk(at, |entry| {
-            let content = (entry.image(), entry.deadline_ms(), entry.stamp());
+            let value = Value::read(entry.value_type(), entry.image());
+            let content = (value, entry.deadline_ms(), entry.stamp());
             all.insert(entry.key().to_vec(), content);
         });
     }
@@ -30,13 +34,30 @@ pub(crate) fn replay_is_live(live: &[Box<Shard>], replayed: &[Box<Shard>]) -> Ve
         let message = if live.seq() != replayed.seq() {
             format!("{:?} is at {:?}, its logs at {:?}", live.id(), live.seq(), replayed.seq())
         } else if contents(live) != contents(replayed) {
-            format!("{:?} differs from what its logs say", live.id())
+            let (live_holds, logs_say) = (contents(live), contents(replayed));
+            let differs = difference(&live_holds, &logs_say);
+            format!("{:?} differs from what its logs say: {differs}", live.id())
         } else {
             continue;
         };
         return Err(Violation { checker: "replay", message });
     }
     Ok(())
+}
+
+/// The first key that differs, and what there is of it.
+pub(super) fn difference(one: &Contents, other: &Contents) -> String {
+    let keys = one.keys().chain(other.keys());
+    let Some(key) = keys.into_iter().find(|key| one.get(*key) != other.get(*key)) else {
+        return "nothing".to_owned();
+    };
+    let shown = |contents: &Contents| {
+        contents.get(key).map_or_else(
+            || "nothing".to_owned(),
+            |(value, deadline, seq)| format!("{} until {deadline:?} of {seq:?}", value.show()),
+        )
+    };
+    format!("{} is {}, not {}", show(key), shown(one), shown(other))
 }
 
 /// Hashes of two runs of one seed.

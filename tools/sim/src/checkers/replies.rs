@@ -30,6 +30,11 @@ impl<T> Outstanding<T> {
         })
     }
 
+    /// What is outstanding.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = &T> {
+        self.requests.values()
+    }
+
     /// Everything has come to rest; `idle` says whether every engine thinks so too.
     pub(crate) fn at_rest(&self, idle: bool) -> Verdict {
         let message = match self.requests.keys().next() {

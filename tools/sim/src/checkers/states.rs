@@ -83,7 +83,9 @@ impl States {
         let (low, high) = (before.min(now_ms), before.max(now_ms));
         let crossed = |deadline: u64| deadline > low && deadline <= high;
         let held = self.states.iter().flat_map(|state| state.store.keys.values());
-        let in_store = held.filter_map(|(_, deadline)| *deadline).any(crossed);
+        let in_store = held
+            .flat_map(|(value, deadline)| deadline.iter().copied().chain(value.deadlines()))
+            .any(crossed);
         let asked = self.open.values().flatten().filter_map(|word| parse(word)).any(crossed);
         if self.blind || !(in_store || asked) {
             return;
@@ -223,8 +225,8 @@ fn shown(state: &State) -> String {
     let keys = state.store.keys.iter();
     let keys: Vec<String> = keys
         .map(|(key, (value, deadline))| match deadline {
-            Some(deadline) => format!("{}={} until {deadline}", show(key), show(value)),
-            None => format!("{}={}", show(key), show(value)),
+            Some(deadline) => format!("{}={} until {deadline}", show(key), value.show()),
+            None => format!("{}={}", show(key), value.show()),
         })
         .collect();
     keys.join(", ")

@@ -23,7 +23,7 @@ impl Run<'_> {
     }
 
     fn set_bit(&mut self, key: &[u8], offset: usize, set: bool) -> String {
-        let (mut value, deadline) = self.held(key).cloned().unwrap_or_default();
+        let (mut value, deadline) = self.string(key);
         value.resize(value.len().max(offset / 8 + 1), 0);
         let was = bit(&value, offset);
         let mask = 0x80 >> (offset % 8);
@@ -71,7 +71,7 @@ impl Run<'_> {
             .ok()
             .and_then(|word| word.parse().ok())
             .expect("the workload names a field by its index");
-        let (mut value, deadline) = self.held(args[0]).cloned().unwrap_or_default();
+        let (mut value, deadline) = self.string(args[0]);
         value.resize(value.len().max(index + 1), 0);
         value[index] = value[index].wrapping_add(number(args[4]) as u8);
         let now = value[index];

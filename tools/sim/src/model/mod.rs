@@ -1,7 +1,9 @@
-//! What commands on strings, bitmaps and keys ought to do, written down anew: a map, a clock, no
-//! shards, records or plans. It knows the commands that [`workload`] makes.
+//! What commands ought to do, written down anew: plain collections, a clock, no shards, records or
+//! plans. It knows the commands that [`workload`] makes.
 
 mod bits;
+mod boxes;
+mod lines;
 pub(crate) mod workload;
 
 use std::collections::BTreeMap;
@@ -9,9 +11,10 @@ use std::collections::BTreeMap;
 use synap_shards::command::reply::Reply;
 
 use crate::story::show;
+use crate::value::Value;
 
 /// A value and when it expires, Unix milliseconds.
-pub(crate) type Held = (Vec<u8>, Option<u64>);
+pub(crate) type Held = (Value, Option<u64>);
 
 /// What the keys hold, expired ones that may still stand included.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -32,19 +35,33 @@ pub(crate) fn reply_text(reply: &Reply<'_>) -> String {
             format!("[{}]", items.join(" "))
         }
         Reply::Error(_) => ERROR.to_owned(),
-        Reply::Double(_)
-        | Reply::Boolean(_)
+        Reply::Double(number) => format!("#{number}"),
+        // What has no order is put into one.
+        Reply::Set(items) => {
+            let mut items: Vec<String> = items.iter().map(reply_text).collect();
+            items.sort_unstable();
+            format!("[{}]", items.join(" "))
+        }
+        Reply::Map(pairs) => {
+            let pairs = pairs.iter().map(|(a, b)| format!("{} {}", reply_text(a), reply_text(b)));
+            let mut pairs: Vec<String> = pairs.collect();
+            pairs.sort_unstable();
+            format!("[{}]", pairs.join(" "))
+        }
+        Reply::Pairs(pairs) => {
+            let pairs = pairs.iter().map(|(a, b)| format!("{} {}", reply_text(a), reply_text(b)));
+            let pairs: Vec<String> = pairs.collect();
+            format!("[{}]", pairs.join(" "))
+        }
+        Reply::Boolean(_)
         | Reply::Line(_)
         | Reply::Text(_)
         | Reply::Verbatim { .. }
         | Reply::BigNumber(_)
-        | Reply::Map(_)
         | Reply::Named(_)
-        | Reply::Pairs(_)
         | Reply::Decimal(_)
         | Reply::Push(_)
-        | Reply::Several(_)
-        | Reply::Set(_) => format!("{reply:?}"),
+        | Reply::Several(_) => format!("{reply:?}"),
     }
 }
 
@@ -78,14 +95,22 @@ impl Store {
     pub(crate) fn run(&mut self, words: &[Vec<u8>], now_ms: u64) -> String {
         let mut run = Run { keys: &mut self.keys, now_ms };
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        run.run(words[0], &words[1..])
+        if words[0] != b"EXEC" {
+            return run.run(words[0], &words[1..]);
+        }
+        let lines = words[1..].split(|word| *word == b";").filter(|line| !line.is_empty());
+        let replies: Vec<String> = lines.map(|line| run.run(line[0], &line[1..])).collect();
+        format!("[{}]", replies.join(" "))
     }
 
     /// What is there for those who look at a time.
     pub(crate) fn living(&self, now_ms: u64) -> BTreeMap<Vec<u8>, Held> {
         let lives = |held: &&Held| held.1.is_none_or(|deadline| deadline > now_ms);
         let living = self.keys.iter().filter(|(_, held)| lives(held));
-        living.map(|(key, held)| (key.clone(), held.clone())).collect()
+        let seen = living.filter_map(|(key, (value, deadline))| {
+            Some((key.clone(), (value.clone().living(now_ms)?, *deadline)))
+        });
+        seen.collect()
     }
 }
 
@@ -127,7 +152,7 @@ impl Run<'_> {
             b"DECRBY" => self.add(args[0], -number(args[1])),
             b"DEL" | b"UNLINK" => truth(self.remove(args[0])),
             b"EXISTS" | b"TOUCH" => truth(self.value(args[0]).is_some()),
-            b"TYPE" => if self.value(args[0]).is_some() { "string" } else { "none" }.to_owned(),
+            b"TYPE" => self.held(args[0]).map_or("none", |(value, _)| value.type_name()).to_owned(),
             b"RENAME" | b"RENAMENX" => self.rename(name, args[0], args[1]),
             b"COPY" => self.copy(args),
             b"PEXPIREAT" => self.expire(args),
@@ -137,17 +162,22 @@ impl Run<'_> {
                 Some((_, None)) => integer(-1),
                 Some((_, Some(deadline))) => integer(*deadline as i64),
             },
-            _ => self.run_bits(name, args),
+            _ => match self.run_boxes(name, args) {
+                Some(reply) => reply,
+                None => self.run_bits(name, args),
+            },
         }
     }
 
     fn held(&self, key: &[u8]) -> Option<&Held> {
         let now_ms = self.now_ms;
-        self.keys.get(key).filter(|(_, deadline)| deadline.is_none_or(|at| at > now_ms))
+        let held = self.keys.get(key)?;
+        let lives = held.1.is_none_or(|at| at > now_ms) && !held.0.is_expired(now_ms);
+        lives.then_some(held)
     }
 
     fn value(&self, key: &[u8]) -> Option<&[u8]> {
-        self.held(key).map(|(value, _)| &value[..])
+        self.held(key).map(|(value, _)| value.text())
     }
 
     fn deadline(&self, key: &[u8]) -> Option<u64> {
@@ -168,7 +198,12 @@ impl Run<'_> {
     }
 
     fn put(&mut self, key: &[u8], value: Vec<u8>, deadline: Option<u64>) {
-        self.keys.insert(key.to_vec(), (value, deadline));
+        self.keys.insert(key.to_vec(), (Value::Text(value), deadline));
+    }
+
+    /// A string and its deadline; an empty one where there is none.
+    fn string(&self, key: &[u8]) -> (Vec<u8>, Option<u64>) {
+        (self.value(key).unwrap_or_default().to_vec(), self.deadline(key))
     }
 
     /// `SET key value [NX | XX] [GET] [PXAT time | KEEPTTL]`.
@@ -238,7 +273,7 @@ impl Run<'_> {
 
     /// `APPEND key value` and `SETRANGE key offset value`, the value not empty.
     fn edit(&mut self, name: &[u8], args: &[&[u8]]) -> String {
-        let (mut value, deadline) = self.held(args[0]).cloned().unwrap_or_default();
+        let (mut value, deadline) = self.string(args[0]);
         if name == b"APPEND" {
             value.extend_from_slice(args[1]);
         } else {
@@ -260,8 +295,9 @@ impl Run<'_> {
     }
 
     fn add(&mut self, key: &[u8], amount: i64) -> String {
-        let (value, deadline) = self.held(key).cloned().unwrap_or_else(|| (b"0".to_vec(), None));
-        let sum = counted(&value).and_then(|before| before.checked_add(amount));
+        let deadline = self.deadline(key);
+        let sum =
+            counted(self.value(key).unwrap_or(b"0")).and_then(|before| before.checked_add(amount));
         let Some(sum) = sum else { return ERROR.to_owned() };
         self.put(key, sum.to_string().into_bytes(), deadline);
         integer(sum)

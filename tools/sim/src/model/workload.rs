@@ -1,7 +1,10 @@
 //! Requests whose every possible outcome the model follows. Deadlines are absolute, so that what a
 //! request does depends on the time only where it meets something that has expired.
 
+use super::lines::{self, BOXES};
 use crate::dice::Dice;
+use crate::faults::Fault;
+use crate::swarm::Mix;
 use crate::workload::{Intent, Wish, wish as plain};
 
 /// Keys lie in two shards, two in each. What a command reads of one shard to write into another it
@@ -16,8 +19,64 @@ pub(crate) fn is_modelled(key: &[u8]) -> bool {
     key.starts_with(b"mod:")
 }
 
-/// A request.
-pub(crate) fn wish(dice: &mut Dice, serial: u64, now_ms: u64) -> Wish {
+/// Kinds of keys: strings, and the containers.
+pub(crate) const KINDS: usize = 1 + BOXES.len();
+
+/// Per 1000: several requests are made as one transaction.
+const TRANSACTION: usize = 100;
+const COMMANDS_MAX: usize = 3;
+
+/// A request, or a transaction of several.
+pub(crate) fn wish(mix: &Mix, dice: &mut Dice, serial: u64, now_ms: u64) -> Wish {
+    if !dice.chance(TRANSACTION) {
+        return plain_of(command(mix, dice, serial, now_ms));
+    }
+    let mut words = Vec::new();
+    for _ in 0..dice.between(1, COMMANDS_MAX) {
+        let (name, rest) = command(mix, dice, serial, now_ms);
+        words.push(name.as_bytes().to_vec());
+        words.extend(rest);
+        words.push(b";".to_vec());
+    }
+    plain_of(("EXEC", words))
+}
+
+fn plain_of((name, words): Words) -> Wish {
+    plain(name, words, Intent::Modelled)
+}
+
+fn command(mix: &Mix, dice: &mut Dice, serial: u64, now_ms: u64) -> Words {
+    match dice.pick(&mix.modelled) {
+        0 => string(dice, serial, now_ms),
+        number => {
+            let (letter, lines) = BOXES[number - 1];
+            let line = lines::line(dice, lines, mix.rates.of(Fault::ClockBack) > 0);
+            boxed(dice, letter, line, now_ms)
+        }
+    }
+}
+
+/// A request to a container.
+fn boxed(dice: &mut Dice, letter: &str, line: &'static str, now_ms: u64) -> Words {
+    let key = |dice: &mut Dice| {
+        format!("mod:{{{}}}:{letter}{}", dice.below(SHARDS), dice.below(KEYS)).into_bytes()
+    };
+    let first = key(dice);
+    let (name, rest) = line.split_once(' ').expect("a request has arguments");
+    let mut word = |word: &str| match word {
+        "$k" => first.clone(),
+        "$n" => neighbour(dice, &first),
+        "$o" => key(dice),
+        "$e" => format!("e{}", dice.below(4)).into_bytes(),
+        "$f" => format!("f{}", dice.below(3)).into_bytes(),
+        "$m" => (dice.below(8) as i64 - 3).to_string().into_bytes(),
+        "$t" => (now_ms + dice.pick(&[1, 3, 30, 1000])).to_string().into_bytes(),
+        word => word.as_bytes().to_vec(),
+    };
+    (name, rest.split(' ').map(&mut word).collect())
+}
+
+fn string(dice: &mut Dice, serial: u64, now_ms: u64) -> Words {
     let mut key = || format!("mod:{{{}}}:{}", dice.below(SHARDS), dice.below(KEYS)).into_bytes();
     let (a, b) = (key(), key());
     let draw = Draw {
@@ -30,13 +89,12 @@ pub(crate) fn wish(dice: &mut Dice, serial: u64, now_ms: u64) -> Wish {
         bit: dice.pick(&[b"0", b"1"]).to_vec(),
         time: (now_ms + dice.pick(&[1, 3, 30, 1000, 5000])).to_string().into_bytes(),
     };
-    let (name, words) = match dice.below(4) {
+    match dice.below(4) {
         0 => strings(dice, draw, a, b),
         1 => edits(dice, draw, a),
         2 => keys(dice, draw, a, b),
         _ => reads(dice, draw, a, b),
-    };
-    plain(name, words, Intent::Modelled)
+    }
 }
 
 struct Draw {

@@ -8,7 +8,7 @@ use synap_shards::recovery::{EpochStart, History};
 use synap_shards::seq::{Seq, ShardSeqs};
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::AccessMode;
-use synap_shards::snapshot::{ImageEntry, take_entry};
+use synap_shards::snapshot::{ImageEntry, ImageItem, take_item};
 
 use super::file::{Index, open_index, open_part};
 use crate::dice::Dice;
@@ -105,7 +105,14 @@ pub(crate) fn load(reader: &Reader<'_>, snapshot: u64, dice: &mut Dice) -> Resul
 
 fn load_image(shard: &mut Shard, mut image: &[u8], forgets_stamps: bool) {
     while !image.is_empty() {
-        let entry = take_entry(&mut image).expect("what the checksum covers was encoded");
+        let item = take_item(&mut image).expect("what the checksum covers was encoded");
+        let entry = match item {
+            ImageItem::Entry(entry) => entry,
+            ImageItem::Library(library) => {
+                shard.load_library(library.name, library.code);
+                continue;
+            }
+        };
         let stamp = if forgets_stamps { Seq::ZERO } else { entry.stamp };
         shard.load(&ImageEntry { stamp, ..entry });
     }

@@ -19,7 +19,7 @@ use synap_shards::id::ShardId;
 use synap_shards::recovery::Released;
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
-use synap_shards::snapshot::push_entry;
+use synap_shards::snapshot::{Pieces, push_entry, push_libraries};
 
 use crate::coverage::State;
 use crate::disk::Name;
@@ -55,12 +55,58 @@ pub(crate) enum Step {
 }
 
 /// How far the walk of a core is.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Walk {
     /// Shards walked, a bit each.
     done: u64,
-    /// Where the walk of the next shard goes on: a position, or entries counted.
-    position: u64,
+    /// Where the walk of the next shard goes on: a position, or entries counted; nothing when its
+    /// entries have all been met.
+    position: Option<u64>,
+    /// Keys of large containers of that shard that were met and are not written yet.
+    large: Vec<Vec<u8>>,
+    /// The one that is being written.
+    pieces: Option<Pieces>,
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self { done: 0, position: Some(0), large: Vec::new(), pieces: None }
+    }
+
+    /// One slice of a shard: so many steps.
+    fn slice(&mut self, shard: &Shard, steps: usize, image: &mut Vec<u8>) {
+        for _ in 0..steps {
+            self.step(shard, image);
+        }
+    }
+
+    /// As the server's walk: a piece, or the beginning of the next large container, or a bucket.
+    fn step(&mut self, shard: &Shard, image: &mut Vec<u8>) {
+        if let Some(pieces) = &mut self.pieces {
+            if !pieces.write(shard, image) {
+                self.pieces = None;
+            }
+        } else if let Some(key) = self.large.pop() {
+            let Some(entry) = shard.get(&key) else { return };
+            self.pieces = Pieces::begin(&entry);
+            if self.pieces.is_none() {
+                push_entry(image, &entry);
+            }
+        } else if let Some(at) = self.position {
+            if at == 0 {
+                push_libraries(image, shard);
+            }
+            self.position = shard.walk(at, |entry| match entry.is_large() {
+                true => self.large.push(entry.key().to_vec()),
+                false => push_entry(image, &entry),
+            });
+        }
+    }
+
+    /// Whether all of the shard is written.
+    fn is_over(&self) -> bool {
+        self.position.is_none() && self.large.is_empty() && self.pieces.is_none()
+    }
 }
 
 /// A snapshot that is being made.
@@ -88,7 +134,7 @@ impl Snapshotting {
             asked: 0,
             starts: ShardSeqs::zero(),
             ends: ShardSeqs::zero(),
-            walks: vec![Walk::default(); cores],
+            walks: (0..cores).map(|_| Walk::new()).collect(),
             images: BTreeMap::new(),
             steps: VecDeque::new(),
         }
@@ -154,18 +200,15 @@ impl Snapshotting {
             return missing == 0;
         };
         let image = self.images.entry(next).or_default();
-        let position = if counted {
-            walk_counting(shard, walk.position, image)
+        if counted {
+            walk.position = walk_counting(shard, walk.position.unwrap_or(0), image);
         } else {
-            walk_slice(shard, walk.position, buckets, image)
-        };
-        match position {
-            Some(position) => walk.position = position,
-            None => {
-                walk.done |= 1 << next;
-                walk.position = 0;
-                self.ends.set(shard.id(), shard.seq());
-            }
+            walk.slice(shard, buckets, image);
+        }
+        if walk.is_over() {
+            walk.done |= 1 << next;
+            walk.position = Some(0);
+            self.ends.set(shard.id(), shard.seq());
         }
         owned & !walk.done == 0
     }
@@ -210,14 +253,6 @@ impl Snapshotting {
     pub(crate) fn released(&self) -> Released {
         Released { seqs: self.starts.clone(), snapshot: file::name(self.id) }
     }
-}
-
-fn walk_slice(shard: &Shard, position: u64, buckets: usize, image: &mut Vec<u8>) -> Option<u64> {
-    let mut position = Some(position);
-    for _ in 0..buckets {
-        position = shard.walk(position?, |entry| push_entry(image, &entry));
-    }
-    position
 }
 
 /// The planted bug: goes on behind as many entries as were seen before, wherever they are now.

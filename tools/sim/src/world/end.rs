@@ -1,6 +1,8 @@
 //! How things end: coming to rest, crashing, and the last look at everything.
 
-use synap_shards::shard::Shard;
+use synap_shards::command::table;
+use synap_shards::engine::event::Event;
+use synap_shards::shard::{Shard, ValueType};
 
 use super::World;
 use crate::checkers::replies::Outstanding;
@@ -25,7 +27,11 @@ impl World {
             }
             let quiet = self.cores.iter().all(|core| core.writer.is_quiet());
             if !busy && quiet && self.mesh.is_empty() && self.snapshot.is_none() {
-                break;
+                if !self.somebody_waits() {
+                    break;
+                }
+                self.check_waiting()?;
+                self.send_home();
             }
             if self.beat > BEATS_MAX {
                 let message = "the run does not come to rest".to_owned();
@@ -36,6 +42,53 @@ impl World {
         let idle = self.cores.iter().all(|core| core.engine.is_idle());
         let queued = self.cores.iter().flat_map(|core| &core.connections).any(|c| c.open() > 0);
         self.outstanding.at_rest(idle && !queued)
+    }
+
+    /// Whether a client waits for what another one may do.
+    fn somebody_waits(&self) -> bool {
+        self.cores.iter().any(|core| core.engine.blocked() > 0)
+    }
+
+    /// Whoever waits when nothing moves any more has nothing to get.
+    fn check_waiting(&self) -> Verdict {
+        let shards = || self.cores.iter().flat_map(|core| core.engine.shards());
+        for asked in self.outstanding.requests() {
+            let words: Vec<&[u8]> = asked.wish.words.iter().map(Vec::as_slice).collect();
+            let wanted = match words[0] {
+                b"BLPOP" | b"BRPOP" | b"BLMPOP" => ValueType::List,
+                b"BZPOPMIN" | b"BZPOPMAX" | b"BZMPOP" => ValueType::SortedSet,
+                _ => continue,
+            };
+            let spec = table::lookup(&words).expect("it was asked before").spec();
+            for at in spec.key_positions(&words) {
+                let held = shards().find_map(|shard| {
+                    // Every shard but the key's own knows nothing of it.
+                    let entry = shard.get(words[at])?;
+                    let lives = !entry.is_expired(self.clock.now_ms());
+                    (lives && entry.value_type() == wanted).then_some(())
+                });
+                if held.is_some() {
+                    let message =
+                        format!("{} waits for what is there", super::turn::words(&asked.wish));
+                    return Err(Violation { checker: "replies", message });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody does anything any more: those who wait get what they get when the server stops. Where
+    /// that would concern requests that come behind them, they leave instead.
+    fn send_home(&mut self) {
+        let now = self.now();
+        let mut connections = self.cores.iter().flat_map(|core| &core.connections);
+        let stops = connections.all(|connection| connection.queue.is_empty());
+        for core in &mut self.cores {
+            match stops {
+                true => core.step(now, Event::Stopping),
+                false => core.hang_up(now),
+            }
+        }
     }
 
     /// All cores stop dead, the disk loses what it may lose, and a new start follows.
@@ -117,7 +170,9 @@ pub(super) fn living(shards: &[Box<Shard>], now_ms: u64) -> Dump {
     let mut dump = Dump::new();
     for shard in shards {
         for (key, (value, deadline, _)) in replay::contents(shard) {
-            if deadline.is_none_or(|deadline| deadline > now_ms) {
+            if deadline.is_none_or(|deadline| deadline > now_ms)
+                && let Some(value) = value.living(now_ms)
+            {
                 dump.insert(key, (value, deadline));
             }
         }

@@ -31,10 +31,13 @@ use crate::plants::{self, Plant};
 use crate::snapshot::Snapshotting;
 use crate::story::{Story, show};
 use crate::swarm::{Kind, Limits, Mix, Regime};
-use crate::workload::{Intent, Wish, Workload};
+use crate::workload::{Intent, Wish, Workload, money};
 
 /// Unix milliseconds at which every run begins.
 const START_MS: u64 = 1_800_000_000_000;
+
+/// What a beat is of the monotonic clock, which only those look at who wait for somebody.
+const BEAT_NS: u64 = 20_000;
 
 /// Everything there is in a run.
 #[derive(Debug)]
@@ -121,7 +124,7 @@ impl World {
     }
 
     fn now(&self) -> Now {
-        Now { unix_ms: self.clock.now_ms(), monotonic_ns: self.beat * 1000 }
+        Now { unix_ms: self.clock.now_ms(), monotonic_ns: self.beat * BEAT_NS }
     }
 
     /// A fault strikes, if it is on and its rate says so.
@@ -141,6 +144,7 @@ impl World {
 
     fn note(&mut self, fault: Fault, states: &[State]) {
         self.coverage.hit(fault, states);
+        self.coverage.met(fault, self.outstanding.requests().map(|asked| asked.family));
         self.story.note_number(fault as u64);
         self.story.tell(|| format!("{:>6} fault: {} ({states:?})", self.beat, fault.name()));
     }
@@ -155,7 +159,7 @@ impl World {
         let at = self.work_dice.below(self.cores.len());
         let number = self.work_dice.below(self.cores[at].connections.len());
         let connection = &self.cores[at].connections[number];
-        if connection.open() >= self.mix.pipeline {
+        if connection.open() >= self.mix.pipeline || connection.is_talking {
             return false;
         }
         let now_ms = self.clock.now_ms();
@@ -175,23 +179,34 @@ impl World {
             *since = self.beat;
         }
         let connection = &mut self.cores[core].connections[number];
+        match wish.intent {
+            Intent::Watch { .. } => connection.is_talking = true,
+            Intent::Settle => connection.is_talking = false,
+            _ => {}
+        }
         let id = self.checkers.asked(&wish, self.beat);
         let name = connection.number;
         self.story.tell(|| format!("{:>6} c{name} asks {}", self.beat, turn::words(&wish)));
-        let asked = Asked { wish, id, at: self.beat, at_ms: self.clock.now_ms() };
+        let family = turn::family(&wish);
+        let asked = Asked { wish, family, id, at: self.beat, at_ms: self.clock.now_ms() };
         connection.queue.push_back(asked);
     }
 
-    /// Whether the mix plays the token game.
-    pub(crate) fn has_tokens(&self) -> bool {
-        self.mix.kinds.contains(&Kind::Token)
-    }
-
-    /// Puts the token into play and waits until everybody knows.
+    /// Puts the token and the money into play and waits until everybody knows.
     pub(crate) fn deal(&mut self) -> Verdict {
-        self.enqueue(0, 0, Workload::deal());
+        let kinds = &self.mix.kinds;
+        let (token, paid) = (kinds.contains(&Kind::Token), kinds.contains(&Kind::Money));
+        if !token && !paid {
+            return Ok(());
+        }
+        if token {
+            self.enqueue(0, 0, Workload::deal());
+        }
+        if paid {
+            self.enqueue(0, 0, money::deal());
+        }
         self.rest()?;
-        self.checkers.dealt();
+        self.checkers.dealt(token, paid);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Turns: what one core does in one beat, in the order that the server's pump keeps.
 
 use synap_shards::command::reply::Reply;
+use synap_shards::command::spec::Family;
+use synap_shards::command::table;
 use synap_shards::engine::event::Event;
 use synap_shards::id::CoreId;
 
@@ -47,7 +49,7 @@ impl World {
 
     /// One turn of a core; whether anything happened. A crash cuts it short.
     pub(super) fn turn(&mut self, at: usize, crash: Option<CrashPoint>) -> Result<bool, Violation> {
-        let mut sources = [0, 1, 2, 3];
+        let mut sources = [0, 1, 2, 3, 4];
         self.dice.shuffle(&mut sources);
         let mut busy = false;
         for source in sources {
@@ -55,6 +57,7 @@ impl World {
                 0 => self.take_parcels(at),
                 1 => self.take_durable(at),
                 2 => self.take_requests(at),
+                3 => self.take_alarm(at),
                 _ => self.take_tick(at),
             };
         }
@@ -148,6 +151,12 @@ impl World {
             }
         }
         any
+    }
+
+    /// Whoever waits for somebody is told when his time is over.
+    fn take_alarm(&mut self, at: usize) -> bool {
+        let now = self.now();
+        self.cores[at].ring(now)
     }
 
     fn take_tick(&mut self, at: usize) -> bool {
@@ -251,6 +260,8 @@ impl World {
             self.coverage.answered += 1;
             let asked = self.outstanding.answered(answer.connection, answer.ticket)?;
             self.story.note_number(answer.connection << 32 | answer.ticket);
+            let is_error = matches!(answer.reply, Reply::Error(_));
+            self.coverage.served(asked.family, is_error);
             let shown = format!("{:?}", answer.reply);
             self.story.note(shown.as_bytes());
             self.story.tell(|| {
@@ -291,6 +302,12 @@ impl World {
 pub(super) fn words(wish: &Wish) -> String {
     let words: Vec<String> = wish.words.iter().map(|word| text(word)).collect();
     words.join(" ")
+}
+
+/// The family of a request, that of transactions for several.
+pub(super) fn family(wish: &Wish) -> Family {
+    let words: Vec<&[u8]> = wish.words.iter().map(Vec::as_slice).collect();
+    table::lookup(&words).map_or(Family::Server, |command| command.spec().family)
 }
 
 fn several_parts(mut run: &[u8]) -> bool {

@@ -1,6 +1,6 @@
 //! `BITPOS`.
 
-use super::{UNITS, bits_of_range};
+use super::{UNIT_BIT, UNITS, bits_of_range};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -56,7 +56,10 @@ fn bitpos<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandErro
     let value = entry.value();
     let start = args.opt_integer(START).unwrap_or(0);
     let end = args.opt_integer(END);
-    let bits = bits_of_range(start, end.unwrap_or(-1), unit, value.len());
+    // As in Redis, and unlike what BITCOUNT does: what lies before the first thing is the first.
+    let things = if unit == Some(UNIT_BIT) { value.len() * 8 } else { value.len() } as i64;
+    let (first, last) = (start.max(-things), end.unwrap_or(-1).max(-things));
+    let bits = bits_of_range(first, last, unit, value.len());
     if bits.is_empty() {
         return Ok(Reply::Integer(-1));
     }
@@ -108,6 +111,8 @@ mod tests {
             ("BITPOS k 1 2", "-1"),
             ("BITPOS k 0 3", "-1"),
             ("BITPOS k 1 -2 -1", "8"),
+            ("BITPOS k 1 -47 -49", "0"),
+            ("BITPOS k 1 -1 -3", "-1"),
             ("BITPOS k 0 13 -1 BIT", "13"),
             ("BITPOS k 1 7 15 BIT", "7"),
             ("BITPOS ones 0", "16"),

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 
+use super::{Intent, Wish, wish};
 use crate::dice::Dice;
-use crate::workload::{Intent, Wish, wish};
 
 const KEYS: usize = 6;
 

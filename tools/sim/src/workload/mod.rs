@@ -1,12 +1,16 @@
 //! What clients ask for. Every value that is written is unique in its run, so that a checker knows
 //! which write a read saw.
 
+pub(crate) mod families;
+pub(crate) mod money;
+mod private;
+
 use synap_shards::command::reply::Reply;
 
 use crate::dice::Dice;
 use crate::model::workload as modelled;
-use crate::private::Private;
 use crate::swarm::{Kind, Mix, Regime};
+use private::Private;
 
 /// What a request is meant to do, for the checkers.
 #[derive(Clone, Debug)]
@@ -45,6 +49,16 @@ pub(crate) enum Intent {
     Walk { seen: Vec<Vec<u8>>, since: u64 },
     /// `DBSIZE`.
     Size,
+    /// `DUMP`, whose reply another key is restored from.
+    Dump { to: Vec<u8> },
+    /// `WATCH` of an account that money is to be taken from.
+    Watch { from: usize, to: usize, amount: i64 },
+    /// What is in it.
+    Read { from: usize, to: usize, amount: i64 },
+    /// The transaction that follows.
+    Settle,
+    /// All accounts at one moment.
+    Audit,
     /// Anything on keys of the connection's own: the reply is known.
     Exact { expected: Reply<'static> },
     /// Anything on the few keys whose every state is followed.
@@ -108,9 +122,14 @@ impl Workload {
             }
             Kind::Modelled => {
                 self.serial += 1;
-                modelled::wish(dice, self.serial, now_ms)
+                modelled::wish(mix, dice, self.serial, now_ms)
             }
             Kind::Bulk => self.bulk(mix, dice),
+            Kind::Family => {
+                let value = self.value(mix, dice);
+                families::wish(dice, mix, self.serial, &value)
+            }
+            Kind::Money => money::next(dice),
         }
     }
 
