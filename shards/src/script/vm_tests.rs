@@ -208,6 +208,7 @@ fn errors_have_the_form_of_redis() {
           value\"]",
         ),
         ("local ok, e = pcall(error, 'x') return e", "\"x\""),
+        ("local t = {} for i = 1, 60 do t[i] = i end return select('#', pcall(unpack, t))", "61"),
         ("local ok, e = pcall(cjson.decode, '{') return {type(e)}", "[\"string\"]"),
         (
             "local function text(e) return e.err end \
