@@ -2,6 +2,7 @@
 //! refused.
 
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -415,6 +416,40 @@ fn a_full_disk_is_waited_for() {
 }
 
 #[test]
+fn a_run_larger_than_a_segment_gets_the_room_of_one_that_stands_ready() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("SKIPPED, NOTHING TESTED: mounting a small disk needs root");
+        return;
+    };
+    let mut options = options(disk.0.path(), CommitPath::Thread);
+    options.segment_bytes = 64 * BLOCK;
+    let Some(mut log) = Log::open(options, LogStart::fresh()) else { return };
+    let stands_ready = || segment_file(disk.0.path(), 2).exists();
+    while !stands_ready() {
+        log.turn(Duration::from_millis(1)).expect("turn");
+    }
+    log.commit(&run(1, 600_000));
+    log.close();
+    assert_eq!(read(disk.0.path()).expect("read").0.len(), 1);
+}
+
+#[test]
+fn jobs_that_release_at_once_do_not_meet() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().expect("directory");
+        let options = options(directory.path(), CommitPath::Thread);
+        let Some(mut log) = Log::open(options, LogStart::fresh()) else { return };
+        while log.writer.segment() < 12 {
+            log.commit(&run(1, 50_000));
+        }
+        for through in 4..log.writer.segment() {
+            log.writer.release_through(through).expect("release");
+        }
+        log.close();
+    }
+}
+
+#[test]
 fn a_log_that_cannot_end_on_a_full_disk_says_so() {
     let Some(disk) = SmallDisk::mount() else {
         println!("SKIPPED, NOTHING TESTED: mounting a small disk needs root");
@@ -436,6 +471,21 @@ fn a_log_that_cannot_end_on_a_full_disk_says_so() {
     assert!(end.bytes >= durable.0);
 }
 
+/// Deletes every file of a directory. The segment for later is made meanwhile and changes its name
+/// when it is ready, so a name that was read can be gone: looked again until nothing is left.
+fn delete_all(directory: &Path) {
+    let names = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(directory).expect("it can be read");
+        entries.map(|entry| entry.expect("it can be read").path()).collect()
+    };
+    for name in std::iter::repeat_with(names).take_while(|left| !left.is_empty()).flatten() {
+        match fs::remove_file(name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => panic!("{error}"),
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
 #[test]
 fn a_log_whose_file_was_deleted_promises_nothing_more() {
     for path in PATHS {
@@ -444,9 +494,7 @@ fn a_log_whose_file_was_deleted_promises_nothing_more() {
             return;
         };
         log.commit(&[1]);
-        for entry in fs::read_dir(directory.path()).expect("it can be read") {
-            fs::remove_file(entry.expect("it can be read").path()).expect("it can be deleted");
-        }
+        delete_all(directory.path());
         log.writer.append(&[2]);
         let error = log.settle().expect_err("nothing is left of it");
         assert!(error.to_string().contains("deleted"), "{error}");

@@ -3,13 +3,14 @@
 //!
 //! A segment is prepared completely, directory entry included, so that rotation only writes a
 //! header. Numbers are drawn when a file gets its final name; a number that was overtaken by a
-//! rotation that could not wait is given back to the spares.
+//! rotation that could not wait is given back to the spares. Jobs of one log take turns: each works
+//! from a list of the files that it has read itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::error::WalError;
 use super::files;
@@ -25,6 +26,7 @@ pub(super) struct Place {
     pub(super) core: u16,
     pub(super) segment_bytes: u64,
     numbers: Arc<AtomicU64>,
+    turn: Arc<Mutex<()>>,
 }
 
 enum Outcome {
@@ -48,6 +50,11 @@ impl Place {
         files::segment_path(&self.directory, self.core, number)
     }
 
+    /// What a job holds while it works: two at once would rename each other's files.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn log(&self) -> Result<(BTreeMap<u64, PathBuf>, Vec<PathBuf>), WalError> {
         let logs = files::scan_dir(&self.directory)?;
         let log = logs.into_iter().find(|log| log.core == self.core);
@@ -57,6 +64,7 @@ impl Place {
     /// A blank segment file under its final name, from a spare if there is one; `filled` says
     /// whether a new file gets its zeroes now or grows as it is written. Its number.
     pub(super) fn prepare(&self, filled: bool) -> Result<u64, WalError> {
+        let _turn = self.turn();
         let (_, spares) = self.log()?;
         let mut chosen = None;
         for spare in spares {
@@ -101,6 +109,7 @@ impl Place {
     /// Turns segments into spares, the oldest first so that a crash leaves no hole, or deletes
     /// them when there are enough spares or they are of another size.
     fn release(&self, mut wanted: impl FnMut(u64) -> bool) -> Result<(), WalError> {
+        let _turn = self.turn();
         let (segments, spares) = self.log()?;
         let mut spares = spares.len();
         for (number, path) in segments {
@@ -116,13 +125,24 @@ impl Place {
         }
         files::sync_dir(&self.directory)
     }
+
+    /// Gives the room of the spares and of the segment `ready`, not begun, back to the file system.
+    fn give_back(&self, ready: Option<u64>) -> Result<(), WalError> {
+        let _turn = self.turn();
+        let (_, spares) = self.log()?;
+        for path in spares.into_iter().chain(ready.map(|number| self.path(number))) {
+            files::remove(&path)?;
+        }
+        Ok(())
+    }
 }
 
 impl Preparer {
     /// For the log whose next segment has number `next`.
     pub(super) fn new(directory: PathBuf, core: u16, segment_bytes: u64, next: u64) -> Self {
         let numbers = Arc::new(AtomicU64::new(next));
-        let place = Place { directory, core, segment_bytes, numbers };
+        let turn = Arc::new(Mutex::new(()));
+        let place = Place { directory, core, segment_bytes, numbers, turn };
         let (outbox, inbox) = mpsc::channel();
         Self { place, outbox, inbox, jobs: 0, preparing: false, ready: None, out_of_space: false }
     }
@@ -156,8 +176,22 @@ impl Preparer {
         &mut self,
         wanted: impl FnMut(u64) -> bool + Send + 'static,
     ) -> Result<(), WalError> {
+        self.start(move |place| place.release(wanted))
+    }
+
+    /// Gives back what stands ready for segments of the usual size: one of another size needs the
+    /// room.
+    pub(super) fn give_back(&mut self) -> Result<(), WalError> {
+        let ready = self.ready.take();
+        self.start(move |place| place.give_back(ready))
+    }
+
+    fn start(
+        &mut self,
+        job: impl FnOnce(&Place) -> Result<(), WalError> + Send + 'static,
+    ) -> Result<(), WalError> {
         let (place, outbox) = (self.place.clone(), self.outbox.clone());
-        let job = move || outbox.send(Outcome::Released(place.release(wanted))).unwrap_or_default();
+        let job = move || outbox.send(Outcome::Released(job(&place))).unwrap_or_default();
         let started = executor::run_blocking(job);
         started.map_err(WalError::io("start a job in", &self.place.directory))?;
         self.jobs += 1;

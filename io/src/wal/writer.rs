@@ -31,7 +31,7 @@ use crate::clock;
 use crate::disk;
 use crate::reactor::Reactor;
 
-/// A group is not added to beyond this; a single run may exceed it.
+/// A group is not added to beyond this, or what a segment holds; a single run may exceed both.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The most that modes other than `Always` gather, unless they were told to gather more: each write
 /// costs the processor the same 40 µs or so up to 128 KiB, and two and a half times that at 1 MiB,
@@ -177,7 +177,8 @@ impl Writer {
     /// as pushing to a vector does.
     pub fn append(&mut self, run: &[u8]) -> LogOffset {
         assert!(!run.is_empty() && run.len() <= BATCH_BYTES_MAX, "a run of {} bytes", run.len());
-        let fits = |group: &GroupBuffer| group.payload_bytes() + run.len() <= GROUP_BYTES_MAX;
+        let most = GROUP_BYTES_MAX.min(self.options.segment_bytes as usize - 2 * BLOCK);
+        let fits = |group: &GroupBuffer| group.payload_bytes() + run.len() <= most;
         if !self.pending.back().is_some_and(fits) {
             let kept = self.kept.pop().map_or_else(GroupBuffer::new, Ok);
             self.pending.push_back(kept.expect("memory for a group of the log"));
@@ -495,7 +496,12 @@ impl Writer {
             }
             None => match self.grow(segment_bytes, now_ns)? {
                 Some(number) => number,
-                None => return Ok(false),
+                None => {
+                    if needed > self.options.segment_bytes {
+                        self.preparer.give_back()?;
+                    }
+                    return Ok(false);
+                }
             },
         };
         let previous = Chain { segment: self.segment.number, end_offset: self.segment.offset };
