@@ -297,6 +297,10 @@ impl Host<'_> {
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
         }
+        if spec.family == Family::Queue && !settings.queues {
+            let message = "Queue system disabled";
+            return Err(CommandError::Coded { code: "DISABLED", message });
+        }
         if spec.id == "server.waitaof"
             && args.integer(Arg(0)) > 0
             && !self.outlet.shared.persistence

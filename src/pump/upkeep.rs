@@ -21,6 +21,8 @@ use crate::snapshot::Order;
 const GAUGES_NS: u64 = 100_000_000;
 /// Nanoseconds until the next tick while the engine has upkeep left.
 const BUSY_TICK_NS: u64 = 1_000_000;
+/// Nanoseconds between ticks, at most, while queues have deadlines to keep.
+const TIMER_TICK_NS: u64 = 50_000_000;
 /// Keys with a deadline that are sampled for the average lifetime in `INFO`.
 const TTL_SAMPLES: usize = 16;
 
@@ -71,7 +73,9 @@ impl Core {
             let pause_ns = if self.engine.wants_tick() && !self.outlet.disk_full {
                 BUSY_TICK_NS
             } else {
-                self.outlet.settings.expiry_interval_ms * 1_000_000
+                let interval_ns = self.outlet.settings.expiry_interval_ms * 1_000_000;
+                let has_timers = self.engine.has_timers();
+                if has_timers { interval_ns.min(TIMER_TICK_NS) } else { interval_ns }
             };
             self.next_tick_ns = now_ns + pause_ns;
         }

@@ -17,6 +17,7 @@ mod geo;
 mod head;
 mod input;
 pub mod openapi;
+mod queue;
 pub mod respond;
 mod response;
 pub mod route;

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec, Method};
 
+use super::queue;
 use super::route::parameter;
 use super::table::{Own, ROUTES, Route, Shape, Target};
 use crate::protocol::json as text;
@@ -239,6 +240,7 @@ fn responses(shape: Shape) -> Value {
             ("message", "string"),
         ],
         Shape::Geo(body) => body.fields(),
+        Shape::Queue(body) => body.fields(),
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),
@@ -261,7 +263,11 @@ fn responses(shape: Shape) -> Value {
         }
         schema["nullable"] = Value::from(matches!(
             shape,
-            Shape::Ttl | Shape::BitPosition | Shape::Sorted(_) | Shape::Geo(_)
+            Shape::Ttl
+                | Shape::BitPosition
+                | Shape::Sorted(_)
+                | Shape::Geo(_)
+                | Shape::Queue(queue::Body::Message | queue::Body::Decoded)
         ));
         properties.insert((*name).to_owned(), schema);
     }
