@@ -217,20 +217,20 @@ fn a_deadline_gives_a_message_to_another_and_a_dead_one_tells_why() {
 fn scenario(consumers: usize, publishers: usize, messages: usize, mixed: bool) {
     let server = Plan::new().workers(2).start();
     let mut admin = server.resp();
-    admin.call(&["QCREATE", "work", "DEADLINE", "600"]);
+    admin.call(&["QCREATE", "tasks", "DEADLINE", "600"]);
     let publish = |publisher: usize| {
         let mut client = server.resp();
         for number in (publisher..messages).step_by(publishers) {
             let (body, priority) = (format!("m{number}"), (number % 10).to_string());
             let priority = if mixed { &priority } else { "5" };
-            let id = client.call(&["QPUBLISH", "work", &body, "PRIORITY", priority]);
+            let id = client.call(&["QPUBLISH", "tasks", &body, "PRIORITY", priority]);
             assert_eq!(id.len(), 36, "{id}");
         }
     };
     let (taken, left) = (Mutex::new(Vec::new()), Mutex::new(messages));
     let consume = |name: usize| {
         let mut http = server.http();
-        let path = format!("/queue/work/consume/c{name}?wait_ms=200&encoding=text");
+        let path = format!("/queue/tasks/consume/c{name}?wait_ms=200&encoding=text");
         loop {
             let (_, message) = get(&mut http, &path);
             if let Some(id) = message["message_id"].as_str() {
@@ -238,7 +238,7 @@ fn scenario(consumers: usize, publishers: usize, messages: usize, mixed: bool) {
                 let priority = message["priority"].as_u64().expect("a number");
                 taken.lock().expect("nobody panics").push((body, priority));
                 let ack = json!({ "message_id": id, "consumer_id": format!("c{name}") });
-                assert_eq!(post(&mut http, "/queue/work/ack", &ack).0, 200);
+                assert_eq!(post(&mut http, "/queue/tasks/ack", &ack).0, 200);
                 *left.lock().expect("nobody panics") -= 1;
             }
             if *left.lock().expect("nobody panics") == 0 {
@@ -268,7 +268,7 @@ fn scenario(consumers: usize, publishers: usize, messages: usize, mixed: bool) {
         let last: u64 = taken[messages / 2..].iter().map(|(_, priority)| priority).sum();
         assert!(first > last, "higher priorities come first: {taken:?}");
     }
-    let stats = get(&mut server.http(), "/queue/work/stats").1;
+    let stats = get(&mut server.http(), "/queue/tasks/stats").1;
     for (name, number) in [("depth", 0), ("pending", 0), ("acked", messages), ("dlq_count", 0)] {
         assert_eq!(stats[name], json!(number), "{name}");
     }

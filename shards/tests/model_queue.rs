@@ -1,5 +1,5 @@
 //! Random commands on queues against plain maps; then the log replayed, and images taken while
-//! commands go on, must yield what the commands left behind: messages, holders, dead letters, times.
+//! commands go on, must yield what the commands left behind: messages, who has them, dead letters.
 
 mod one_table;
 
@@ -16,7 +16,7 @@ use synap_shards::snapshot::{Pieces, push_entry, take_entry};
 
 const QUEUES: &[&str] = &["q", "r"];
 const CONSUMERS: &[&str] = &["a", "b", "c"];
-const COMMANDS: usize = 8_000;
+const COMMANDS: usize = 4_000;
 /// Commands between two comparisons of everything.
 const CHECK_EVERY: usize = 800;
 
@@ -564,7 +564,7 @@ fn recovered(db: &OneTable, images: &[(Seq, Vec<u8>)]) -> ShardTable {
 #[test]
 fn an_image_taken_while_queues_change_is_made_whole_by_the_log() {
     let mut interrupted = 0;
-    for seed in 1..=12 {
+    for seed in 1..=6 {
         let (mut rng, mut db) = (Rng::new(seed), OneTable::new());
         let mut oracle = Oracle::new();
         (0..600).for_each(|_| carry_out(&mut rng, &mut db, &mut oracle));
@@ -579,7 +579,7 @@ fn an_image_taken_while_queues_change_is_made_whole_by_the_log() {
             carry_out(&mut rng, &mut again, &mut oracle);
         }
     }
-    assert!(interrupted > 20, "pieces were taken while queues changed: {interrupted}");
+    assert!(interrupted > 10, "pieces were taken while queues changed: {interrupted}");
 }
 
 #[test]

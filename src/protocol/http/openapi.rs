@@ -198,6 +198,18 @@ fn schema(arg: &ArgSpec) -> Value {
     if arg.repeated { json!({ "type": "array", "items": one, "minItems": 1 }) } else { one }
 }
 
+/// Members of what `POST /snapshot` answers.
+const SNAPSHOT: &[(&str, &str)] = &[
+    ("success", "boolean"),
+    ("message", "string"),
+    ("name", "string"),
+    ("path", "string"),
+    ("offset", "integer"),
+    ("size_bytes", "integer"),
+    ("entries", "integer"),
+    ("duration_ms", "integer"),
+];
+
 fn responses(shape: Shape) -> Value {
     let fields: &[(&str, &str)] = match shape {
         Shape::Bare | Shape::KvGet | Shape::HashGet | Shape::Own => &[],
@@ -241,16 +253,7 @@ fn responses(shape: Shape) -> Value {
         ],
         Shape::Geo(body) => body.fields(),
         Shape::Queue(body) => body.fields(),
-        Shape::Snapshot => &[
-            ("success", "boolean"),
-            ("message", "string"),
-            ("name", "string"),
-            ("path", "string"),
-            ("offset", "integer"),
-            ("size_bytes", "integer"),
-            ("entries", "integer"),
-            ("duration_ms", "integer"),
-        ],
+        Shape::Snapshot => SNAPSHOT,
     };
     if fields.is_empty() {
         return ok(json!({}));

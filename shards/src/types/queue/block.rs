@@ -1,6 +1,6 @@
-//! A block of a queue: messages of consecutive numbers in one run of bytes, appended only. A message
-//! that is done leaves its bytes behind until the whole block is; the queue moves the last few of
-//! a block elsewhere, so that they do not hold the rest.
+//! A block of a queue: messages of consecutive numbers in one run of bytes, appended only. A
+//! message that is done leaves its bytes behind until the whole block is; the queue moves the last
+//! few of a block elsewhere, so that they do not hold the rest.
 //!
 //! Beside the bytes of a message a block takes five: where it ends, and its state.
 
@@ -98,7 +98,7 @@ impl Block {
     /// Whether a message of so many bytes belongs here, `ahead` numbers behind the last one.
     pub(super) fn takes(&self, ahead: u64, bytes: usize) -> bool {
         ahead <= GAP_MAX
-            && self.len() + ahead as usize + 1 <= BLOCK_MESSAGES
+            && self.len() + (ahead as usize) < BLOCK_MESSAGES
             && (self.bytes.len() + bytes <= BLOCK_BYTES || self.bytes.is_empty())
     }
 

@@ -5,7 +5,7 @@
 //! ```text
 //!  1 Create    incarnation, Unix ms        the queue is this one, and was made then
 //!  2 Settings  length, numbers             it is set to this (`settings.rs`)
-//!  3 Add       number, due, length, message   the message is there, ready or (due > 0) from then on
+//!  3 Add       number, due, length, message   the message is there, ready or (due > 0) later
 //!  4 Key       length, key, number, until  this idempotency key stands for that message
 //!  5 Deliver   length, consumer, deadline, length, numbers   these are with that consumer
 //!  6 Gone      length, numbers             these are done

@@ -1,5 +1,5 @@
-//! `QACK`, `QNACK`, `QEXTEND`: what a consumer says of messages it has. A consumer that is named has
-//! to be the one that has them, so that one whose time was over cannot settle what another was
+//! `QACK`, `QNACK`, `QEXTEND`: what a consumer says of messages it has. A consumer that is named
+//! has to be the one that has them, so that one whose time was over cannot settle what another was
 //! given meanwhile.
 
 use super::changes::Changes;

@@ -2,9 +2,9 @@
 //!
 //! A message is in one of five lots ([`Lot`]). Fresh ones, ready since they came, are known by
 //! their marks in their blocks alone: a number per priority says how many there are, another from
-//! where on to look. So a message that waits takes its bytes and five more, and depth costs no time.
-//! Whatever has a further story stands in an ordered set of its lot as well. Ready messages of one
-//! priority are delivered in the order of their numbers, returned ones among fresh ones.
+//! where on to look. So a message that waits takes its bytes and five more, and depth costs no
+//! time. Whatever has a further story stands in an ordered set of its lot as well. Ready messages
+//! of one priority are delivered in the order of their numbers, returned ones among fresh ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
