@@ -7,6 +7,7 @@
 
 mod broker;
 mod compare;
+mod fanout;
 mod load;
 mod procfs;
 mod report;
@@ -32,6 +33,8 @@ enum Command {
     Compare(Box<compare::CompareArgs>),
     /// Publish to and consume from the queues of Synap, RabbitMQ or NATS JetStream.
     Broker(Box<broker::BrokerArgs>),
+    /// Publish to many subscribers and count deliveries.
+    Fanout(Box<fanout::FanoutArgs>),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args).map_err(|e| e.to_string()),
         Command::Compare(args) => compare::compare(&args).map_err(|e| e.to_string()),
         Command::Broker(args) => broker::run(&args).map_err(|e| e.to_string()),
+        Command::Fanout(args) => fanout::run(&args).map_err(|e| e.to_string()),
     };
     match result {
         Ok(clean) => ExitCode::from(u8::from(!clean)),
