@@ -207,6 +207,10 @@ fn facts(
         },
         http: HttpOptions {
             echo_prefix: config.server.echo_prefix.clone(),
+            websocket: config.server.websocket_enabled,
+            websocket_echo_path: config.server.websocket_echo_path.clone(),
+            websocket_ping_secs: config.server.websocket_ping_secs,
+            websocket_pong_timeout_secs: config.server.websocket_pong_timeout_secs,
             cors_origins: config.server.cors.allowed_origins.clone(),
             without_rest: !config.protocols.rest.enabled,
             without_metrics: !config.monitoring.enabled,

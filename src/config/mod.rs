@@ -74,6 +74,14 @@ pub struct Server {
     pub shard_port_base: Option<u16>,
     /// Path prefix of the conformance echo route, such as `/echo`. Default off.
     pub echo_prefix: Option<String>,
+    /// Serve WebSocket. Default true.
+    pub websocket_enabled: bool,
+    /// Path of the WebSocket that echoes. Default off.
+    pub websocket_echo_path: Option<String>,
+    /// Seconds between pings of a WebSocket, 1..=86 400. Default 30.
+    pub websocket_ping_secs: u64,
+    /// Seconds a pong may take, 1..=86 400. Default 60.
+    pub websocket_pong_timeout_secs: u64,
     /// Connections of all protocols, 1..=10^7. Default 100 000.
     pub max_connections: usize,
     /// MiB of one HTTP body, 1..=512. Default 10.

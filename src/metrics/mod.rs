@@ -132,6 +132,8 @@ pub struct CoreMetrics {
     pub connections_dropped: Cell,
     /// Connections now, HTTP.
     pub http_connections: Cell,
+    /// Of them, those that became a WebSocket.
+    pub websocket_connections: Cell,
     /// Connections now, RESP.
     pub resp_connections: Cell,
     /// Bytes read from sockets.
@@ -236,6 +238,7 @@ impl Default for CoreMetrics {
             connections_refused: Cell::default(),
             connections_dropped: Cell::default(),
             http_connections: Cell::default(),
+            websocket_connections: Cell::default(),
             resp_connections: Cell::default(),
             bytes_received: Cell::default(),
             bytes_sent: Cell::default(),

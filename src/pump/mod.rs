@@ -6,6 +6,7 @@
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
 mod connection;
+mod live;
 mod outlet;
 mod pubsub;
 mod serve;
@@ -456,6 +457,10 @@ impl Core {
             Listener::Resp | Listener::RespShard => &metrics.resp_connections,
         };
         gauge.set(gauge.get() - 1);
+        if connection.live.is_some() {
+            let gauge = &metrics.websocket_connections;
+            gauge.set(gauge.get() - 1);
+        }
     }
 
     /// A client that is gone, or sends no more, waits for nothing.

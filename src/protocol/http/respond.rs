@@ -75,6 +75,11 @@ pub(crate) fn write_metrics(context: &HttpContext, body: &[u8], out: &mut Vec<u8
 pub(super) fn write_error(context: &HttpContext, status: u16, message: &str, out: &mut Vec<u8>) {
     let headers: &[(&str, &str)] = match status {
         401 => &[("WWW-Authenticate", "Basic realm=\"synap\", Bearer")],
+        426 => &[
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Version", "13"),
+        ],
         429 | 503 => &[("Retry-After", "1")],
         _ => &[],
     };

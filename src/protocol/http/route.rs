@@ -14,6 +14,7 @@ use super::decode::HttpRequest;
 use super::error::HttpError;
 use super::head::Verb;
 use super::input::{self, Inputs};
+use super::live::{self, Live};
 use super::respond;
 use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
@@ -24,6 +25,14 @@ use super::{arguments, caller, cors, echo, openapi};
 pub struct HttpOptions {
     /// Any request below this path is answered with itself; none when absent. Begins with `/`.
     pub echo_prefix: Option<String>,
+    /// A WebSocket at this path answers each message with itself; none when absent.
+    pub websocket_echo_path: Option<String>,
+    /// WebSocket is served.
+    pub websocket: bool,
+    /// Seconds between two pings of a WebSocket.
+    pub websocket_ping_secs: u64,
+    /// Seconds after a ping without an answer at which a WebSocket is closed.
+    pub websocket_pong_timeout_secs: u64,
     /// Origins that a browser may call from; `*` is any. Empty: no cross-origin headers at all.
     pub cors_origins: Vec<String>,
     /// The routes of commands are not served.
@@ -49,6 +58,15 @@ pub enum Routed {
         /// Its status code.
         status: u16,
         /// For the connection and the counters.
+        context: HttpContext,
+    },
+    /// The connection is this from now on.
+    Live {
+        /// What it becomes.
+        live: Live,
+        /// The answer that says so.
+        response: Vec<u8>,
+        /// For the counters.
         context: HttpContext,
     },
     /// Write the answer with [`crate::health::answer`].
@@ -117,6 +135,13 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
     {
         let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
         return echo::answer(request, context);
+    }
+    if options.websocket_echo_path.as_deref() == Some(request.path) {
+        let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
+        return match live::upgrade(request, &context, options) {
+            Ok(response) => Routed::Live { live: Live::Echo, response, context },
+            Err(error) => refuse(&error, context),
+        };
     }
     if request.verb == Verb::Options {
         let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
