@@ -54,6 +54,7 @@ fn words_of(routed: &Routed) -> Vec<String> {
         }
         Routed::Direct { response, .. } => panic!("refused: {}", String::from_utf8_lossy(response)),
         Routed::Builtin { builtin, .. } => panic!("{builtin:?}"),
+        Routed::Live { live, .. } => panic!("{live:?}"),
     }
 }
 

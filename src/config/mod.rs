@@ -56,6 +56,8 @@ pub struct Config {
     pub monitoring: Monitoring,
     /// Lua.
     pub scripting: Scripting,
+    /// Publish and subscribe over HTTP.
+    pub pubsub: Pubsub,
     settings: settings::Settings,
 }
 
@@ -104,6 +106,26 @@ pub struct Server {
 pub struct Cors {
     /// Origins allowed to call; `*` is any; empty sends no header. Default empty.
     pub allowed_origins: Vec<String>,
+}
+
+/// Section `pubsub`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pubsub {
+    /// Serve it over HTTP. Default true.
+    pub enabled: bool,
+    /// Messages that may wait for one subscriber, 1..=2^20. Default 1024.
+    pub channel_capacity: usize,
+    /// What happens to a subscriber that does not keep up. Default `disconnect`.
+    pub slow_consumer: SlowConsumer,
+}
+
+/// What happens to a subscriber that does not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlowConsumer {
+    /// Its connection is closed.
+    Disconnect,
+    /// It misses messages.
+    Drop,
 }
 
 /// Section `network`.

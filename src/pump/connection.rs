@@ -280,14 +280,25 @@ impl Connection {
         self.first = self.next;
     }
 
+    /// Moves messages to the output where nothing that came before them is missing.
+    pub(super) fn pour(&mut self) {
+        if let Some(live) = &mut self.live
+            && self.slots.is_empty()
+            && !self.sending
+        {
+            live.pour(&mut self.output);
+        }
+    }
+
     /// Whether nothing is left to be answered or sent.
     pub(super) fn is_drained(&self) -> bool {
         self.slots.is_empty() && self.output.is_empty() && !self.sending
     }
 
-    /// Requests that wait for their replies.
-    pub(super) fn waiting(&self) -> usize {
-        self.slots.len()
+    /// Whether nothing is left to be done when what is sent now has gone.
+    pub(super) fn holds_nothing_back(&self) -> bool {
+        let pours = self.live.as_ref().is_some_and(|live| live.has_queued());
+        self.slots.is_empty() && !self.closing && !pours
     }
 }
 

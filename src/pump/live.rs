@@ -2,13 +2,22 @@
 //! bounded line of messages that all of a core's connections share, and goes to the socket in
 //! portions; a peer that does not read costs that line, one portion and nothing more.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use synap_shards::id::ConnId;
 
 use super::Core;
 use super::connection::Connection;
 use super::serve::{Host, Stop};
 use crate::protocol::http::live::Live as Wanted;
+use crate::protocol::push::Form;
 use crate::protocol::ws::{self, CloseCode, Decoded, Message, Opcode, close, frame};
+
+/// Bytes of messages that are on their way to one socket at a time, about.
+const PORTION_BYTES: usize = 64 * 1024;
+/// Places for messages that are kept when none waits.
+const QUEUE_KEPT: usize = 64;
 
 /// What is known of a connection that is pushed to.
 #[derive(Debug)]
@@ -18,6 +27,10 @@ pub(super) struct Live {
     pinged_ms: u64,
     /// Unix milliseconds of the ping whose answer is missing; zero without one.
     awaited_since_ms: u64,
+    /// Messages that wait for the socket, shared with everyone they are for.
+    queue: VecDeque<Arc<[u8]>>,
+    /// Their bytes.
+    queued: usize,
 }
 
 /// What it is.
@@ -31,7 +44,54 @@ impl Live {
         let kind = match wanted {
             Wanted::Echo => Kind::Echo,
         };
-        Self { kind, pinged_ms: now_ms, awaited_since_ms: 0 }
+        Self { kind, pinged_ms: now_ms, awaited_since_ms: 0, queue: VecDeque::new(), queued: 0 }
+    }
+
+    /// The form in which it takes messages.
+    pub(super) fn form(&self) -> Form {
+        match self.kind {
+            Kind::Echo => Form::Frame,
+        }
+    }
+
+    /// Lets a message wait for the socket; false when too many do.
+    pub(super) fn enqueue(
+        &mut self,
+        message: Arc<[u8]>,
+        messages_max: usize,
+        bytes_max: usize,
+    ) -> bool {
+        if self.queue.len() >= messages_max || self.queued + message.len() > bytes_max {
+            return false;
+        }
+        self.queued += message.len();
+        self.queue.push_back(message);
+        true
+    }
+
+    /// Whether messages wait for the socket.
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Forgets what waits.
+    pub(super) fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.queued = 0;
+    }
+
+    /// Moves a portion of what waits to the output.
+    pub(super) fn pour(&mut self, output: &mut Vec<u8>) {
+        while output.len() < PORTION_BYTES {
+            let Some(message) = self.queue.pop_front() else {
+                if self.queue.capacity() > QUEUE_KEPT {
+                    self.queue = VecDeque::new();
+                }
+                return;
+            };
+            self.queued -= message.len();
+            output.extend_from_slice(&message);
+        }
     }
 }
 

@@ -101,12 +101,7 @@ impl Host<'_> {
         }
     }
 
-    fn serve_with(
-        &mut self,
-        id: ConnId,
-        input: &[u8],
-        decoder: Decoder,
-    ) -> (usize, Decoder, Stop) {
+    fn serve_with(&mut self, id: ConnId, input: &[u8], decoder: Decoder) -> (usize, Decoder, Stop) {
         match decoder {
             Decoder::Resp(mut decoder) => {
                 let (used, stop) = self.serve_resp(id, input, &mut decoder);
@@ -409,11 +404,13 @@ impl Host<'_> {
         {
             current.style = Some(Style::Finished(finish, Box::new(style)));
         }
-        if spec.family == Family::Pubsub {
+        let speaker = self.outlet.speaker;
+        if spec.family == Family::Pubsub && speaker.is_none() {
             self.outlet.note_subscriber(id);
         }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let (caller, reads) = (connection.client.id, connection.client.reads());
+        let caller = speaker.unwrap_or(caller);
         let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
         let is_ending = connection.read_ended || connection.closing;
@@ -449,6 +446,9 @@ impl Host<'_> {
         if let Then::Track | Then::Untrack = outcome.then {
             return self.track(id);
         }
+        if outcome.then == Then::Poll {
+            return self.poll(args);
+        }
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
             match (&current.style, &outcome.reply) {
@@ -467,7 +467,9 @@ impl Host<'_> {
                 }
             }
             Then::Shutdown => *self.stop = true,
-            Then::Snapshot(_) | Then::Track | Then::Untrack => unreachable!("seen above"),
+            Then::Snapshot(_) | Then::Track | Then::Untrack | Then::Poll => {
+                unreachable!("seen above")
+            }
         }
         Flow::Continue
     }

@@ -72,10 +72,13 @@ impl Host<'_> {
     fn http_request(&mut self, id: ConnId, routed: Routed) -> After {
         match routed {
             Routed::Command { words, mut context } => {
+                let keep_alive = context.keep_alive;
+                if self.serve_subscriber(id, &words, &mut context) {
+                    return After::of(keep_alive);
+                }
                 let shared = &self.outlet.shared;
                 let counted = context.counted().map(|names| server::calls(shared, names));
                 context.calls.extend(counted);
-                let keep_alive = context.keep_alive;
                 let style = Style::Http(Box::new(context), self.started_ns);
                 self.dispatch(id, &words.as_words(), Some(style), None);
                 After::of(keep_alive)
@@ -112,7 +115,13 @@ impl Host<'_> {
         (status, response)
     }
 
-    fn http_answer(&mut self, id: ConnId, context: &HttpContext, status: u16, response: &[u8]) {
+    pub(super) fn http_answer(
+        &mut self,
+        id: ConnId,
+        context: &HttpContext,
+        status: u16,
+        response: &[u8],
+    ) {
         if let Some(connection) = self.outlet.connections.get_mut(id) {
             connection.say(response);
         }

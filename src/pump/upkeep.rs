@@ -87,6 +87,7 @@ impl Core {
             }
             self.close_silent();
             self.ping();
+            self.end_polls();
             self.forget_idle_callers();
         }
         if std::mem::take(&mut self.outlet.settings_changed) {

@@ -4,12 +4,12 @@
 use crate::client::{Reply, masked};
 
 /// One case.
-pub struct Case {
-    pub name: String,
-    pub bytes: Vec<u8>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
     /// Bytes per write.
-    pub step: usize,
-    pub expected: Vec<Reply>,
+    pub(crate) step: usize,
+    pub(crate) expected: Vec<Reply>,
 }
 
 const TEXT: u8 = 0x81;
@@ -58,7 +58,7 @@ impl Cases {
 }
 
 /// All of them.
-pub fn all() -> Vec<Case> {
+pub(crate) fn all() -> Vec<Case> {
     let mut cases = Cases::default();
     sizes(&mut cases);
     pings(&mut cases);

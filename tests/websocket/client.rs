@@ -7,7 +7,7 @@ use crate::support::PATIENCE;
 
 /// A frame of the server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -18,7 +18,7 @@ pub enum Reply {
 
 impl Reply {
     /// For messages; long bodies are cut.
-    pub fn show(&self) -> String {
+    pub(crate) fn show(&self) -> String {
         let mut text = format!("{self:?}");
         if text.len() > 80 {
             text.truncate(text.floor_char_boundary(60));
@@ -29,7 +29,7 @@ impl Reply {
 }
 
 /// A masked frame: its first byte, then length, mask and body.
-pub fn frame(first: u8, body: &[u8], mask: [u8; 4]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, body: &[u8], mask: [u8; 4]) -> Vec<u8> {
     let mut out = vec![first];
     match body.len() {
         length @ 0..126 => out.push(0x80 | length as u8),
@@ -48,19 +48,19 @@ pub fn frame(first: u8, body: &[u8], mask: [u8; 4]) -> Vec<u8> {
 }
 
 /// The same with a mask of the test's.
-pub fn masked(first: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(first: u8, body: &[u8]) -> Vec<u8> {
     frame(first, body, [0xa5, 0x5a, 0x13, 0x37])
 }
 
 /// One connection behind its upgrade.
-pub struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
 impl Socket {
     /// Connects and upgrades.
-    pub fn open(port: u16, path: &str) -> Self {
+    pub(crate) fn open(port: u16, path: &str) -> Self {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server accepts");
         stream.set_nodelay(true).expect("a socket option");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
@@ -85,7 +85,7 @@ impl Socket {
     }
 
     /// Sends bytes; a server that has closed is no failure.
-    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
 
@@ -112,7 +112,7 @@ impl Socket {
     }
 
     /// The next frame; nothing when the server has closed.
-    pub fn next(&mut self) -> Option<Reply> {
+    pub(crate) fn next(&mut self) -> Option<Reply> {
         if !self.need(2) {
             return None;
         }
@@ -143,7 +143,7 @@ impl Socket {
     }
 
     /// Every frame until the server closes.
-    pub fn all(&mut self) -> Vec<Reply> {
+    pub(crate) fn all(&mut self) -> Vec<Reply> {
         std::iter::from_fn(|| self.next()).collect()
     }
 }

@@ -32,9 +32,8 @@ fn every_case_of_the_conformance_suite_is_answered_as_it_should_be() {
         }
         let replies = socket.all();
         if replies != case.expected {
-            let shown = |replies: &[Reply]| {
-                replies.iter().map(Reply::show).collect::<Vec<_>>().join(", ")
-            };
+            let shown =
+                |replies: &[Reply]| replies.iter().map(Reply::show).collect::<Vec<_>>().join(", ");
             failed.push(format!(
                 "{}: [{}] instead of [{}]",
                 case.name,

@@ -23,16 +23,19 @@ pub(super) fn upgrade(
     context: &HttpContext,
     options: &HttpOptions,
 ) -> Result<Vec<u8>, HttpError> {
-    if !options.websocket {
+    if options.without_websocket {
         return Err(HttpError::new(404, "Not found"));
     }
     let key = handshake::key(request, context.origin.is_some()).map_err(|why| match why {
         Refusal::NotAsked => HttpError::new(426, "this path is a WebSocket"),
         Refusal::Version => HttpError::new(426, "WebSocket version 13 is known"),
-        Refusal::Key => HttpError::bad("Invalid request: Sec-WebSocket-Key is not 16 bytes in base64"),
-        Refusal::Origin => {
-            HttpError::new(403, "Forbidden: the page's origin is not in server.cors.allowed_origins")
+        Refusal::Key => {
+            HttpError::bad("Invalid request: Sec-WebSocket-Key is not 16 bytes in base64")
         }
+        Refusal::Origin => HttpError::new(
+            403,
+            "Forbidden: the page's origin is not in server.cors.allowed_origins",
+        ),
     })?;
     let mut response = Vec::with_capacity(160);
     handshake::write(&mut response, key);

@@ -64,7 +64,8 @@ pub fn key<'a>(request: &HttpRequest<'a>, trusted: bool) -> Result<&'a [u8], Ref
 fn is_own_origin(request: &HttpRequest<'_>) -> bool {
     let Some(origin) = request.header("origin") else { return true };
     let host = request.header("host").unwrap_or_default();
-    let bare = [&b"http://"[..], b"https://"].iter().find_map(|scheme| origin.strip_prefix(*scheme));
+    let bare =
+        [&b"http://"[..], b"https://"].iter().find_map(|scheme| origin.strip_prefix(*scheme));
     bare.is_some_and(|bare| bare.eq_ignore_ascii_case(host))
 }
 
