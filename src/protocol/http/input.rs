@@ -21,6 +21,7 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("seconds", &["ttl"]),
     ("milliseconds", &["ttl_ms"]),
     ("ex", &["ttl"]),
+    ("payload", &["message", "data"]),
 ];
 
 /// Parameters of a query.

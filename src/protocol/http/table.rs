@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{containers, geo, sorted};
+use super::{containers, geo, pubsub, sorted};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -110,6 +110,8 @@ pub(super) enum Shape {
     TransactionExec,
     /// Of positions.
     Geo(geo::Body),
+    /// Of topics.
+    Pubsub(pubsub::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -144,6 +146,7 @@ impl Shape {
             | Self::Snapshot
             | Self::Transaction(_)
             | Self::TransactionExec
+            | Self::Pubsub(_)
             | Self::Own => 0,
         }
     }
@@ -202,7 +205,8 @@ impl Shape {
                     let container = containers::Body::of(name).map(Self::Container);
                     let sorted = || sorted::Body::of(name).map(Self::Sorted);
                     let geo = || geo::Body::of(name).map(Self::Geo);
-                    return container.or_else(sorted).or_else(geo);
+                    let pubsub = || pubsub::Body::of(name).map(Self::Pubsub);
+                    return container.or_else(sorted).or_else(geo).or_else(pubsub);
                 }
             },
         })
@@ -216,6 +220,13 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) target: Target,
     pub(super) shape: Shape,
+}
+
+impl Route {
+    /// Whether it is about publish and subscribe.
+    pub(super) fn is_pubsub(&self) -> bool {
+        self.path.starts_with("/pubsub/")
+    }
 }
 
 /// Commands of the session that HTTP serves; each core answers for all.
