@@ -22,7 +22,7 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("milliseconds", &["ttl_ms"]),
     ("ex", &["ttl"]),
     ("name", &["queue", "queue_name"]),
-    ("payload", &["message"]),
+    ("payload", &["message", "data"]),
     ("payloads", &["messages"]),
     ("message_id", &["message_ids"]),
     ("max_depth", &["max_size"]),

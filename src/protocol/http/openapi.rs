@@ -156,6 +156,7 @@ fn answer_inputs(shape: Shape) -> &'static [(&'static str, &'static str)] {
         Shape::Keys => &[("limit", "integer")],
         Shape::Scan => &[("prefix", "string")],
         Shape::Transaction(_) | Shape::TransactionExec => &[("client_id", "string")],
+        Shape::Pubsub(body) => body.inputs(),
         _ => &[],
     }
 }
@@ -253,6 +254,7 @@ fn responses(shape: Shape) -> Value {
         ],
         Shape::Geo(body) => body.fields(),
         Shape::Queue(body) => body.fields(),
+        Shape::Pubsub(body) => body.fields(),
         Shape::Snapshot => SNAPSHOT,
     };
     if fields.is_empty() {

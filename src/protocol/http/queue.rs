@@ -254,7 +254,7 @@ pub(super) fn payload(name: &str, text: &str) -> Result<Vec<u8>, HttpError> {
 
 /// Whether an input is a payload, of which an array of numbers is the bytes.
 pub(super) fn is_payload(name: &str, kind: Kind) -> bool {
-    kind == Kind::Array && matches!(name, "payload" | "payloads" | "message" | "messages")
+    kind == Kind::Array && matches!(name, "payload" | "payloads" | "message" | "messages" | "data")
 }
 
 /// What the errors of queues are over HTTP.
