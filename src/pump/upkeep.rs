@@ -20,6 +20,8 @@ use crate::snapshot::Order;
 
 /// Nanoseconds between two rounds of gauges and messages.
 const GAUGES_NS: u64 = 100_000_000;
+/// Nanoseconds between looks at the queues for their metrics.
+const QUEUES_NS: u64 = 1_000_000_000;
 /// Nanoseconds until the next tick while the engine has upkeep left.
 const BUSY_TICK_NS: u64 = 1_000_000;
 /// Nanoseconds between ticks, at most, while queues have deadlines to keep.
@@ -171,6 +173,10 @@ impl Core {
         for (cells, (keys, elements)) in metrics.types.iter().zip(counts) {
             cells.keys.set(keys as u64);
             cells.elements.set(elements as u64);
+        }
+        if self.outlet.now.monotonic_ns >= self.next_queues_ns {
+            self.next_queues_ns = self.outlet.now.monotonic_ns + QUEUES_NS;
+            metrics.queues.refresh(self.engine.shards());
         }
         metrics.keys.set(keys as u64);
         metrics.volatile_keys.set(volatile as u64);

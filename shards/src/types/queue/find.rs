@@ -4,7 +4,7 @@ use super::id;
 use super::state::Queue;
 use crate::command::error::CommandError;
 use crate::shard::plan::View;
-use crate::shard::{Content, ValueType};
+use crate::shard::{Content, Entry, ValueType};
 use crate::types::Large;
 
 /// There is no such queue.
@@ -24,10 +24,15 @@ const CONSUMER_BYTES_MAX: usize = 1_024;
 
 /// The queue of a key, if there is one.
 pub(super) fn peek<'s>(view: &View<'s>, key: &[u8]) -> Result<Option<&'s Queue>, CommandError> {
-    let Some(entry) = view.peek_typed(key, ValueType::Queue)? else { return Ok(None) };
+    let entry = view.peek_typed(key, ValueType::Queue)?;
+    Ok(entry.and_then(|entry| queue_in(&entry)))
+}
+
+/// The queue in an entry.
+pub(super) fn queue_in<'s>(entry: &Entry<'s>) -> Option<&'s Queue> {
     match entry.content() {
-        Content::Large(Large::Queue(queue), _) => Ok(Some(queue)),
-        Content::Large(..) | Content::Packed(_) => Err(CommandError::WrongType),
+        Content::Large(Large::Queue(queue), _) => Some(queue),
+        Content::Large(..) | Content::Packed(_) => None,
     }
 }
 

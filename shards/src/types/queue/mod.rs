@@ -13,6 +13,7 @@ mod consumers;
 mod create;
 mod dead;
 mod find;
+mod gauge;
 mod id;
 mod look;
 mod message;
@@ -32,6 +33,7 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
+pub use gauge::{Gauge, gauges};
 pub(crate) use message::PRIORITY_MAX;
 pub(crate) use record::check;
 pub use settings::{Backoff, Settings};
