@@ -617,7 +617,7 @@ impl CommandSpec {
 
     /// Number of words in the name.
     pub fn words(&self) -> usize {
-        1 + usize::from(self.resp.as_bytes().contains(&b' '))
+        1 + usize::from(self.resp.bytes().any(|byte| byte == b' '))
     }
 
     /// Positions of the keys among the words of a request, the name included.

@@ -133,6 +133,15 @@ impl Large {
         each!(self, it => it.len())
     }
 
+    /// The nearest deadline of an element; only fields of hashes have deadlines.
+    #[inline]
+    pub(crate) fn least_deadline(&self) -> Option<u64> {
+        match self {
+            Self::Hash(hash) => hash.least_deadline(),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Stream(_) => None,
+        }
+    }
+
     /// What `OBJECT ENCODING` calls it.
     pub(crate) fn encoding(&self) -> &'static str {
         each!(self, it => it.encoding())
