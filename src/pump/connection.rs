@@ -7,6 +7,7 @@ use synap_shards::command::reply::Reply;
 use synap_shards::id::{ConnId, Ticket};
 
 use super::live::Live;
+use super::live_style::LiveStyle;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
 use crate::protocol::http::{HttpContext, respond};
@@ -38,6 +39,8 @@ pub(super) enum Style {
     Finished(Finish, Box<Self>),
     /// Not at all (`CLIENT REPLY OFF`).
     Silent,
+    /// As one that is pushed to is told.
+    Live(Box<LiveStyle>),
     /// As this route answers; also when the work on the request began.
     Http(Box<HttpContext>, u64),
 }
@@ -58,6 +61,7 @@ impl Style {
                 return style.write(&finish.apply(reply.clone().into_owned()), out);
             }
             Self::Silent => {}
+            Self::Live(style) => style.write(reply, out),
             Self::Http(context, started_ns) => {
                 let status = respond::respond(context, reply, out);
                 return Some(Noted { route: context.route, status, started_ns: *started_ns });
@@ -80,6 +84,8 @@ pub(super) enum Decoder {
     Resp(decode::Decoder),
     Http(HttpDecoder),
     WebSocket(Box<ws::Decoder>),
+    /// Not at all.
+    Deaf,
 }
 
 impl Default for Decoder {
@@ -116,6 +122,8 @@ pub(super) struct Connection {
     /// Close as soon as everything is answered and sent.
     pub(super) closing: bool,
     pub(super) is_dirty: bool,
+    /// It is closed without sending what is left, and without waiting for what is being sent.
+    is_abandoned: bool,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
 }
@@ -140,6 +148,7 @@ impl Connection {
             read_ended: false,
             closing: false,
             is_dirty: false,
+            is_abandoned: false,
             live: None,
         }
     }
@@ -263,7 +272,7 @@ impl Connection {
     pub(super) fn is_done(&self) -> bool {
         let unstarted = self.input.len() >= self.input_wanted && !self.input.is_empty();
         let ended = self.closing || (self.read_ended && !unstarted);
-        ended && self.is_drained()
+        self.is_abandoned || (ended && self.is_drained())
     }
 
     /// Whether so much input waits that the socket should rest.
@@ -274,6 +283,7 @@ impl Connection {
     /// Closes without sending what is left.
     pub(super) fn abandon(&mut self) {
         self.close();
+        self.is_abandoned = true;
         self.output = Vec::new();
         self.slots.clear();
         self.held = 0;

@@ -7,6 +7,7 @@
 
 mod connection;
 mod live;
+mod live_style;
 mod outlet;
 mod poll;
 mod pubsub;
@@ -165,6 +166,7 @@ impl Core {
             pubsub: Pubsub::new(cores, clock::entropy()),
             polls: Polls::default(),
             speaker: None,
+            watching: false,
             trackers: Trackers::default(),
             dirty: Vec::new(),
             resumed: Vec::new(),
@@ -461,7 +463,7 @@ impl Core {
             Listener::Resp | Listener::RespShard => &metrics.resp_connections,
         };
         gauge.set(gauge.get() - 1);
-        if connection.live.is_some() {
+        if connection.live.is_some_and(|live| live.is_websocket()) {
             let gauge = &metrics.websocket_connections;
             gauge.set(gauge.get() - 1);
         }

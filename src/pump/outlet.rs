@@ -79,6 +79,8 @@ pub(super) struct Outlet {
     pub(super) disk_full: bool,
     /// Connections that were closed by a command; what they wait for is to be given up.
     pub(super) killed: Vec<ConnId>,
+    /// Somebody watches keys, so the engine tells of all changes.
+    pub(super) watching: bool,
     /// Settings were changed by a command and have to be brought to the engine.
     pub(super) settings_changed: bool,
     /// Counters are to be set back.
@@ -174,6 +176,7 @@ impl Outbound for Outlet {
         self.stats_reset |= stats_reset;
         if command.spec().family == Family::Pubsub {
             self.refresh_subscriptions(caller);
+            self.refresh_watching();
         }
         reply
     }

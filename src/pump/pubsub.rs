@@ -5,12 +5,13 @@
 use synap_shards::command::reply::Reply;
 use synap_shards::engine::Engine;
 use synap_shards::id::{ConnId, CoreId};
-use synap_shards::pubsub::{How, KINDS};
+use synap_shards::pubsub::{How, KINDS, WATCH_PREFIX};
+use synap_shards::shard::plan::Told;
 
 use super::outlet::Outlet;
 use super::serve::Host;
 use crate::mailboxes::is_mailbox;
-use crate::protocol::push::{Extra, Form, Forms};
+use crate::protocol::push::{self, Extra, Form, Forms};
 use crate::protocol::resp::encode::{Protocol, encode};
 use crate::session::pubsub::Message;
 
@@ -49,16 +50,43 @@ impl Outlet {
     /// Sends on what was published and which keys changed since the last call.
     pub(super) fn deliver(&mut self, engine: &mut Engine) {
         self.deliver_stale(engine);
-        if self.settings.notices != 0 {
+        if self.settings.notices != 0 || self.watching {
             let told = engine.take_told();
+            if self.watching {
+                self.publish_watched(engine, &told);
+            }
             self.pubsub.publish_changes(told, self.settings.notices, self.now.unix_ms);
         }
+        self.refresh_watching();
         while self.pubsub.has_outgoing() {
             for message in self.pubsub.take_outgoing() {
                 self.send_on(engine, &message);
             }
         }
         self.wake_polls(engine);
+    }
+
+    /// Has the engine tell of changes of keys while somebody wants to know.
+    pub(super) fn refresh_watching(&mut self) {
+        let watching = self.pubsub.index.is_watching();
+        if watching != self.watching {
+            self.watching = watching;
+            self.settings_changed = true;
+        }
+    }
+
+    /// Publishes changes of keys, with what became of them, to those who watch keys.
+    fn publish_watched(&mut self, engine: &Engine, told: &[Told]) {
+        for Told { event, key, .. } in told {
+            let channel = [WATCH_PREFIX, key].concat();
+            if self.pubsub.index.reach(&channel, false).receivers == 0 {
+                continue;
+            }
+            let mut extra = self.pubsub.extra(self.now.unix_ms);
+            extra.is_json = true;
+            let payload = push::change(key, event, engine.look(key));
+            self.pubsub.publish_with(&channel, &payload, extra);
+        }
     }
 
     fn send_on(&mut self, engine: &mut Engine, message: &Message) {
@@ -82,11 +110,9 @@ impl Outlet {
         let mut plain = Encoded::new(&[kind, channel, payload]);
         let mut by_topic = Encoded::new(&[b"tmessage", channel, payload]);
         // Who subscribed just now may be known here before the publisher's core knows.
-        let own = if extra.is_none() && !sharded && self.pubsub.index.has_topics() {
-            Some(self.pubsub.extra(self.now.unix_ms))
-        } else {
-            None
-        };
+        let index = &self.pubsub.index;
+        let may_be_wanted = !sharded && (index.has_topics() || index.is_watching());
+        let own = (extra.is_none() && may_be_wanted).then(|| self.pubsub.extra(self.now.unix_ms));
         let mut forms = extra.or(own.as_ref()).map(|extra| Forms::new(channel, payload, extra));
         let metrics = &self.shared.metrics[self.core.index()];
         let cores = self.shared.shard_map.cores();
@@ -110,7 +136,7 @@ impl Outlet {
             let Some(connection) = connections.get_mut(conn) else { return };
             let protocol = connection.client.protocol;
             let is_sent = match (how, &mut connection.live, &mut forms) {
-                (How::Topic, Some(live), Some(forms)) => {
+                (_, Some(live), Some(forms)) => {
                     live.enqueue(forms.get(live.form()), options.slow_messages_max, bytes_max)
                 }
                 (How::Channel, ..) => {

@@ -111,6 +111,7 @@ impl Host<'_> {
                 let (used, stop) = self.serve_http(id, input, &mut decoder);
                 (used, Decoder::Http(decoder), stop)
             }
+            Decoder::Deaf => (input.len(), Decoder::Deaf, Stop::Blocked),
             Decoder::WebSocket(mut decoder) => {
                 let (used, stop) = self.serve_websocket(id, input, &mut decoder);
                 (used, Decoder::WebSocket(decoder), stop)

@@ -7,6 +7,7 @@ use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
 use crate::protocol::http::HttpContext;
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
+use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{self, Builtin, Routed};
 use crate::session::server;
 
@@ -84,9 +85,9 @@ impl Host<'_> {
                 After::of(keep_alive)
             }
             Routed::Live { live, response, context } => {
-                self.http_answer(id, &context, 101, &response);
-                self.go_live(id, &live);
-                After::Switch(Decoder::WebSocket(Box::default()))
+                let status = if matches!(live, Live::Events(_)) { 200 } else { 101 };
+                self.http_answer(id, &context, status, &response);
+                After::Switch(self.go_live(id, &live))
             }
             Routed::Direct { response, status, context } => {
                 if let Some(caller) = &context.client_id {

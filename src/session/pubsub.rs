@@ -86,7 +86,9 @@ impl Pubsub {
 
     /// Publishes changes of keys as `flags` wants it.
     pub fn publish_changes(&mut self, told: Vec<Told>, flags: u16, now_ms: u64) {
-        for Told { class: _, event, key } in told {
+        // More may be told than these flags want: watchers of keys want all of it.
+        for Told { event, key, .. } in told.into_iter().filter(|told| flags & told.class.bit() != 0)
+        {
             if flags & BY_KEY != 0 {
                 let channel = [b"__keyspace@0__:", &key[..]].concat();
                 self.publish(&channel, event.as_bytes(), false, now_ms);
@@ -277,6 +279,8 @@ mod tests {
         pubsub.publish_changes(told(), Notice::Generic.bit(), 0);
         assert!(!pubsub.has_outgoing());
         pubsub.publish_changes(told(), BY_KEY | BY_EVENT, 0);
+        assert!(!pubsub.has_outgoing());
+        pubsub.publish_changes(told(), BY_KEY | BY_EVENT | Notice::Generic.bit(), 0);
         let sent = pubsub.take_outgoing();
         let payloads: Vec<&[u8]> = sent.iter().map(|message| &message.payload[..]).collect();
         assert_eq!(payloads, [&b"del"[..], b"k"]);

@@ -164,9 +164,10 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
     if options.without_pubsub && route.is_pubsub() {
         return refuse(&HttpError::new(503, "Pub/sub system disabled"), context);
     }
-    match work(route, &raw, request, &mut context) {
+    match work(route, &raw, request, &mut context, options) {
         Ok(Work::Command(words)) => Routed::Command { words, context },
         Ok(Work::Builtin(builtin)) => Routed::Builtin { builtin, context },
+        Ok(Work::Live(live, response)) => Routed::Live { live, response, context },
         Ok(Work::Document(content_type, text)) => direct(context, content_type, text.as_bytes()),
         Err(error) => refuse(&error, context),
     }
@@ -182,6 +183,7 @@ enum Work {
     Command(OwnedWords),
     Builtin(Builtin),
     Document(&'static str, &'static str),
+    Live(Live, Vec<u8>),
 }
 
 fn work<'a>(
@@ -189,6 +191,7 @@ fn work<'a>(
     raw: &RawParams<'a>,
     request: &'a HttpRequest<'_>,
     context: &mut HttpContext,
+    options: &HttpOptions,
 ) -> Result<Work, HttpError> {
     let params = decode_params(route, raw)?;
     match route.target {
@@ -199,6 +202,11 @@ fn work<'a>(
             }
             context.subscriber = pubsub::subscriber(id.spec().id, &inputs)?;
             arguments::words(route, id, &inputs, request, context).map(Work::Command)
+        }
+        Target::Own(Own::Live(live)) => {
+            let inputs = Inputs::new(params, request.query, b"")?;
+            let (live, response) = live.open(&inputs, request, context, options)?;
+            Ok(Work::Live(live, response))
         }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),
     }
@@ -214,6 +222,7 @@ fn own_route(own: Own, inputs: &Inputs<'_>) -> Result<Work, HttpError> {
         Own::TypeStats(index) => Builtin::TypeStats(index),
         Own::OpenapiJson => return Ok(Work::Document("application/json", openapi::json())),
         Own::OpenapiYaml => return Ok(Work::Document("application/yaml", openapi::yaml())),
+        Own::Live(_) => unreachable!("it was opened"),
     }))
 }
 

@@ -7,6 +7,7 @@ use super::{containers, geo, pubsub, sorted};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
+use super::live::LiveRoute;
 use super::stats::TYPE_STATS;
 
 /// Number of a route, for counters: below [`count`].
@@ -68,6 +69,8 @@ pub(super) enum Own {
     TypeStats(usize),
     OpenapiJson,
     OpenapiYaml,
+    /// The connection stays open and is pushed to.
+    Live(LiveRoute),
 }
 
 /// How a reply becomes a body: [`JsonReply`] with the names resolved.
@@ -244,6 +247,9 @@ const OWN: &[(&str, Own)] = &[
     ("/kv/stats", Own::KvStats),
     ("/openapi.json", Own::OpenapiJson),
     ("/openapi.yaml", Own::OpenapiYaml),
+    ("/pubsub/ws", Own::Live(LiveRoute::Topics)),
+    ("/pubsub/sse", Own::Live(LiveRoute::Events)),
+    ("/kv/ws", Own::Live(LiveRoute::Keys)),
 ];
 
 /// Every route, in the order of the reference.
