@@ -157,6 +157,17 @@ pub struct Resp3 {
 pub struct Protocols {
     /// REST routes.
     pub rest: Rest,
+    /// Command envelopes.
+    pub streamable_http: StreamableHttp,
+}
+
+/// Section `protocols.streamable_http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamableHttp {
+    /// Serve them. Default true.
+    pub enabled: bool,
+    /// Where. Default `/api/v1/command`.
+    pub path: String,
 }
 
 /// Section `protocols.rest`.

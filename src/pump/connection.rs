@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 use synap_shards::command::reply::Reply;
 use synap_shards::id::{ConnId, Ticket};
 
+use super::envelope::Underway;
 use super::live::Live;
 use super::live_style::LiveStyle;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
-use crate::protocol::http::{HttpContext, respond};
+use crate::protocol::http::{HttpContext, envelope, respond};
 use crate::protocol::resp::decode;
 use crate::protocol::resp::encode::{self, Protocol};
 use crate::protocol::ws;
@@ -41,6 +42,8 @@ pub(super) enum Style {
     Silent,
     /// As one that is pushed to is told.
     Live(Box<LiveStyle>),
+    /// In an envelope.
+    Envelope(Box<envelope::Style>),
     /// As this route answers; also when the work on the request began.
     Http(Box<HttpContext>, u64),
 }
@@ -62,6 +65,7 @@ impl Style {
             }
             Self::Silent => {}
             Self::Live(style) => style.write(reply, out),
+            Self::Envelope(style) => style.write(reply, out),
             Self::Http(context, started_ns) => {
                 let status = respond::respond(context, reply, out);
                 return Some(Noted { route: context.route, status, started_ns: *started_ns });
@@ -124,6 +128,8 @@ pub(super) struct Connection {
     pub(super) is_dirty: bool,
     /// It is closed without sending what is left, and without waiting for what is being sent.
     is_abandoned: bool,
+    /// Commands of an HTTP request that are not begun; nothing of most.
+    pub(super) underway: Option<Box<Underway>>,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
 }
@@ -149,6 +155,7 @@ impl Connection {
             closing: false,
             is_dirty: false,
             is_abandoned: false,
+            underway: None,
             live: None,
         }
     }
@@ -270,9 +277,15 @@ impl Connection {
     /// Whether a peer that sends no more can be let go: everything it sent is answered, but for a
     /// request that it did not finish.
     pub(super) fn is_done(&self) -> bool {
-        let unstarted = self.input.len() >= self.input_wanted && !self.input.is_empty();
+        let unstarted = (self.input.len() >= self.input_wanted && !self.input.is_empty())
+            || self.underway.is_some();
         let ended = self.closing || (self.read_ended && !unstarted);
         self.is_abandoned || (ended && self.is_drained())
+    }
+
+    /// Whether there is something to go on with.
+    pub(super) fn has_unstarted(&self) -> bool {
+        !self.input.is_empty() || self.underway.is_some()
     }
 
     /// Whether so much input waits that the socket should rest.
@@ -360,7 +373,7 @@ impl Connections {
 
     /// Connections whose input waits, though it may be complete.
     pub(super) fn with_input(&mut self) -> Vec<ConnId> {
-        self.iter_mut().filter(|(_, c)| !c.input.is_empty()).map(|(id, _)| id).collect()
+        self.iter_mut().filter(|(_, c)| c.has_unstarted()).map(|(id, _)| id).collect()
     }
 
     pub(super) fn ids(&self) -> Vec<ConnId> {

@@ -6,6 +6,7 @@
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
 mod connection;
+mod envelope;
 mod live;
 mod live_style;
 mod outlet;
@@ -362,7 +363,7 @@ impl Core {
             connection.client.active_ms = now_ms;
             if connection.closing {
                 // Its requests are not read any more; what still arrives is dropped.
-            } else if connection.input.is_empty() && connection.may_start() {
+            } else if !connection.has_unstarted() && connection.may_start() {
                 let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);
                 let used = host.serve(conn, bytes);
                 if used < bytes.len()
@@ -410,7 +411,7 @@ impl Core {
 
     fn go_on(&mut self, conn: ConnId) {
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        if !connection.input.is_empty() && connection.may_start() {
+        if connection.has_unstarted() && connection.may_start() {
             let mut input = std::mem::take(&mut connection.input);
             let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);
             let used = host.serve(conn, &input);
@@ -441,7 +442,7 @@ impl Core {
         if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
             self.spare.push(buffer);
         }
-        if !connection.input.is_empty() && connection.may_start() {
+        if connection.has_unstarted() && connection.may_start() {
             self.outlet.resumed.push(conn);
         }
         self.outlet.mark_dirty(conn);

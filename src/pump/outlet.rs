@@ -255,6 +255,7 @@ impl Connection {
     pub(super) fn close(&mut self) {
         self.closing = true;
         self.input = Vec::new();
+        self.underway = None;
         if let Some(live) = &mut self.live {
             live.clear();
         }

@@ -453,7 +453,7 @@ impl Host<'_> {
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
             match (&current.style, &outcome.reply) {
-                (Some(Style::Http(..)), _) => {}
+                (Some(Style::Http(..) | Style::Envelope(_)), _) => {}
                 // HELLO answers in the version it switches to.
                 (_, Some(_)) => current.style = Some(Style::Resp(protocol)),
                 (_, None) => current.style = Some(Style::Silent),

@@ -69,6 +69,7 @@ impl Host<'_> {
     fn context(&mut self) -> Option<&mut HttpContext> {
         match self.outlet.current.as_mut()?.style.as_mut()? {
             Style::Http(context, _) => Some(context),
+            Style::Envelope(style) => Some(&mut style.context),
             Style::Resp(_) | Style::Finished(..) | Style::Silent | Style::Live(_) => None,
         }
     }

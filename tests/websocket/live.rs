@@ -69,7 +69,7 @@ fn a_websocket_subscribes_to_more_and_to_less() {
     let server = Server::start();
     let mut socket = Socket::open(server.plan.http, "/pubsub/ws?topics=a");
     connected(&mut socket, &["a"]);
-    let mut say = |socket: &mut Socket, text: Value| {
+    let say = |socket: &mut Socket, text: Value| {
         socket.try_send(&masked(0x81, text.to_string().as_bytes()));
         object(socket.next())
     };

@@ -119,6 +119,7 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
         Own::OpenapiJson => ("This document as JSON", "application/json"),
         Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
         Own::Live(live) => (live.summary(), "text/event-stream"),
+        Own::Envelope => ("Carries out a command, a batch or lines of them", "application/json"),
     };
     let mut parameters: Vec<Value> =
         route.path.split('/').filter_map(parameter).map(path_parameter).collect();

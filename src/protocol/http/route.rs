@@ -11,6 +11,7 @@ use synap_shards::command::spec::Method;
 
 use super::context::HttpContext;
 use super::decode::HttpRequest;
+use super::envelope::Envelopes;
 use super::error::HttpError;
 use super::head::Verb;
 use super::input::{self, Inputs};
@@ -33,6 +34,8 @@ pub struct HttpOptions {
     pub websocket_ping_secs: u64,
     /// Seconds after a ping without an answer at which a WebSocket is closed.
     pub websocket_pong_timeout_secs: u64,
+    /// Command envelopes are taken at this path; nowhere when absent.
+    pub command_path: Option<String>,
     /// Publish and subscribe is not served.
     pub without_pubsub: bool,
     /// Messages that may wait for one subscriber over HTTP.
@@ -73,6 +76,13 @@ pub enum Routed {
         /// The answer that says so.
         response: Vec<u8>,
         /// For the counters.
+        context: HttpContext,
+    },
+    /// Carry out the commands in these one after the other.
+    Envelopes {
+        /// What is in them.
+        envelopes: Envelopes,
+        /// For the answer.
         context: HttpContext,
     },
     /// Write the answer with [`crate::health::answer`].
@@ -131,6 +141,12 @@ pub enum Section {
     Cluster,
 }
 
+/// The route of command envelopes, for counters and documents: its path can be another.
+static ENVELOPE: LazyLock<RouteId> = LazyLock::new(|| {
+    let at = ROUTES.iter().position(|route| route.target == Target::Own(Own::Envelope));
+    RouteId::at(at.expect("it is one of the routes") + 1)
+});
+
 /// Parameters of a path in order, percent-decoded.
 pub(super) type Params<'a> = SmallVec<[(&'static str, Cow<'a, str>); 2]>;
 
@@ -146,6 +162,13 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
         let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
         return match live::upgrade(request, &context, options) {
             Ok(response) => Routed::Live { live: Live::Echo, response, context },
+            Err(error) => refuse(&error, context),
+        };
+    }
+    if options.command_path.as_deref() == Some(request.path) && request.verb == Verb::Post {
+        let context = HttpContext::new(*ENVELOPE, request, &options.cors_origins);
+        return match Envelopes::of(request) {
+            Ok(envelopes) => Routed::Envelopes { envelopes, context },
             Err(error) => refuse(&error, context),
         };
     }
@@ -213,17 +236,26 @@ fn work<'a>(
 }
 
 fn own_route(own: Own, inputs: &Inputs<'_>) -> Result<Work, HttpError> {
-    Ok(Work::Builtin(match own {
+    match own {
+        Own::OpenapiJson => Ok(Work::Document("application/json", openapi::json())),
+        Own::OpenapiYaml => Ok(Work::Document("application/yaml", openapi::yaml())),
+        own => builtin(own, inputs).map(Work::Builtin),
+    }
+}
+
+/// The answer that one of the server's own routes stands for.
+pub(super) fn builtin(own: Own, inputs: &Inputs<'_>) -> Result<Builtin, HttpError> {
+    Ok(match own {
         Own::Health => Builtin::Health,
         Own::HealthOf => Builtin::HealthOf(component(inputs)?),
         Own::Metrics => Builtin::Metrics,
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
         Own::TypeStats(index) => Builtin::TypeStats(index),
-        Own::OpenapiJson => return Ok(Work::Document("application/json", openapi::json())),
-        Own::OpenapiYaml => return Ok(Work::Document("application/yaml", openapi::yaml())),
-        Own::Live(_) => unreachable!("it was opened"),
-    }))
+        Own::OpenapiJson | Own::OpenapiYaml | Own::Live(_) | Own::Envelope => {
+            return Err(HttpError::new(404, "Not found"));
+        }
+    })
 }
 
 fn component(inputs: &Inputs<'_>) -> Result<Component, HttpError> {

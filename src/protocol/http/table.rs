@@ -71,6 +71,8 @@ pub(super) enum Own {
     OpenapiYaml,
     /// The connection stays open and is pushed to.
     Live(LiveRoute),
+    /// Commands in envelopes.
+    Envelope,
 }
 
 /// How a reply becomes a body: [`JsonReply`] with the names resolved.
@@ -275,6 +277,12 @@ fn build() -> Vec<Route> {
         target: Target::Own(*own),
         shape: Shape::Own,
     }));
+    routes.push(Route {
+        method: Method::Post,
+        path: "/api/v1/command",
+        target: Target::Own(Own::Envelope),
+        shape: Shape::Own,
+    });
     routes.extend(TYPE_STATS.iter().enumerate().map(|(index, stats)| Route {
         method: Method::Get,
         path: stats.path,
@@ -299,7 +307,7 @@ mod tests {
         for (name, _) in MORE {
             assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
         }
-        assert_eq!(ROUTES.len(), all.len() + OWN.len() + TYPE_STATS.len());
+        assert_eq!(ROUTES.len(), all.len() + OWN.len() + 1 + TYPE_STATS.len());
         let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");
     }
