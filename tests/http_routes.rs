@@ -922,7 +922,10 @@ fn every_operation_of_the_description_is_routed() {
             assert!(operation["summary"].is_string() && operation["responses"]["200"].is_object());
             let concrete = path.replace("{offset}", "1").replace("{component}", "kv");
             let concrete = concrete.replace(['{', '}'], "");
-            let routed = send(&format!("{} {concrete}", method.to_uppercase()), "");
+            let command_path = Some("/api/v1/command".to_owned());
+            let options = HttpOptions { command_path, ..HttpOptions::default() };
+            let head = format!("{} {concrete}", method.to_uppercase());
+            let routed = send_with(&head, "", &options);
             // Without its inputs an operation may be refused, but not as unknown.
             if let Routed::Direct { status, .. } = routed {
                 assert!(!matches!(status, 404 | 405), "{method} {path}: {status}");

@@ -134,6 +134,7 @@ impl<'a> Reader<'a> {
         Pubsub {
             enabled: self.flag("pubsub.enabled"),
             channel_capacity: self.int("pubsub.channel_capacity"),
+            keep_last_value: self.flag("pubsub.keep_last_value"),
             slow_consumer: self.named("pubsub.slow_consumer", SlowConsumer::NAMES),
         }
     }

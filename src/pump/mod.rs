@@ -43,6 +43,7 @@ use crate::latency::LatencyLog;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::resp::decode;
 use crate::session::client::{Client, Listener, client_id};
+use crate::session::last_values::LastValues;
 use crate::session::pubsub::Pubsub;
 use crate::session::rates::RateSampler;
 use crate::settings::Settings;
@@ -158,15 +159,18 @@ impl Core {
         let now = read_clocks();
         let slowlog = SlowLog::new(id, shared.shard_map.cores());
         let cores = shared.shard_map.cores();
+        let mut pubsub = Pubsub::new(cores, clock::entropy());
+        pubsub.last = shared.http.keeps_last_values.then(LastValues::default);
         let outlet = Outlet {
             core: id,
             shared,
             settings,
             now,
             connections: Connections::default(),
-            pubsub: Pubsub::new(cores, clock::entropy()),
+            pubsub,
             polls: Polls::default(),
             speaker: None,
+            late: None,
             watching: false,
             trackers: Trackers::default(),
             dirty: Vec::new(),
@@ -482,6 +486,7 @@ impl Core {
             for lane in [mesh::Lane::Completions, mesh::Lane::Requests] {
                 while let Some(parcel) = self.mesh.receive(from, lane) {
                     self.engine.step(now, Event::Parcel { from, parcel }, &mut self.outlet);
+                    self.outlet.tell_late();
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synap_io::clock;
-use synap_shards::command::args::Args;
+use synap_shards::command::args::{Arg, Args};
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::Family;
 use synap_shards::command::table::CommandId;
@@ -79,6 +79,8 @@ pub(super) struct Outlet {
     pub(super) disk_full: bool,
     /// Connections that were closed by a command; what they wait for is to be given up.
     pub(super) killed: Vec<ConnId>,
+    /// Who has subscribed to what just now and is to be told last messages behind the confirmation.
+    pub(super) late: Option<(u64, Vec<Box<[u8]>>)>,
     /// Somebody watches keys, so the engine tells of all changes.
     pub(super) watching: bool,
     /// Settings were changed by a command and have to be brought to the engine.
@@ -177,6 +179,10 @@ impl Outbound for Outlet {
         if command.spec().family == Family::Pubsub {
             self.refresh_subscriptions(caller);
             self.refresh_watching();
+            if command.spec().id == "pubsub.topic_subscribe" && !matches!(reply, Reply::Error(_)) {
+                let patterns = args.rest(Arg(0)).iter().map(|name| (*name).into()).collect();
+                self.late = Some((caller, patterns));
+            }
         }
         reply
     }

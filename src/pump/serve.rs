@@ -249,6 +249,7 @@ impl Host<'_> {
                 connection.client.is_blocked = command.is_some_and(waits);
             }
         }
+        self.outlet.tell_late();
         if let Some(command) = command {
             // One reading ends this request and begins the next.
             let ended_ns = clock::monotonic_ns();

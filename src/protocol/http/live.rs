@@ -44,6 +44,14 @@ impl LiveRoute {
         }
     }
 
+    /// The content type of its answer.
+    pub(super) fn media_type(self) -> &'static str {
+        match self {
+            Self::Topics | Self::Keys => "application/json",
+            Self::Events => "text/event-stream",
+        }
+    }
+
     /// The query parameter that it needs.
     pub(super) fn parameter(self) -> &'static str {
         match self {

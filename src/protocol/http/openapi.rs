@@ -118,7 +118,7 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
         Own::TypeStats(_) => ("Totals of all keys of this type", "application/json"),
         Own::OpenapiJson => ("This document as JSON", "application/json"),
         Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
-        Own::Live(live) => (live.summary(), "text/event-stream"),
+        Own::Live(live) => (live.summary(), live.media_type()),
         Own::Envelope => ("Carries out a command, a batch or lines of them", "application/json"),
     };
     let mut parameters: Vec<Value> =

@@ -42,6 +42,8 @@ pub struct HttpOptions {
     pub slow_messages_max: usize,
     /// A subscriber for whom more would wait is closed; otherwise it misses messages.
     pub slow_disconnects: bool,
+    /// The last message to each topic is kept for who subscribes later.
+    pub keeps_last_values: bool,
     /// Origins that a browser may call from; `*` is any. Empty: no cross-origin headers at all.
     pub cors_origins: Vec<String>,
     /// The routes of commands are not served.

@@ -203,6 +203,9 @@ impl Style {
     fn absence(&self, reply: &Reply<'_>) -> Option<HttpError> {
         match self.shown.0 {
             Shown::AsRoute(shape) => shape::absence(shape, &self.context, reply),
+            Shown::Swapped if *reply == Reply::Nil => {
+                Some(HttpError::new(409, "CAS failed - the key does not hold what was expected"))
+            }
             _ => None,
         }
     }
@@ -291,6 +294,7 @@ fn show(shown: Shown, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8
             }
             out.push(b'}');
         }
+        Shown::Swapped => out.extend_from_slice(b"{\"success\":true}"),
         Shown::Popped => match items(reply) {
             [key, value] => {
                 member(out, b'{', "key");

@@ -1,6 +1,6 @@
 //! The command envelope: `{"command":"kv.set","request_id":"1","payload":{…}}`, alone, several in a
 //! batch, or one per line. Commands, arguments and answers are those of the REST routes
-//! ([`names`] says which route a name stands for), so there is one of each.
+//! (`names` says which route a name stands for), so there is one of each.
 
 mod answer;
 mod names;
@@ -13,7 +13,7 @@ use super::context::HttpContext;
 use super::decode::HttpRequest;
 use super::error::HttpError;
 use super::head::Verb;
-use super::input::Inputs;
+use super::input::{Inputs, missing};
 use super::route::{self, Builtin, Params};
 use super::table::{RouteId, Target};
 use super::words::OwnedWords;
@@ -243,6 +243,9 @@ fn prepare(
         Target::Command(id) => {
             if caller::matters(id.spec()) {
                 context.client_id = caller::of(inputs, request)?;
+            }
+            if entry.shown == names::Shown::Swapped && inputs.get("ifeq").is_none() {
+                return Err(missing("expected"));
             }
             context.subscriber = pubsub::subscriber(id.spec().id, inputs)?;
             let words = arguments::words(&entry.route, id, inputs, request, &mut context)?;

@@ -35,6 +35,8 @@ pub(super) enum Shown {
     Size,
     /// `[key, value]`, or nothing.
     Popped,
+    /// Done, or not because the key holds something else.
+    Swapped,
 }
 
 /// How nothing in particular is shown.
@@ -140,6 +142,7 @@ const SHOWN: &[(&str, &str, Shown)] = &[
     ("list.blpop", "BLPOP", Shown::Popped),
     ("list.brpop", "BRPOP", Shown::Popped),
     ("list.brpoplpush", "BRPOPLPUSH", Shown::Member("value")),
+    ("kv.cas", "SET", Shown::Swapped),
     ("kv.msetnx", "MSETNX", Shown::AsRoute(Shape::Flag("success"))),
 ];
 

@@ -8,6 +8,7 @@ const RENAMED: &[(&str, &str, &str)] = &[
     ("key.renamenx", "source", "key"),
     ("key.copy", "source", "key"),
     ("kv.scan", "limit", "count"),
+    ("kv.cas", "expected", "ifeq"),
     ("list.*", "value", "values"),
     ("list.lpos", "value", "element"),
     ("list.lrem", "element", "value"),
