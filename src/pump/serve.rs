@@ -112,6 +112,7 @@ impl Host<'_> {
                 let (used, stop) = self.serve_http(id, input, &mut decoder);
                 (used, Decoder::Http(decoder), stop)
             }
+            Decoder::Deaf => (input.len(), Decoder::Deaf, Stop::Blocked),
             Decoder::WebSocket(mut decoder) => {
                 let (used, stop) = self.serve_websocket(id, input, &mut decoder);
                 (used, Decoder::WebSocket(decoder), stop)
@@ -258,6 +259,7 @@ impl Host<'_> {
                 connection.client.is_blocked = command.is_some_and(waits);
             }
         }
+        self.outlet.tell_late();
         if let Some(command) = command {
             self.note_run(id, command, sent, current.outcome);
         }
@@ -478,7 +480,7 @@ impl Host<'_> {
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
             match (&current.style, &outcome.reply) {
-                (Some(Style::Http(..)), _) => {}
+                (Some(Style::Http(..) | Style::Envelope(_)), _) => {}
                 // HELLO answers in the version it switches to.
                 (_, Some(_)) => current.style = Some(Style::Resp(protocol)),
                 (_, None) => current.style = Some(Style::Silent),

@@ -63,6 +63,9 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// The bits of all classes but [`Notice::New`], which says nothing that another does not.
+    pub const CHANGES: u16 = Self::New.bit() - 1;
+
     /// Its bit in [`Rules::notices`].
     pub const fn bit(self) -> u16 {
         1 << self as u8
