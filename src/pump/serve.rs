@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 use synap_io::clock;
 use synap_shards::command::args::{Arg, Args, Words};
 use synap_shards::command::error::CommandError;
+use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Access, CommandSpec, Family, Flags, Keys, Run};
 use synap_shards::command::table::{self, CommandId};
@@ -204,7 +205,13 @@ impl Host<'_> {
         style: Option<Style>,
         place: Option<Place>,
     ) {
-        let found = table::lookup(words);
+        let (sent, found) = (words, table::lookup(words));
+        let named = match &found {
+            Ok(command) => names::qualify(command.spec(), words),
+            Err(_) => Ok(None),
+        };
+        let over = named.as_ref().ok().and_then(Option::as_ref).map(|names| names.over(words));
+        let (words, place) = over.as_ref().map_or((words, place), |over| (&over[..], None));
         let now_ms = self.outlet.now.unix_ms;
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let ticket = connection.next_ticket();
@@ -223,7 +230,10 @@ impl Host<'_> {
                 self.fail_transaction(id, None);
                 (None, self.refuse(id, error))
             }
-            Ok(command) => match self.checked(id, command, words) {
+            Ok(command) => match named
+                .as_ref()
+                .map_or_else(|error| Err(error.clone()), |_| self.checked(id, command, words))
+            {
                 Err(error) => {
                     self.stat(command, |stat| stat.rejected.add(1));
                     self.fail_transaction(id, Some(command));
@@ -251,18 +261,29 @@ impl Host<'_> {
         }
         self.outlet.tell_late();
         if let Some(command) = command {
-            // One reading ends this request and begins the next.
-            let ended_ns = clock::monotonic_ns();
-            let elapsed = ended_ns - std::mem::replace(&mut self.started_ns, ended_ns);
-            let failed = current.outcome == Some(Answered::WithError);
-            let missed = current.outcome == Some(Answered::WithNothing)
-                && command.spec().access == Access::Read;
-            self.stat(command, |stat| {
-                stat.record(elapsed, failed);
-                stat.missed.add(u64::from(missed));
-            });
-            self.note_slow(id, command, words, elapsed);
+            self.note_run(id, command, sent, current.outcome);
         }
+    }
+
+    /// Counts a request that was run, and ends its time.
+    fn note_run(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        words: &[&[u8]],
+        outcome: Option<Answered>,
+    ) {
+        // One reading ends this request and begins the next.
+        let ended_ns = clock::monotonic_ns();
+        let elapsed = ended_ns - std::mem::replace(&mut self.started_ns, ended_ns);
+        let failed = outcome == Some(Answered::WithError);
+        let missed =
+            outcome == Some(Answered::WithNothing) && command.spec().access == Access::Read;
+        self.stat(command, |stat| {
+            stat.record(elapsed, failed);
+            stat.missed.add(u64::from(missed));
+        });
+        self.note_slow(id, command, words, elapsed);
     }
 
     pub(super) fn stat(&self, command: CommandId, note: impl FnOnce(&crate::metrics::CommandStat)) {
@@ -310,6 +331,10 @@ impl Host<'_> {
         let settings = &self.outlet.settings;
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
+        }
+        if spec.family == Family::Queue && !settings.queues {
+            let message = "Queue system disabled";
+            return Err(CommandError::Coded { code: "DISABLED", message });
         }
         if spec.id == "server.waitaof"
             && args.integer(Arg(0)) > 0

@@ -16,9 +16,11 @@
 //! elements, and the last one wins; a snapshot that is taken while they change relies on it. A
 //! container that becomes empty is deleted by the record of whoever emptied it, never by applying.
 
+pub(crate) mod codec;
 pub mod hash;
 pub mod hll;
 pub mod list;
+pub mod queue;
 pub mod set;
 pub mod string;
 pub mod xstream;
@@ -53,6 +55,10 @@ pub struct Thresholds {
     pub stream_node_max_entries: usize,
     /// Bytes of a sparse HyperLogLog.
     pub hll_sparse_max_bytes: usize,
+    /// What a new queue is set to where it does not say.
+    pub queue: queue::Settings,
+    /// Whether a first message creates its queue, where the command may.
+    pub queue_auto_create: bool,
 }
 
 impl Default for Thresholds {
@@ -69,6 +75,8 @@ impl Default for Thresholds {
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
             hll_sparse_max_bytes: 3000,
+            queue: queue::Settings::DEFAULT,
+            queue_auto_create: true,
         }
     }
 }
@@ -90,6 +98,7 @@ pub(crate) enum Large {
     SortedSet(zset::Large),
     Hash(hash::Large),
     Stream(xstream::Large),
+    Queue(queue::Large),
 }
 
 /// What an image of a container is made of that cannot be walked while it changes: the state it
@@ -108,6 +117,7 @@ macro_rules! each {
             Large::SortedSet($it) => $call,
             Large::Hash($it) => $call,
             Large::Stream($it) => $call,
+            Large::Queue($it) => $call,
         }
     };
 }
@@ -138,6 +148,54 @@ impl Large {
         each!(self, it => it.encoding())
     }
 
+    /// The nearest time at which it wants something done, Unix milliseconds: no later than that,
+    /// earlier where looking ([`Large::rearm`]) is cheaper than keeping it exact.
+    pub(crate) fn least_deadline(&self) -> Option<u64> {
+        match self {
+            Self::Hash(hash) => hash.least_deadline(),
+            Self::Queue(queue) => queue.armed(),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// Notes that whoever had something of it is gone, because the server has started.
+    pub(crate) fn begin_service(&mut self) {
+        if let Self::Queue(queue) = self {
+            queue.mark_stale();
+        }
+    }
+
+    /// Whether it has something for those who wait for it. Where no container of a type is empty,
+    /// that is always so.
+    pub(crate) fn has_something(&self) -> bool {
+        match self {
+            Self::Queue(queue) => queue.has_ready(),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
+                true
+            }
+        }
+    }
+
+    /// Makes [`Large::least_deadline`] exact.
+    pub(crate) fn rearm(&mut self) {
+        match self {
+            Self::Queue(queue) => queue.rearm(),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
+            }
+        }
+    }
+
+    /// Elements that applying edits has removed in one go, for their memory to be given back in
+    /// slices.
+    pub(crate) fn take_grave(&mut self) -> Option<Self> {
+        match self {
+            Self::Queue(queue) => queue.take_grave().map(Self::Queue),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
+                None
+            }
+        }
+    }
+
     /// Gives memory of up to `budget` elements back; true when nothing is left.
     pub(crate) fn release_some(&mut self, memory: &mut MemoryMut<'_>, budget: usize) -> bool {
         each!(self, it => it.release_some(memory, budget))
@@ -159,7 +217,11 @@ impl Large {
     pub(crate) fn pin(&self) -> Option<Pin> {
         match self {
             Self::List(list) => Some(Pin::List(list.pin())),
-            Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => None,
+            Self::Set(_)
+            | Self::SortedSet(_)
+            | Self::Hash(_)
+            | Self::Stream(_)
+            | Self::Queue(_) => None,
         }
     }
 }
@@ -182,6 +244,7 @@ pub(crate) fn check(value_type: ValueType, edits: &[u8]) -> bool {
         ValueType::SortedSet => zset::check(edits),
         ValueType::Hash => hash::check(edits),
         ValueType::Stream => xstream::check(edits),
+        ValueType::Queue => queue::check(edits),
     }
 }
 
@@ -203,13 +266,16 @@ pub(crate) fn apply_packed(
         }
         ValueType::Hash => hash::apply_packed(value, edits, memory, limits).map(Large::Hash),
         ValueType::Stream => xstream::apply_packed(edits, limits).map(Large::Stream),
+        ValueType::Queue => Some(Large::Queue(queue::build(edits))),
     }
 }
 
 /// Appends edits that rebuild a packed container.
 pub(crate) fn packed_edits(value_type: ValueType, value: &[u8], out: &mut Vec<u8>) {
     match value_type {
-        ValueType::String | ValueType::Stream => unreachable!("there is no packed form of it"),
+        ValueType::String | ValueType::Stream | ValueType::Queue => {
+            unreachable!("there is no packed form of it")
+        }
         ValueType::List => list::packed_edits(value, out),
         ValueType::Set => set::packed_edits(value, out),
         ValueType::SortedSet => zset::packed_edits(value, out),
@@ -220,7 +286,9 @@ pub(crate) fn packed_edits(value_type: ValueType, value: &[u8], out: &mut Vec<u8
 /// Number of elements of a packed container.
 pub(crate) fn packed_len(value_type: ValueType, value: &[u8]) -> usize {
     match value_type {
-        ValueType::String | ValueType::Stream => unreachable!("there is no packed form of it"),
+        ValueType::String | ValueType::Stream | ValueType::Queue => {
+            unreachable!("there is no packed form of it")
+        }
         ValueType::List => list::packed_len(value),
         ValueType::Set => set::packed_len(value),
         ValueType::SortedSet => zset::packed_len(value),
@@ -231,7 +299,9 @@ pub(crate) fn packed_len(value_type: ValueType, value: &[u8]) -> usize {
 /// What `OBJECT ENCODING` calls a packed container.
 pub(crate) fn packed_encoding(value_type: ValueType, value: &[u8]) -> &'static str {
     match value_type {
-        ValueType::String | ValueType::Stream => unreachable!("there is no packed form of it"),
+        ValueType::String | ValueType::Stream | ValueType::Queue => {
+            unreachable!("there is no packed form of it")
+        }
         ValueType::List => "listpack",
         ValueType::Set => set::packed_encoding(value),
         ValueType::SortedSet => "listpack",

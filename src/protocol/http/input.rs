@@ -21,7 +21,11 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("seconds", &["ttl"]),
     ("milliseconds", &["ttl_ms"]),
     ("ex", &["ttl"]),
+    ("name", &["queue", "queue_name"]),
     ("payload", &["message", "data"]),
+    ("payloads", &["messages"]),
+    ("message_id", &["message_ids"]),
+    ("max_depth", &["max_size"]),
 ];
 
 /// Parameters of a query.

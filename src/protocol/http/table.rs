@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{containers, geo, pubsub, sorted};
+use super::{containers, geo, pubsub, queue, sorted};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -115,6 +115,8 @@ pub(super) enum Shape {
     TransactionExec,
     /// Of positions.
     Geo(geo::Body),
+    /// Of message queues.
+    Queue(queue::Body),
     /// Of topics.
     Pubsub(pubsub::Body),
     /// The route's own code writes the body.
@@ -128,7 +130,7 @@ impl Shape {
             Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
             Self::Container(body) => body.echoes(),
             Self::Sorted(body) => body.echoes(),
-            Self::Geo(_) => 1,
+            Self::Geo(_) | Self::Queue(_) => 1,
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
@@ -210,8 +212,9 @@ impl Shape {
                     let container = containers::Body::of(name).map(Self::Container);
                     let sorted = || sorted::Body::of(name).map(Self::Sorted);
                     let geo = || geo::Body::of(name).map(Self::Geo);
+                    let queue = || queue::Body::of(name).map(Self::Queue);
                     let pubsub = || pubsub::Body::of(name).map(Self::Pubsub);
-                    return container.or_else(sorted).or_else(geo).or_else(pubsub);
+                    return container.or_else(sorted).or_else(geo).or_else(pubsub).or_else(queue);
                 }
             },
         })
