@@ -21,6 +21,7 @@ pub mod hll;
 pub mod list;
 pub mod set;
 pub mod string;
+pub mod topic;
 pub mod xstream;
 pub mod zset;
 
