@@ -99,6 +99,56 @@ pub fn shard_of(key: &[u8]) -> ShardId {
     ShardId::new(usize::from(slot_of(key)) / SLOTS_PER_SHARD)
 }
 
+/// What lives in shards beside the keys of clients, under names of its own: its key is
+/// `00 letter 00 name`, so that the two never meet. Keys of clients may not look like that.
+///
+/// Commands about such things declare their names as [`ArgKind::Name`], and
+/// [`crate::command::names`] makes keys of them where a request comes in; behind that nothing
+/// tells them from keys.
+///
+/// [`ArgKind::Name`]: crate::command::spec::ArgKind::Name
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Namespace {
+    /// Message queues.
+    Queue = b'q',
+    /// Partitions of topics and rooms.
+    Partition = b't',
+    /// Consumer groups.
+    Group = b'g',
+}
+
+impl Namespace {
+    /// Every namespace.
+    pub const ALL: [Self; 3] = [Self::Queue, Self::Partition, Self::Group];
+    /// Bytes that its keys have before the name.
+    pub const PREFIX_BYTES: usize = 3;
+
+    /// What the keys of all its members begin with.
+    pub const fn prefix(self) -> [u8; Self::PREFIX_BYTES] {
+        [0, self as u8, 0]
+    }
+
+    /// The key of a name.
+    pub fn key(self, name: &[u8]) -> Vec<u8> {
+        [&self.prefix(), name].concat()
+    }
+
+    /// The namespace that a key belongs to, and its name there; nothing for a client's key.
+    #[inline]
+    pub fn split(key: &[u8]) -> Option<(Self, &[u8])> {
+        let [0, letter, 0, name @ ..] = key else { return None };
+        let space = Self::ALL.into_iter().find(|space| *space as u8 == *letter)?;
+        Some((space, name))
+    }
+
+    /// Whether a key is none of a client's.
+    #[inline]
+    pub fn has(key: &[u8]) -> bool {
+        key.first() == Some(&0) && Self::split(key).is_some()
+    }
+}
+
 /// Which core owns which shard; fixed for the life of the process. Cores own contiguous runs of
 /// shards, so that each is one range of slots to cluster-aware clients.
 #[derive(Clone, Debug)]
@@ -161,6 +211,19 @@ mod tests {
                 (crc << 8) ^ TABLES[0][usize::from((crc >> 8) as u8 ^ byte)]
             });
             assert_eq!(crc16(&bytes[..end]), slow);
+        }
+    }
+
+    #[test]
+    fn names_have_keys_that_no_client_has() {
+        for space in Namespace::ALL {
+            let key = space.key(b"orders");
+            assert_eq!(Namespace::split(&key), Some((space, &b"orders"[..])));
+            assert_eq!(slot_of(&key), crc16(&key) % 16384);
+            assert_eq!(slot_of(&space.key(b"{a}x")), slot_of(b"a"), "a hash tag counts");
+        }
+        for key in [&b""[..], b"q", b"\0q", b"\0x\0name", b"\0q-name"] {
+            assert!(!Namespace::has(key), "{key:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use synap_shards::batch::Batch;
 use synap_shards::command::reply::Reply;
 use synap_shards::rng::Rng;
 use synap_shards::seq::Seq;
-use synap_shards::shard::{Shard, ShardTable};
+use synap_shards::shard::{Shard, ShardTable, TypeCounts};
 use synap_shards::snapshot::{Pieces, push_entry, take_entry};
 use synap_shards::types::Thresholds;
 
@@ -279,12 +279,11 @@ fn expect_oracle(db: &mut OneTable, oracle: &Oracle) {
 
 /// What a shard keeps count of: its Seq, keys, hashes whose fields expire, keys and elements by
 /// type.
-type Books = (Seq, usize, usize, [usize; 6], [usize; 6]);
+type Books = (Seq, usize, usize, TypeCounts);
 
 fn books(shards: &ShardTable) -> Vec<Books> {
     let of = |shard: &Shard| {
-        let counts = shard.type_counts();
-        (shard.seq(), shard.key_count(), shard.due_hash_count(), counts.keys, counts.elements)
+        (shard.seq(), shard.key_count(), shard.due_hash_count(), shard.type_counts())
     };
     shards.iter().flatten().map(|shard| of(shard)).collect()
 }

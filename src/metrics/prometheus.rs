@@ -326,6 +326,7 @@ fn is_kv(family: CommandFamily) -> bool {
         | CommandFamily::Geo
         | CommandFamily::Hash
         | CommandFamily::Stream
+        | CommandFamily::Queue
         | CommandFamily::HyperLogLog
         | CommandFamily::Transaction
         | CommandFamily::Scripting

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 use synap_io::clock;
 use synap_shards::command::args::{Arg, Args, Words};
 use synap_shards::command::error::CommandError;
+use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Access, CommandSpec, Family, Flags, Keys, Run};
 use synap_shards::command::table::{self, CommandId};
@@ -181,7 +182,13 @@ impl Host<'_> {
         style: Option<Style>,
         place: Option<Place>,
     ) {
-        let found = table::lookup(words);
+        let (sent, found) = (words, table::lookup(words));
+        let named = match &found {
+            Ok(command) => names::qualify(command.spec(), words),
+            Err(_) => Ok(None),
+        };
+        let over = named.as_ref().ok().and_then(Option::as_ref).map(|names| names.over(words));
+        let (words, place) = over.as_ref().map_or((words, place), |over| (&over[..], None));
         let now_ms = self.outlet.now.unix_ms;
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let ticket = connection.next_ticket();
@@ -200,7 +207,10 @@ impl Host<'_> {
                 self.fail_transaction(id, None);
                 (None, self.refuse(id, error))
             }
-            Ok(command) => match self.checked(id, command, words) {
+            Ok(command) => match named
+                .as_ref()
+                .map_or_else(|error| Err(error.clone()), |_| self.checked(id, command, words))
+            {
                 Err(error) => {
                     self.stat(command, |stat| stat.rejected.add(1));
                     self.fail_transaction(id, Some(command));
@@ -237,7 +247,7 @@ impl Host<'_> {
                 stat.record(elapsed, failed);
                 stat.missed.add(u64::from(missed));
             });
-            self.note_slow(id, command, words, elapsed);
+            self.note_slow(id, command, sent, elapsed);
         }
     }
 

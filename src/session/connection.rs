@@ -162,7 +162,12 @@ fn add_usage(arg: &ArgSpec, usage: &mut String) {
             text.push_str(&words.join("|"));
         }
         ArgKind::Block(parts) => parts.iter().for_each(|part| add_usage(part, &mut text)),
-        ArgKind::Key | ArgKind::Bytes | ArgKind::Integer | ArgKind::Float | ArgKind::Pattern => {
+        ArgKind::Key
+        | ArgKind::Name(_)
+        | ArgKind::Bytes
+        | ArgKind::Integer
+        | ArgKind::Float
+        | ArgKind::Pattern => {
             if !text.is_empty() {
                 text.push(' ');
             }

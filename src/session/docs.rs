@@ -142,6 +142,7 @@ fn categories(spec: &CommandSpec) -> Vec<&'static str> {
         Family::Geo => Some("@geo"),
         Family::Hash => Some("@hash"),
         Family::Stream => Some("@stream"),
+        Family::Queue => Some("@queue"),
         Family::HyperLogLog => Some("@hyperloglog"),
         Family::Transaction => Some("@transaction"),
         Family::Scripting => Some("@scripting"),
@@ -281,7 +282,7 @@ fn argument(arg: &ArgSpec, optional: bool) -> Reply<'static> {
     let text = |text: &str| Reply::string(text);
     let (kind, nested): (&str, &[ArgSpec]) = match arg.kind {
         ArgKind::Key => ("key", &[]),
-        ArgKind::Bytes => ("string", &[]),
+        ArgKind::Name(_) | ArgKind::Bytes => ("string", &[]),
         ArgKind::Integer => ("integer", &[]),
         ArgKind::Float => ("double", &[]),
         ArgKind::Pattern => ("pattern", &[]),

@@ -142,6 +142,7 @@ impl<'a> Args<'a> {
                 Scalar::Float(float(word()).expect("it was checked when it was decoded"))
             }
             ArgKind::Key
+            | ArgKind::Name(_)
             | ArgKind::Bytes
             | ArgKind::Pattern
             | ArgKind::OneOf(_)
@@ -260,6 +261,7 @@ impl<'a> Parser<'_, 'a> {
         self.args.values[index] = match spec.kind {
             ArgKind::OneOf(choices) => self.required_choice(choices)?,
             ArgKind::Key
+            | ArgKind::Name(_)
             | ArgKind::Bytes
             | ArgKind::Pattern
             | ArgKind::Integer
@@ -272,7 +274,8 @@ impl<'a> Parser<'_, 'a> {
     /// How many words a repeated key takes that stands behind their number. Its refusal is for
     /// none, or for more than there are where the number has a refusal of its own.
     fn counted(&self, specs: &[ArgSpec], index: usize) -> Result<Option<usize>, CommandError> {
-        let is_key = specs[index].repeated && matches!(specs[index].kind, ArgKind::Key);
+        let is_key =
+            specs[index].repeated && matches!(specs[index].kind, ArgKind::Key | ArgKind::Name(_));
         if !is_key || index == 0 || specs[index - 1].name != NUMKEYS {
             return Ok(None);
         }
@@ -314,6 +317,7 @@ impl<'a> Parser<'_, 'a> {
             ArgKind::Integer => Value::Integer(integer(word).map_err(refused)?),
             ArgKind::Float => Value::Float(float(word).map_err(refused)?),
             ArgKind::Key
+            | ArgKind::Name(_)
             | ArgKind::Bytes
             | ArgKind::Pattern
             | ArgKind::Flag

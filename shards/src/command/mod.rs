@@ -4,6 +4,7 @@
 pub mod args;
 pub mod deadline;
 pub mod error;
+pub mod names;
 pub mod reply;
 pub mod scripting;
 pub mod spec;

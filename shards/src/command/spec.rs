@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::args::{Args, NUMKEYS, NUMKEYS_REFUSAL, integer};
 use super::error::CommandError;
 use super::reply::Reply;
-use crate::key::shard_of;
+use crate::key::{Namespace, shard_of};
 use crate::shard::plan::{Plan, View};
 
 /// Everything there is to know about one command.
@@ -228,6 +228,8 @@ pub enum Family {
     Hash,
     /// Streams.
     Stream,
+    /// Message queues.
+    Queue,
     /// Estimates of how many distinct elements there are.
     HyperLogLog,
     /// Commands for keys of any type.
@@ -258,6 +260,7 @@ impl Family {
             Self::Geo => "geo",
             Self::Hash => "hash",
             Self::Stream => "stream",
+            Self::Queue => "queue",
             Self::HyperLogLog => "hyperloglog",
             Self::Transaction => "transactions",
             Self::Scripting => "scripting",
@@ -376,6 +379,9 @@ pub struct ArgSpec {
 pub enum ArgKind {
     /// A key.
     Key,
+    /// A name in a namespace of its own, at a position of [`CommandSpec::keys`]. The command is
+    /// handed the key of that name.
+    Name(Namespace),
     /// Any bytes.
     Bytes,
     /// A signed 64-bit integer in decimal.
@@ -400,6 +406,11 @@ impl ArgSpec {
     /// A key.
     pub const fn key(name: &'static str, doc: &'static str) -> Self {
         Self::new(name, ArgKind::Key, doc)
+    }
+
+    /// A name in a namespace. Stands first, and all keys of the command are names then.
+    pub const fn name(name: &'static str, space: Namespace, doc: &'static str) -> Self {
+        Self::new(name, ArgKind::Name(space), doc)
     }
 
     /// Any bytes.
@@ -620,6 +631,15 @@ impl CommandSpec {
         1 + usize::from(self.resp.as_bytes().contains(&b' '))
     }
 
+    /// The namespace that the names in its arguments belong to; nothing where they are keys.
+    #[inline]
+    pub fn namespace(&self) -> Option<Namespace> {
+        match self.args.first()?.kind {
+            ArgKind::Name(space) => Some(space),
+            _ => None,
+        }
+    }
+
     /// Positions of the keys among the words of a request, the name included.
     pub fn key_positions(&self, words: &[&[u8]]) -> SmallVec<[usize; 8]> {
         let shift = self.words() - 1;
@@ -705,8 +725,11 @@ fn least_of(spec: &ArgSpec) -> usize {
         ArgKind::Flag => 1,
         ArgKind::OneOf(choices) => choices.iter().map(least_of).min().unwrap_or(0),
         ArgKind::Block(parts) => token + least_arguments(parts),
-        ArgKind::Key | ArgKind::Bytes | ArgKind::Integer | ArgKind::Float | ArgKind::Pattern => {
-            token + 1
-        }
+        ArgKind::Key
+        | ArgKind::Name(_)
+        | ArgKind::Bytes
+        | ArgKind::Integer
+        | ArgKind::Float
+        | ArgKind::Pattern => token + 1,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
 use super::{cluster, connection, key, pubsub, scripting, server, transaction};
-use crate::types::{hash, hll, list, set, string, xstream, zset};
+use crate::types::{hash, hll, list, queue, set, string, xstream, zset};
 
 /// Every family, in the order of the reference.
 pub const FAMILIES: &[&[&CommandSpec]] = &[
@@ -17,6 +17,7 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     zset::GEO_COMMANDS,
     hash::COMMANDS,
     xstream::COMMANDS,
+    queue::COMMANDS,
     hll::COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,

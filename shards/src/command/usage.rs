@@ -24,6 +24,7 @@ fn required(spec: &ArgSpec) -> String {
         ArgKind::OneOf(choices) if choices.len() > 1 => format!("<{}>", bare(spec)),
         ArgKind::OneOf(_)
         | ArgKind::Key
+        | ArgKind::Name(_)
         | ArgKind::Bytes
         | ArgKind::Integer
         | ArgKind::Float
@@ -38,9 +39,12 @@ fn bare(spec: &ArgSpec) -> String {
         ArgKind::Flag => return spec.token.to_owned(),
         ArgKind::OneOf(choices) => choices.iter().map(bare).collect::<Vec<_>>().join(" | "),
         ArgKind::Block(parts) => parts.iter().map(argument).collect::<Vec<_>>().join(" "),
-        ArgKind::Key | ArgKind::Bytes | ArgKind::Integer | ArgKind::Float | ArgKind::Pattern => {
-            spec.name.to_owned()
-        }
+        ArgKind::Key
+        | ArgKind::Name(_)
+        | ArgKind::Bytes
+        | ArgKind::Integer
+        | ArgKind::Float
+        | ArgKind::Pattern => spec.name.to_owned(),
     };
     if spec.token.is_empty() { value } else { format!("{} {value}", spec.token) }
 }

@@ -91,6 +91,7 @@ impl Entry {
             Family::List => Some(ValueType::List),
             Family::SortedSet => Some(ValueType::SortedSet),
             Family::Stream => Some(ValueType::Stream),
+            Family::Queue => Some(ValueType::Queue),
             _ => None,
         };
         Self { who, wants, wakes_when_gone: spec.flags.has(Flags::WAKES_WHEN_GONE) }

@@ -1,5 +1,6 @@
-//! Which hashes have fields that expire, by the nearest deadline among the fields of each. Upkeep
-//! asks it what is due; nothing else depends on it, and none of it is logged.
+//! Which containers have something to do, by the nearest time of each: hashes with fields that
+//! expire, queues with deadlines. Upkeep asks it what is due; nothing else depends on it, and none
+//! of it is logged.
 
 use std::collections::BTreeSet;
 

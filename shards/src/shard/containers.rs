@@ -4,6 +4,8 @@
 //! becomes a grave: it is gone for everyone, its memory is given back in slices by
 //! [`Shard::free_some`], so that removing ten million members stalls nobody.
 
+use std::collections::BTreeSet;
+
 use super::agenda::Agenda;
 use super::entry::{self, Parts};
 use super::memory::{Memory, MemoryMut};
@@ -12,6 +14,8 @@ use crate::seq::Seq;
 use crate::shard::ValueType;
 use crate::types::{self, Large, Thresholds, hash};
 
+/// Bytes that an ordered set takes for one name, its own bytes left out.
+const NAME_SHARE_BYTES: usize = 32;
 /// Graves of at most this size are freed on the spot.
 const SMALL_GRAVE_LEN: usize = 64;
 
@@ -25,6 +29,11 @@ pub(super) struct Containers {
     graves: Vec<Large>,
     /// Hashes with fields that expire.
     agenda: Agenda,
+    /// What lives in namespaces and has something to do at some time.
+    timers: Agenda,
+    /// Keys of what lives in namespaces.
+    named: BTreeSet<Box<[u8]>>,
+    named_bytes: usize,
     /// Number of the next container; never used again, so that a walk can tell a container from
     /// one that came to the same place later.
     next_serial: u64,
@@ -43,13 +52,39 @@ impl Containers {
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes + self.agenda.held_bytes()
+        self.held_bytes + self.agenda.held_bytes() + self.timers.held_bytes() + self.named_bytes
+    }
+
+    /// Keys of what lives in namespaces.
+    pub(super) fn named(&self) -> &BTreeSet<Box<[u8]>> {
+        &self.named
+    }
+
+    pub(super) fn add_name(&mut self, key: &[u8]) {
+        if self.named.insert(key.into()) {
+            self.named_bytes += key.len() + NAME_SHARE_BYTES;
+        }
+    }
+
+    pub(super) fn remove_name(&mut self, key: &[u8]) {
+        if self.named.remove(key) {
+            self.named_bytes -= key.len() + NAME_SHARE_BYTES;
+        }
     }
 
     fn add(&mut self, large: Large) -> u32 {
-        self.held_bytes += large.held_bytes();
-        let slot = Some(Slot { serial: self.next_serial, large });
         self.next_serial += 1;
+        self.add_slot(Slot { serial: self.next_serial - 1, large })
+    }
+
+    /// Where containers of a type stand that have something to do at some time.
+    fn agenda(&mut self, value_type: ValueType) -> &mut Agenda {
+        if value_type.is_named() { &mut self.timers } else { &mut self.agenda }
+    }
+
+    fn add_slot(&mut self, slot: Slot) -> u32 {
+        self.held_bytes += slot.large.held_bytes();
+        let slot = Some(slot);
         match self.free.pop() {
             Some(number) => {
                 self.slots[number as usize] = slot;
@@ -80,6 +115,10 @@ impl Containers {
         let before = slot.large.held_bytes();
         edit(&mut slot.large);
         self.held_bytes = self.held_bytes - before + slot.large.held_bytes();
+        if let Some(grave) = slot.large.take_grave() {
+            self.held_bytes += grave.held_bytes();
+            self.graves.push(grave);
+        }
     }
 
     fn bury(&mut self, number: u32) {
@@ -87,6 +126,16 @@ impl Containers {
         self.free.push(number);
         self.graves.push(slot.expect("an entry names a container that is there").large);
     }
+}
+
+/// What lives in a namespace, out of its shard while that is cleared. It owns no cells there.
+#[derive(Debug)]
+pub(super) struct Named {
+    key: Box<[u8]>,
+    value_type: ValueType,
+    stamp: Seq,
+    access: u32,
+    slot: Slot,
 }
 
 /// How many keys and elements of each type there are, by the number of the type. Strings have no
@@ -134,15 +183,15 @@ impl<'s> Content<'s> {
         }
     }
 
-    /// The nearest deadline of an element; only fields of hashes have deadlines.
+    /// The nearest time at which an element wants something done.
     #[inline]
     fn least_deadline(&self, value_type: ValueType) -> Option<u64> {
         match self {
             Self::Packed(value) if value_type == ValueType::Hash => {
                 hash::packed_least_deadline(value)
             }
-            Self::Large(Large::Hash(large), _) => large.least_deadline(),
-            Self::Packed(_) | Self::Large(..) => None,
+            Self::Large(large, _) => large.least_deadline(),
+            Self::Packed(_) => None,
         }
     }
 
@@ -235,6 +284,36 @@ impl Shard {
         self.thresholds
     }
 
+    /// Takes out what lives in namespaces, of a shard that is cleared next.
+    pub(super) fn take_named(&mut self) -> Vec<Named> {
+        let keys = std::mem::take(&mut self.containers.named);
+        let take = |key: Box<[u8]>| {
+            let at = self.find(&key).expect("a name stands for an entry");
+            let entry = self.entry_at(at);
+            let number = number_in(entry.value_bytes());
+            let (value_type, stamp, access) = (entry.value_type(), entry.stamp(), entry.access());
+            let slot = self.containers.slots[number as usize].take();
+            let slot = slot.expect("an entry names a container that is there");
+            Named { key, value_type, stamp, access, slot }
+        };
+        keys.into_iter().map(take).collect()
+    }
+
+    /// Puts back what [`Shard::take_named`] has taken.
+    pub(super) fn put_named(&mut self, named: Vec<Named>) {
+        for Named { key, value_type, stamp, access, slot } in named {
+            self.counts.elements[value_type as usize] += slot.large.len();
+            self.containers.timers.move_key(&key, None, slot.large.least_deadline());
+            let number = self.containers.add_slot(slot).to_le_bytes();
+            let value = &number[..];
+            let (large, deadline_ms) = (true, None);
+            let key = &key[..];
+            let found = Found { hash: self.hash(key), at: None };
+            let parts = Parts { value_type, large, stamp, access, deadline_ms, key, value };
+            self.put(found, &parts);
+        }
+    }
+
     /// Changes a container, or makes it where nothing was found.
     pub(super) fn edit(&mut self, found: Found, change: &Change<'_>, stamp: Seq, access: u32) {
         let Some(at) = found.at else {
@@ -255,7 +334,8 @@ impl Shard {
             let after = self.containers.get(number).len();
             let large = Content::Large(self.containers.get(number), self.memory());
             let due_after = large.least_deadline(change.value_type);
-            self.containers.agenda.move_key(change.key, due_before, due_after);
+            let agenda = self.containers.agenda(change.value_type);
+            agenda.move_key(change.key, due_before, due_after);
             self.counts.elements[type_index] = self.counts.elements[type_index] + after - before;
             let bytes = self.slab.bytes_mut(at.handle);
             entry::set_stamp(bytes, stamp);
@@ -266,7 +346,7 @@ impl Shard {
         let mut value = std::mem::take(&mut self.scratch);
         value.clear();
         value.extend_from_slice(self.entry_at(at).value_bytes());
-        self.containers.agenda.move_key(change.key, due_before, None);
+        self.containers.agenda(change.value_type).move_key(change.key, due_before, None);
         self.put_edited(found, change, value, (stamp, access, deadline_ms));
     }
 
@@ -303,11 +383,10 @@ impl Shard {
             None => types::packed_len(value_type, &value),
         };
         let due = match &grown {
-            Some(Large::Hash(large)) => large.least_deadline(),
-            Some(_) => None,
+            Some(large) => large.least_deadline(),
             None => Content::Packed(&value).least_deadline(value_type),
         };
-        self.containers.agenda.move_key(key, None, due);
+        self.containers.agenda(value_type).move_key(key, None, due);
         let number = grown.map(|large| self.containers.add(large).to_le_bytes());
         let parts = Parts {
             value_type,
@@ -331,7 +410,7 @@ impl Shard {
             let (count, due) = (entry.element_count(), entry.content().least_deadline(value_type));
             if due.is_some() {
                 let key = entry.key().to_vec();
-                self.containers.agenda.move_key(&key, due, None);
+                self.containers.agenda(value_type).move_key(&key, due, None);
             }
             self.counts.elements[value_type as usize] -= count;
             if at.layout.is_large() {
@@ -367,6 +446,21 @@ impl Shard {
     /// The hash that has had a field that is due for longest at this Unix millisecond.
     pub(crate) fn due_hash(&self, now_ms: u64) -> Option<&[u8]> {
         self.containers.agenda.first_due(now_ms)
+    }
+
+    /// What lives in a namespace and has had something to do for longest at this Unix millisecond.
+    pub(crate) fn due_timer(&self, now_ms: u64) -> Option<&[u8]> {
+        self.containers.timers.first_due(now_ms)
+    }
+
+    /// Looks again at when the container of a key has something to do. No data changes.
+    pub(crate) fn rearm(&mut self, key: &[u8]) {
+        let Some(at) = self.find(key).filter(|at| at.layout.is_large()) else { return };
+        let number = number_in(self.entry_at(at).value_bytes());
+        let before = self.containers.get(number).least_deadline();
+        self.containers.edit(number, Large::rearm);
+        let after = self.containers.get(number).least_deadline();
+        self.containers.agenda(at.layout.value_type()).move_key(key, before, after);
     }
 
     /// Number of hashes with fields that expire.

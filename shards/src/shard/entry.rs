@@ -17,6 +17,9 @@ use crate::seq::Seq;
 
 use super::slab::CELL_BYTES_MAX;
 
+/// From this number on types live in namespaces ([`crate::key::Namespace`]). They have no packed
+/// form, and own no cells of their shard.
+const FIRST_NAMED: u8 = 6;
 const DEADLINE: u8 = 16;
 const WIDE: u8 = 32;
 const LARGE: u8 = 64;
@@ -42,12 +45,21 @@ pub enum ValueType {
     Hash = 4,
     /// A stream as `XADD` makes them.
     Stream = 5,
+    /// A message queue.
+    Queue = 6,
 }
 
 impl ValueType {
     /// Every type, by number.
-    pub const ALL: [Self; 6] =
-        [Self::String, Self::List, Self::Set, Self::SortedSet, Self::Hash, Self::Stream];
+    pub const ALL: [Self; 7] = [
+        Self::String,
+        Self::List,
+        Self::Set,
+        Self::SortedSet,
+        Self::Hash,
+        Self::Stream,
+        Self::Queue,
+    ];
 
     /// The name that `TYPE` answers.
     pub fn name(self) -> &'static str {
@@ -58,12 +70,19 @@ impl ValueType {
             Self::SortedSet => "zset",
             Self::Hash => "hash",
             Self::Stream => "stream",
+            Self::Queue => "queue",
         }
     }
 
     /// The type of this number.
     pub fn of(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Whether it lives under a name in a namespace, not under a key of clients: commands about
+    /// all keys pass it over.
+    pub fn is_named(self) -> bool {
+        self as u8 >= FIRST_NAMED
     }
 
     /// Whether it holds elements.

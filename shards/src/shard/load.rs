@@ -68,6 +68,7 @@ impl Shard {
         for number in slots {
             if let Some(handle) = handles(self, number)
                 && !newer(self, handle)
+                && !self.entry(handle).value_type().is_named()
             {
                 let key = self.entry(handle).key().to_vec();
                 let at = self.find(&key).expect("it was just met");

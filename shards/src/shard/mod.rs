@@ -28,6 +28,7 @@ pub use entry::ValueType;
 
 use crate::batch::{Batch, Record, Records};
 use crate::id::ShardId;
+use crate::key::Namespace;
 use crate::limits::SHARDS;
 use crate::seq::Seq;
 use crate::types::Thresholds;
@@ -221,7 +222,19 @@ impl Shard {
 
     /// Number of keys, expired ones that still stand included.
     pub fn key_count(&self) -> usize {
+        self.index.len() - self.containers.named().len()
+    }
+
+    /// Number of entries: keys, and what lives in namespaces.
+    pub fn entry_count(&self) -> usize {
         self.index.len()
+    }
+
+    /// The keys in a namespace, in order.
+    pub fn named(&self, space: Namespace) -> impl Iterator<Item = &[u8]> {
+        let from: Box<[u8]> = space.prefix().into();
+        let keys = self.containers.named().range(from..).map(|key| &**key);
+        keys.take_while(move |key| key.starts_with(&space.prefix()))
     }
 
     /// Number of keys with a deadline.
@@ -533,7 +546,7 @@ impl Shard {
         if !self.interest.is_empty() {
             self.interest.touch(key);
         }
-        if self.tracking.is_on() {
+        if self.tracking.is_on() && !Namespace::has(key) {
             self.tracking.touch(key);
         }
     }
@@ -554,6 +567,9 @@ impl Shard {
         let Found { hash, at } = found;
         let Some(Located { slot, handle: old, layout }) = at else {
             self.counts.keys[parts.value_type as usize] += 1;
+            if parts.value_type.is_named() {
+                self.containers.add_name(parts.key);
+            }
             let handle = self.store(parts);
             let (slab, hasher) = (&self.slab, &self.hasher);
             self.index.insert(hash, handle, volatile, |handle| {
@@ -649,18 +665,24 @@ impl Shard {
 
     fn remove(&mut self, at: Located, seq: Seq) {
         self.counts.keys[at.layout.value_type() as usize] -= 1;
+        if at.layout.value_type().is_named() {
+            self.containers.remove_name(at.layout.key(self.slab.bytes(at.handle)));
+        }
         self.index.remove(at.slot);
         self.slab.release(at.handle);
         self.removed = seq;
     }
 
+    /// Removes every key; what lives in namespaces stays.
     fn clear(&mut self, seq: Seq) {
+        let named = self.take_named();
         self.index = Index::new();
         self.slab = Slab::new();
         self.containers = self.containers.cleared();
         self.counts = TypeCounts::default();
         self.sweep_at = 0;
         self.removed = seq;
+        self.put_named(named);
     }
 
     /// Calls `visit` with each entry of one step of a walk over the shard, and returns where the
@@ -692,8 +714,9 @@ impl Shard {
             return None;
         }
         (0..tries)
-            .find_map(|_| self.index.nth(rng.below(self.index.slot_count()), volatile_only))
+            .filter_map(|_| self.index.nth(rng.below(self.index.slot_count()), volatile_only))
             .map(|handle| self.entry(handle))
+            .find(|entry| !entry.value_type().is_named())
     }
 
     /// Some entry with a deadline, from the first bucket that has one among `buckets` buckets from

@@ -11,7 +11,7 @@ use crate::batch::{Record, push_record};
 use crate::command::error::CommandError;
 use crate::engine::event::Place;
 use crate::id::ShardId;
-use crate::key::shard_of;
+use crate::key::{Namespace, shard_of};
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::rng::Rng;
 use crate::types::Thresholds;
@@ -326,7 +326,7 @@ impl<'s> Plan<'s> {
     /// Tells whoever asked for it of a change, once it is applied. `event` is Redis's name for it.
     #[inline]
     pub fn notify(&mut self, class: Notice, event: &'static str, key: &[u8]) {
-        if self.view.rules.notices & class.bit() != 0 {
+        if self.view.rules.notices & class.bit() != 0 && !Namespace::has(key) {
             self.told.push(Told { class, event, key: key.into() });
         }
     }

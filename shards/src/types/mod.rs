@@ -16,9 +16,11 @@
 //! elements, and the last one wins; a snapshot that is taken while they change relies on it. A
 //! container that becomes empty is deleted by the record of whoever emptied it, never by applying.
 
+pub(crate) mod codec;
 pub mod hash;
 pub mod hll;
 pub mod list;
+pub mod queue;
 pub mod set;
 pub mod string;
 pub mod topic;
@@ -91,6 +93,7 @@ pub(crate) enum Large {
     SortedSet(zset::Large),
     Hash(hash::Large),
     Stream(xstream::Large),
+    Queue(queue::Large),
 }
 
 /// What an image of a container is made of that cannot be walked while it changes: the state it
@@ -109,6 +112,7 @@ macro_rules! each {
             Large::SortedSet($it) => $call,
             Large::Hash($it) => $call,
             Large::Stream($it) => $call,
+            Large::Queue($it) => $call,
         }
     };
 }
@@ -139,6 +143,36 @@ impl Large {
         each!(self, it => it.encoding())
     }
 
+    /// The nearest time at which it wants something done, Unix milliseconds: no later than that,
+    /// earlier where looking ([`Large::rearm`]) is cheaper than keeping it exact.
+    pub(crate) fn least_deadline(&self) -> Option<u64> {
+        match self {
+            Self::Hash(hash) => hash.least_deadline(),
+            Self::Queue(queue) => queue.armed(),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// Makes [`Large::least_deadline`] exact.
+    pub(crate) fn rearm(&mut self) {
+        match self {
+            Self::Queue(queue) => queue.rearm(),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
+            }
+        }
+    }
+
+    /// Elements that applying edits has removed in one go, for their memory to be given back in
+    /// slices.
+    pub(crate) fn take_grave(&mut self) -> Option<Self> {
+        match self {
+            Self::Queue(queue) => queue.take_grave().map(Self::Queue),
+            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
+                None
+            }
+        }
+    }
+
     /// Gives memory of up to `budget` elements back; true when nothing is left.
     pub(crate) fn release_some(&mut self, memory: &mut MemoryMut<'_>, budget: usize) -> bool {
         each!(self, it => it.release_some(memory, budget))
@@ -160,7 +194,11 @@ impl Large {
     pub(crate) fn pin(&self) -> Option<Pin> {
         match self {
             Self::List(list) => Some(Pin::List(list.pin())),
-            Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => None,
+            Self::Set(_)
+            | Self::SortedSet(_)
+            | Self::Hash(_)
+            | Self::Stream(_)
+            | Self::Queue(_) => None,
         }
     }
 }
@@ -183,6 +221,7 @@ pub(crate) fn check(value_type: ValueType, edits: &[u8]) -> bool {
         ValueType::SortedSet => zset::check(edits),
         ValueType::Hash => hash::check(edits),
         ValueType::Stream => xstream::check(edits),
+        ValueType::Queue => queue::check(edits),
     }
 }
 
@@ -204,13 +243,16 @@ pub(crate) fn apply_packed(
         }
         ValueType::Hash => hash::apply_packed(value, edits, memory, limits).map(Large::Hash),
         ValueType::Stream => xstream::apply_packed(edits, limits).map(Large::Stream),
+        ValueType::Queue => Some(Large::Queue(queue::build(edits))),
     }
 }
 
 /// Appends edits that rebuild a packed container.
 pub(crate) fn packed_edits(value_type: ValueType, value: &[u8], out: &mut Vec<u8>) {
     match value_type {
-        ValueType::String | ValueType::Stream => unreachable!("there is no packed form of it"),
+        ValueType::String | ValueType::Stream | ValueType::Queue => {
+            unreachable!("there is no packed form of it")
+        }
         ValueType::List => list::packed_edits(value, out),
         ValueType::Set => set::packed_edits(value, out),
         ValueType::SortedSet => zset::packed_edits(value, out),
@@ -221,7 +263,9 @@ pub(crate) fn packed_edits(value_type: ValueType, value: &[u8], out: &mut Vec<u8
 /// Number of elements of a packed container.
 pub(crate) fn packed_len(value_type: ValueType, value: &[u8]) -> usize {
     match value_type {
-        ValueType::String | ValueType::Stream => unreachable!("there is no packed form of it"),
+        ValueType::String | ValueType::Stream | ValueType::Queue => {
+            unreachable!("there is no packed form of it")
+        }
         ValueType::List => list::packed_len(value),
         ValueType::Set => set::packed_len(value),
         ValueType::SortedSet => zset::packed_len(value),
@@ -232,7 +276,9 @@ pub(crate) fn packed_len(value_type: ValueType, value: &[u8]) -> usize {
 /// What `OBJECT ENCODING` calls a packed container.
 pub(crate) fn packed_encoding(value_type: ValueType, value: &[u8]) -> &'static str {
     match value_type {
-        ValueType::String | ValueType::Stream => unreachable!("there is no packed form of it"),
+        ValueType::String | ValueType::Stream | ValueType::Queue => {
+            unreachable!("there is no packed form of it")
+        }
         ValueType::List => "listpack",
         ValueType::Set => set::packed_encoding(value),
         ValueType::SortedSet => "listpack",

@@ -5,6 +5,7 @@
 use synap_shards::batch::{Batch, PartSpec, seal};
 use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
+use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Blocked, Run};
 use synap_shards::command::table::lookup;
@@ -62,6 +63,9 @@ impl OneTable {
 
     fn try_run(&mut self, words: &[&[u8]]) -> Result<Reply<'static>, CommandError> {
         let spec = lookup(words)?.spec();
+        let names = names::qualify(spec, words)?;
+        let over = names.as_ref().map(|names| names.over(words));
+        let words = over.as_deref().unwrap_or(words);
         let args = Args::parse(spec, words)?;
         let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
         let rules = Rules { policy: self.policy, mode: self.mode, notices: u16::MAX };

@@ -77,7 +77,7 @@ fn write_image(
     index: &Index,
     shard: &Shard,
 ) -> Result<Option<FinishedPart>, SnapshotError> {
-    if shard.key_count() == 0 && shard.libraries().set().is_empty() {
+    if shard.entry_count() == 0 && shard.libraries().set().is_empty() {
         return Ok(None);
     }
     let number = u16::try_from(shard.id().index()).expect("there are 64 shards");

@@ -520,7 +520,7 @@ impl Writer<'_, '_> {
             return Err(HttpError::bad("Invalid request: too many elements"));
         }
         match arg.kind {
-            ArgKind::Key => self.string(name, given, false),
+            ArgKind::Key | ArgKind::Name(_) => self.string(name, given, false),
             ArgKind::Pattern => self.string(name, given, true),
             ArgKind::Bytes => self.bytes(name, given),
             ArgKind::Integer => {

@@ -186,7 +186,7 @@ fn inputs(arg: &ArgSpec, properties: &mut Map<String, Value>, required: &mut Vec
 
 fn schema(arg: &ArgSpec) -> Value {
     let one = match arg.kind {
-        ArgKind::Key | ArgKind::Pattern => json!({ "type": "string" }),
+        ArgKind::Key | ArgKind::Name(_) | ArgKind::Pattern => json!({ "type": "string" }),
         ArgKind::Integer => json!({ "type": "integer", "format": "int64" }),
         ArgKind::Float => json!({ "type": "number", "format": "double" }),
         ArgKind::Flag => json!({ "type": "boolean", "default": false }),

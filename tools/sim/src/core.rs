@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use synap_shards::command::args::Args;
+use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{Family, Fold, Run};
 use synap_shards::command::table::{self, CommandId};
@@ -184,7 +185,16 @@ impl Core {
                 return Some((ticket, asked));
             }
         };
-        let args = match Args::parse(command.spec(), &words) {
+        let names = match names::qualify(command.spec(), &words) {
+            Ok(names) => names,
+            Err(error) => {
+                self.collector.reply(conn, Ticket(ticket), Reply::Error(error));
+                return Some((ticket, asked));
+            }
+        };
+        let over = names.as_ref().map(|names| names.over(&words));
+        let words = over.as_deref().unwrap_or(&words);
+        let args = match Args::parse(command.spec(), words) {
             Ok(args) => args,
             Err(error) => {
                 self.collector.reply(conn, Ticket(ticket), Reply::Error(error));
@@ -222,6 +232,9 @@ impl Core {
         let lines = words[1..].split(|word| *word == b";").filter(|line| !line.is_empty());
         let queued = |line: &[&[u8]]| {
             let command = table::lookup(line).ok()?;
+            let names = names::qualify(command.spec(), line).ok()?;
+            let over = names.as_ref().map(|names| names.over(line));
+            let line = over.as_deref().unwrap_or(line);
             Args::parse(command.spec(), line).ok()?;
             Some(Queued::new(command, line))
         };

@@ -32,7 +32,7 @@ pub(crate) enum Value {
     Set(BTreeSet<Vec<u8>>),
     Scores(BTreeMap<Vec<u8>, Score>),
     Hash(BTreeMap<Vec<u8>, Field>),
-    /// The edits of a stream as they stand in an image: they come by their names already.
+    /// The edits of a stream or queue as they stand in an image: they come by their names already.
     Stream(Vec<u8>),
 }
 
@@ -48,7 +48,7 @@ impl Value {
         let mut rest = Reader(&image);
         match value_type {
             ValueType::String => Self::Text(image),
-            ValueType::Stream => Self::Stream(image),
+            ValueType::Stream | ValueType::Queue => Self::Stream(image),
             ValueType::List => Self::List(rest.list()),
             ValueType::Set => {
                 let mut members = BTreeSet::new();

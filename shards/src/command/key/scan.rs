@@ -145,7 +145,9 @@ fn scan<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError>
 }
 
 fn shown(entry: &Entry<'_>, pattern: Option<&[u8]>, now_ms: u64) -> bool {
-    !entry.is_expired(now_ms) && pattern.is_none_or(|p| glob::matches(p, entry.key()))
+    !entry.is_expired(now_ms)
+        && !entry.value_type().is_named()
+        && pattern.is_none_or(|p| glob::matches(p, entry.key()))
 }
 
 const PATTERN: Arg = Arg(0);
@@ -240,7 +242,7 @@ fn first_live(view: &View<'_>) -> Option<Vec<u8>> {
     let mut found = None;
     for shard in view.shards() {
         walk_all(shard, |entry| {
-            if !entry.is_expired(view.now().unix_ms) {
+            if shown(entry, None, view.now().unix_ms) {
                 found = Some(entry.key().to_vec());
             }
             found.is_none()

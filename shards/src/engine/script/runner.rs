@@ -8,6 +8,7 @@ use super::super::tx::shards_of_command;
 use super::super::{Engine, ReplyTo};
 use crate::command::args::Args;
 use crate::command::error::CommandError;
+use crate::command::names;
 use crate::command::reply::Reply;
 use crate::command::spec::{Access, CommandSpec, Flags, Run};
 use crate::command::table;
@@ -82,6 +83,18 @@ impl Host for Runner<'_> {
 impl Runner<'_> {
     fn checked(&mut self, words: &[&[u8]]) -> Result<Result<Reply<'static>, Stop>, CommandError> {
         let command = table::lookup(words).map_err(|_| UNKNOWN)?;
+        match names::qualify(command.spec(), words)? {
+            Some(names) => self.run(command, &names.over(words)),
+            None => self.run(command, words),
+        }
+    }
+
+    /// Carries out a command whose names are keys already.
+    fn run(
+        &mut self,
+        command: table::CommandId,
+        words: &[&[u8]],
+    ) -> Result<Result<Reply<'static>, Stop>, CommandError> {
         let spec = command.spec();
         let args = Args::parse(spec, words).map_err(|error| match error {
             CommandError::WrongArity { .. } => WRONG_ARITY,

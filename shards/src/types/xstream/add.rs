@@ -1,7 +1,6 @@
 //! `XADD`.
 
 use super::block::NewFields;
-use super::codec::put_bytes;
 use super::find;
 use super::id::{Id, number};
 use super::record::{FIELDS_BYTES_MAX, Writer};
@@ -15,6 +14,7 @@ use crate::command::spec::{
 };
 use crate::shard::ValueType;
 use crate::shard::plan::{Notice, Plan};
+use crate::types::codec::put_bytes;
 
 const KEY: Arg = Arg(0);
 const WORDS: Arg = Arg(1);

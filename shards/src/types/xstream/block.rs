@@ -12,8 +12,8 @@
 //! Numbers are LEB128, names and values stand behind their length. Bytes are made here only, so
 //! reading them back cannot fail.
 
-use super::codec::{number_bytes, put_bytes, put_number, take_bytes, take_number};
 use super::id::Id;
+use crate::types::codec::{number_bytes, put_bytes, put_number, take_bytes, take_number};
 
 const OWN: &str = "a block holds what it was given";
 

@@ -19,11 +19,12 @@
 //! times are Unix milliseconds. Fields are how many, at least one, then name and value of each.
 
 use super::block::NewFields;
-use super::codec::{put_bytes, put_id, put_number, take_bytes, take_id, take_number};
+use super::codec::{put_id, take_id};
 use super::id::Id;
 use super::stream::Stream;
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::types::Thresholds;
+use crate::types::codec::{put_bytes, put_number, take_bytes, take_number};
 
 const ADD: u8 = 1;
 const ENTRY: u8 = 2;

@@ -252,9 +252,9 @@ fn is_full(block: &Block, bytes: usize, limits: &Thresholds) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::codec::put_bytes;
     use super::*;
     use crate::rng::Rng;
+    use crate::types::codec::put_bytes;
     use std::collections::BTreeSet;
 
     fn ids<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Vec<Id> {

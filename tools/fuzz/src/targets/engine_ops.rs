@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use synap_shards::command::args::{Args, Words, integer};
+use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::Run;
 use synap_shards::command::table::{self, CommandId};
@@ -98,7 +99,10 @@ impl Machine {
     fn ask(&mut self, line: &[u8], number: usize) -> bool {
         let words: Words<'_> = line.split(|byte| *byte == b' ').collect();
         let Ok(command) = table::lookup(&words) else { return false };
-        let Ok(args) = Args::parse(command.spec(), &words) else { return false };
+        let Ok(names) = names::qualify(command.spec(), &words) else { return false };
+        let over = names.as_ref().map(|names| names.over(&words));
+        let words = over.as_deref().unwrap_or(&words);
+        let Ok(args) = Args::parse(command.spec(), words) else { return false };
         let for_shards = matches!(command.spec().run, Run::Read(_) | Run::Write(_));
         let huge = |word: &&[u8]| {
             let digits = word.strip_prefix(b"#").unwrap_or(word);

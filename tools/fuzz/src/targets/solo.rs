@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use synap::scripts::Scripts;
 use synap_shards::command::args::Args;
+use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::Engine;
@@ -84,6 +85,12 @@ impl Solo {
     pub(super) fn run(&mut self, words: &[&[u8]]) -> Reply<'static> {
         self.requests += 1;
         let command = table::lookup(words).expect("targets name commands");
+        let names = match names::qualify(command.spec(), words) {
+            Ok(names) => names,
+            Err(error) => return Reply::Error(error),
+        };
+        let over = names.as_ref().map(|names| names.over(words));
+        let words = over.as_deref().unwrap_or(words);
         let args = match Args::parse(command.spec(), words) {
             Ok(args) => args,
             Err(error) => return Reply::Error(error),
