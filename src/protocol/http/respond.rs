@@ -166,6 +166,11 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
         },
         CommandError::ScriptTimeout { .. } => HttpError::new(408, "Operation timed out"),
         CommandError::Scripted { code, .. } => HttpError::with(400, format!("{code} {error}")),
+        CommandError::NotFound { .. } => HttpError::with(404, error.to_string()),
+        CommandError::Exists { .. } | CommandError::Rebalance { .. } => {
+            HttpError::with(409, error.to_string())
+        }
+        CommandError::OffsetGone { .. } => HttpError::with(400, error.to_string()),
         CommandError::Failed { .. } => HttpError::with(500, error.to_string()),
         disabled if *disabled == DISABLED => HttpError::with(400, error.to_string()),
         CommandError::Invalid(_) | CommandError::Quoted { .. } => {

@@ -1,16 +1,42 @@
 //! Consumer groups: who reads which partition of a topic, and how far.
 
 mod assign;
+mod commit;
+mod find;
 mod group;
+mod make;
+mod member;
 mod record;
 
+use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
-pub(crate) use group::Group as Large;
-pub(crate) use record::{Writer, check};
+pub(crate) use find::{group, group_in};
+pub(crate) use group::Group;
+pub(crate) use member::evict_due;
+pub(crate) use record::check;
+use record::Writer;
 
-impl Large {
+/// A group behind one pointer: it is larger than other containers' fixed parts.
+pub(crate) type Large = Box<Group>;
+
+/// Commands on consumer groups.
+pub const COMMANDS: &[&CommandSpec] = &[
+    &make::GCREATE,
+    &make::GDELETE,
+    &make::GLIST,
+    &make::GSTATS,
+    &member::GJOIN,
+    &member::GLEAVE,
+    &member::GHEARTBEAT,
+    &member::GASSIGNMENT,
+    &member::GREBALANCE,
+    &commit::GCOMMIT,
+    &commit::GOFFSET,
+];
+
+impl Group {
     /// Applies edits.
     pub(crate) fn apply(&mut self, edits: &[u8], _: &mut MemoryMut<'_>, _: &Thresholds) {
         self.apply_edits(edits);
@@ -52,8 +78,8 @@ impl Large {
 }
 
 /// The group that edits build from nothing.
-pub(crate) fn apply_packed(edits: &[u8]) -> Option<Large> {
+pub(crate) fn build(edits: &[u8]) -> Large {
     let mut group = Large::default();
     group.apply_edits(edits);
-    Some(group)
+    group
 }
