@@ -171,7 +171,8 @@ impl Core {
         let ticket = connection.next_ticket;
         connection.next_ticket += 1;
         connection.unanswered.insert(ticket);
-        let words: Vec<&[u8]> = asked.wish.words.iter().map(Vec::as_slice).collect();
+        let sent = asked.wish.words.clone();
+        let words: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
         let (conn, number) = (ConnId(connection.number), connection.number);
         if words[0] == b"WATCH" || words[0] == b"EXEC" {
             let flow = self.hand_in_transaction(now, at, ticket, &words);
