@@ -86,8 +86,12 @@ impl Engine {
         at_home.apply_focused(&Batch::sealed(&self.log[start..]), focus);
         self.used_bytes += at_home.live_bytes();
         self.fired |= u64::from(at_home.has_news()) << shard.index();
+        let has_topic_news = at_home.has_topic_news();
         if self.settings.acknowledge == Acknowledge::OnAppend {
             at_home.set_stable(part.seq);
+        }
+        if has_topic_news {
+            self.tell_topics(1 << shard.index());
         }
         self.committed(1 << shard.index(), unstable)
     }
@@ -102,6 +106,7 @@ impl Engine {
         self.log_end += (self.log.len() - start) as u64;
         self.stats.batches += 1;
         let batch = Batch::sealed(&self.log[start..]);
+        let mut topic_news = 0;
         for part in &parts {
             let shard = self.shards[part.shard.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
@@ -110,10 +115,12 @@ impl Engine {
             shard.apply(&batch);
             self.used_bytes += shard.live_bytes();
             self.fired |= u64::from(shard.has_news()) << part.shard.index();
+            topic_news |= u64::from(shard.has_topic_news()) << part.shard.index();
             if self.settings.acknowledge == Acknowledge::OnAppend {
                 shard.set_stable(part.seq);
             }
         }
+        self.tell_topics(topic_news);
     }
 
     pub(super) fn seq_of(&self, shard: ShardId) -> Seq {

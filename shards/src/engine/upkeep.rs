@@ -41,6 +41,7 @@ impl Engine {
         self.free_some();
         self.expire_some(now);
         self.upkeep.more |= self.expire_fields(now);
+        self.upkeep.more |= self.run_timers(now);
         if self.is_over_limit() && !self.make_room(now) {
             // Nothing more can be evicted now; writes are refused until that changes.
             return;

@@ -127,9 +127,8 @@ fn create(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
     let (key, topic_key) = (args.bytes(NAME), args.bytes(topic_key));
     let strategy = match args.opt_bytes(strategy) {
         None => Strategy::default(),
-        Some(word) => Strategy::named(word).ok_or(CommandError::Invalid(
-            "the strategy must be round_robin, range or sticky",
-        ))?,
+        Some(word) => Strategy::named(word)
+            .ok_or(CommandError::Invalid("the strategy must be round_robin, range or sticky"))?,
     };
     let session_ms = session_ms(args.opt_integer(session).unwrap_or(DEFAULT_SESSION_SECS))?;
     let definition = topic::existing(plan, topic_key)?.definition;
@@ -198,10 +197,13 @@ fn stats<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError
         ("session_timeout_secs", number(group.terms.session_ms / 1000)),
         ("created_at", number(group.terms.created_ms / 1000)),
         // Seconds since then, as other servers answer it.
-        ("last_rebalance_secs", match group.rebalanced_ms {
-            0 => Reply::Nil,
-            at_ms => number(now_ms.saturating_sub(at_ms) / 1000),
-        }),
+        (
+            "last_rebalance_secs",
+            match group.rebalanced_ms {
+                0 => Reply::Nil,
+                at_ms => number(now_ms.saturating_sub(at_ms) / 1000),
+            },
+        ),
         ("total_lag", number(lag)),
         ("partitions", Reply::Array(partitions)),
     ]))
@@ -213,9 +215,8 @@ fn lags(view: &View<'_>, group: &Group) -> Result<(Vec<Reply<'static>>, u64), Co
     let (mut all, mut total) = (Vec::new(), 0);
     for index in 0..group.terms.partitions {
         let partition = topic::partition(view, &partition_key(&group.terms.topic, index))?;
-        let is_it = |found: &&topic::Partition| {
-            found.definition.incarnation == group.terms.incarnation
-        };
+        let is_it =
+            |found: &&topic::Partition| found.definition.incarnation == group.terms.incarnation;
         let Some(partition) = partition.filter(is_it) else { continue };
         let commit = group.commits().get(&index);
         let from = commit.map_or(partition.start(), |commit| commit.offset);

@@ -227,7 +227,7 @@ fn assignment<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, Command
     Ok(Reply::Array(vec![generation(group.generation), mine]))
 }
 
-/// Takes members out whose sessions are over; whether there were any.
+/// Takes members out whose sessions are over.
 pub(crate) fn evict_due(plan: &mut Plan<'_>, key: &[u8]) {
     let now_ms = plan.now().unix_ms;
     let Ok(Some(group)) = find::group(plan, key) else { return };

@@ -12,11 +12,10 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
-pub(crate) use find::{group, group_in};
 pub(crate) use group::Group;
 pub(crate) use member::evict_due;
-pub(crate) use record::check;
 use record::Writer;
+pub(crate) use record::check;
 
 /// A group behind one pointer: it is larger than other containers' fixed parts.
 pub(crate) type Large = Box<Group>;

@@ -157,6 +157,7 @@ impl<'s> Item<'s> {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn time_ms(&self) -> u64 {
         match self {
             Self::One(event) => event.time_ms,

@@ -49,7 +49,7 @@ pub(super) fn room<'s>(view: &View<'s>, key: &[u8]) -> Result<&'s Partition, Com
 }
 
 /// The first partition of a topic, which has to be there and no room.
-pub(crate) fn topic<'s>(view: &View<'s>, key: &[u8]) -> Result<&'s Partition, CommandError> {
+pub(super) fn topic<'s>(view: &View<'s>, key: &[u8]) -> Result<&'s Partition, CommandError> {
     let found = partition(view, key)?.filter(|partition| !partition.definition.room);
     found.ok_or_else(|| CommandError::not_found(TOPIC, split_key(key).0))
 }

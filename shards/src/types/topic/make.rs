@@ -150,16 +150,12 @@ pub(super) const TDELETE: CommandSpec = CommandSpec {
 };
 
 /// A number of at least one.
-pub(crate) fn positive(number: i64, refusal: &'static str) -> Result<u64, CommandError> {
+fn positive(number: i64, refusal: &'static str) -> Result<u64, CommandError> {
     let number = u64::try_from(number).ok().filter(|number| *number > 0);
     number.ok_or(CommandError::Invalid(refusal))
 }
 
-fn limit(
-    args: &Args<'_>,
-    arg: Arg,
-    refusal: &'static str,
-) -> Result<Option<u64>, CommandError> {
+fn limit(args: &Args<'_>, arg: Arg, refusal: &'static str) -> Result<Option<u64>, CommandError> {
     args.opt_integer(arg).map(|number| positive(number, refusal)).transpose()
 }
 

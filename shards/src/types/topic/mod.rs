@@ -18,16 +18,18 @@ mod record;
 mod retention;
 mod share;
 mod stats;
+mod take;
+mod upkeep;
 
 use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
-use crate::shard::plan::Plan;
 use crate::types::{Cursor, Thresholds};
 
-pub(crate) use find::{existing, partition, partition_in, topic};
-pub(crate) use make::{TOPIC_NAME, positive};
+pub(crate) use find::{existing, partition, partition_in};
+pub(crate) use make::TOPIC_NAME;
 pub(crate) use partition::Partition;
 pub(crate) use record::check;
+pub(crate) use upkeep::keep_up;
 
 /// A partition behind one pointer: it is larger than other containers' fixed parts.
 pub(crate) type Large = Box<Partition>;
@@ -47,6 +49,12 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &publish::TPACK,
     &read::TREAD,
     &read::TOFFSET,
+    &take::TTAKE,
+    &take::TACK,
+    &take::TNACK,
+    &take::TDEAD,
+    &take::TREVIVE,
+    &take::TUNSHARE,
     &stats::TLIST,
     &stats::TSTATS,
     &make::TDELETE,

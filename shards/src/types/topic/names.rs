@@ -8,10 +8,10 @@ use crate::limits::PARTITIONS_MAX;
 
 /// Name of the argument right behind a topic that says which partition of it is meant; the command
 /// is handed the key of that partition.
-pub const PARTITION: &str = "partition";
+pub(crate) const PARTITION: &str = "partition";
 
 /// The key of a partition.
-pub fn partition_key(topic: &[u8], number: u16) -> Vec<u8> {
+pub(crate) fn partition_key(topic: &[u8], number: u16) -> Vec<u8> {
     let mut key = Namespace::Partition.key(topic);
     if number > 0 {
         key.push(0);
@@ -21,7 +21,7 @@ pub fn partition_key(topic: &[u8], number: u16) -> Vec<u8> {
 }
 
 /// The name of the topic and the number of the partition that a key stands for.
-pub fn split_key(key: &[u8]) -> (&[u8], u16) {
+pub(crate) fn split_key(key: &[u8]) -> (&[u8], u16) {
     let name = key.get(Namespace::PREFIX_BYTES..).unwrap_or_default();
     match name.iter().position(|byte| *byte == 0) {
         None => (name, 0),
@@ -44,7 +44,7 @@ pub(crate) fn key_of_word(topic: &[u8], word: &[u8]) -> Option<Vec<u8>> {
 
 /// The partition of `partitions` to which events with this key go: the CRC-32 of the key (ISO
 /// 3309, as in zlib) modulo their number.
-pub fn partition_of(key: &[u8], partitions: u16) -> u16 {
+pub(crate) fn partition_of(key: &[u8], partitions: u16) -> u16 {
     (crc32(key) % u32::from(partitions.max(1))) as u16
 }
 

@@ -34,9 +34,8 @@ const JSON: ArgSpec = ArgSpec::flag("json", "JSON", "the data is JSON and shown 
 const KEY: ArgSpec = ArgSpec::bytes("key", "events of one key go to one partition, in order")
     .with_token("KEY")
     .optional();
-const PARTITION: ArgSpec = ArgSpec::integer("to_partition", "the partition it goes to")
-    .with_token("PARTITION")
-    .optional();
+const PARTITION: ArgSpec =
+    ArgSpec::integer("to_partition", "the partition it goes to").with_token("PARTITION").optional();
 const EVENT_PARTS: &[ArgSpec] = &[
     ArgSpec::bytes("event_type", "what kind of event it is"),
     ArgSpec::bytes("data", "what it says"),

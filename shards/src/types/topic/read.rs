@@ -7,7 +7,7 @@
 use super::event::{Event, Item, Packed};
 use super::find;
 use super::make::{ROOM_NAME, TOPIC_NAME};
-use super::names::PARTITION;
+use super::names::{PARTITION, split_key};
 use super::packed::{self, Inner};
 use super::partition::Partition;
 use crate::command::args::{Arg, Args};
@@ -94,11 +94,7 @@ pub(super) const TOFFSET: CommandSpec = CommandSpec {
     access: Access::Read,
     keys: Keys::ONE,
     atomicity: Atomicity::Single,
-    args: &[
-        TOPIC_NAME,
-        PARTITION_ARG,
-        ArgSpec::integer("time_ms", "Unix milliseconds"),
-    ],
+    args: &[TOPIC_NAME, PARTITION_ARG, ArgSpec::integer("time_ms", "Unix milliseconds")],
     reply: ReplySpec::Integer,
     http: &[HttpRoute::get(
         "/topics/{topic}/partitions/{partition}/offset",
@@ -142,11 +138,26 @@ fn read_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandErr
 }
 
 fn read_partition(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
-    let partition = find::existing(plan, args.bytes(NAME))?;
+    let partition = numbered(plan, args)?;
     let (wanted, most) = (offset(args, Arg(2))?, count(args, Arg(3), TOPIC_READ_MAX)?);
     let form = if args.flag(Arg(5)) { Form::Packed } else { Form::Single };
     let found = Found::read(partition, wanted, most, form);
     Ok(finish(partition, found, wait_ms(args, Arg(4))?))
+}
+
+/// The partition of the number that stands behind the topic.
+pub(super) fn numbered<'s>(
+    view: &View<'s>,
+    args: &Args<'_>,
+) -> Result<&'s Partition, CommandError> {
+    let (key, number) = (args.bytes(NAME), args.integer(Arg(1)));
+    let partition = find::existing(view, key)?;
+    if i64::from(partition.definition.number) != number {
+        // No partition has such a number, so the key is that of the first.
+        let name = [split_key(key).0, format!("/{number}").as_bytes()].concat();
+        return Err(CommandError::not_found(find::PARTITION, &name));
+    }
+    Ok(partition)
 }
 
 fn finish(partition: &Partition, found: Found, wait_ms: Option<u64>) -> Blocked {
@@ -163,7 +174,7 @@ fn finish(partition: &Partition, found: Found, wait_ms: Option<u64>) -> Blocked 
 }
 
 fn offset_of_time<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    let partition = find::existing(view, args.bytes(NAME))?;
+    let partition = numbered(view, args)?;
     let time_ms = u64::try_from(args.integer(Arg(2))).unwrap_or(0);
     Ok(Reply::Integer(partition.offset_at(time_ms) as i64))
 }
@@ -198,7 +209,13 @@ impl Found {
         found
     }
 
-    fn item(&mut self, partition: &Partition, (at, item): (u64, Item<'_>), most: usize, form: Form) {
+    fn item(
+        &mut self,
+        partition: &Partition,
+        (at, item): (u64, Item<'_>),
+        most: usize,
+        form: Form,
+    ) {
         match (item, form) {
             (Item::One(event), _) => {
                 self.bytes += event.data.len();
@@ -228,7 +245,7 @@ impl Found {
 }
 
 /// Calls `each` with the events of a batch and their numbers in it.
-pub(super) fn each_of(packed: &Packed<'_>, mut each: impl FnMut(u64, Inner<'_>)) {
+fn each_of(packed: &Packed<'_>, mut each: impl FnMut(u64, Inner<'_>)) {
     let unpacked = packed::unpack(packed).expect("batches are checked when they come");
     let mut rest = &unpacked[..];
     let mut number = 0;
@@ -242,7 +259,13 @@ pub(super) fn each_of(packed: &Packed<'_>, mut each: impl FnMut(u64, Inner<'_>))
 pub(super) fn event_reply(partition: &Partition, offset: u64, event: &Event<'_>) -> Reply<'static> {
     let words = event.metadata().flat_map(|(name, value)| [name, value]);
     let metadata = words.map(|word| Reply::owned(word.to_vec())).collect();
-    reply(partition, offset, (event.time_ms, event.json), (event.key, event.name, event.data), metadata)
+    reply(
+        partition,
+        offset,
+        (event.time_ms, event.json),
+        (event.key, event.name, event.data),
+        metadata,
+    )
 }
 
 pub(super) fn inner_reply(

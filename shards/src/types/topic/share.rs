@@ -88,6 +88,12 @@ impl Share {
         due.filter_map(|(_, offset)| Some((*offset, self.given.get(offset)?)))
     }
 
+    /// What is with a member whose time is over, those first for whom it has been for longest.
+    pub(crate) fn overdue(&self, now_ms: u64) -> impl Iterator<Item = (u64, &Given)> {
+        let due = self.by_deadline.range((1, 0)..=(now_ms.max(1), u64::MAX));
+        due.filter_map(|(_, offset)| Some((*offset, self.given.get(offset)?)))
+    }
+
     /// The nearest deadline of what is with a member.
     pub(super) fn least_deadline(&self) -> Option<u64> {
         self.by_deadline.range((1, 0)..).next().map(|(deadline, _)| *deadline)

@@ -85,8 +85,7 @@ fn names(view: &View<'_>, rooms: bool) -> Result<Reply<'static>, CommandError> {
         view.saw_all(shard);
         for key in shard.named(Namespace::Partition) {
             let (name, number) = split_key(key);
-            let is_wanted =
-                |found: &&Partition| number == 0 && found.definition.room == rooms;
+            let is_wanted = |found: &&Partition| number == 0 && found.definition.room == rooms;
             if find::partition(view, key)?.filter(is_wanted).is_some() {
                 names.push(Reply::owned(name.to_vec()));
             }
