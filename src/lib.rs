@@ -24,6 +24,7 @@ pub mod health;
 pub mod protocol;
 pub mod scripts;
 pub mod session;
+pub mod topics;
 
 pub mod backup;
 pub mod boot;

@@ -67,6 +67,7 @@ fn shared() -> Shared {
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
         scripts: Arc::default(),
+        topics: Arc::default(),
         script_gauges: vec![Arc::default(), Arc::default()],
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }

@@ -242,7 +242,8 @@ fn group_step(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) {
             let text = format!("REBALANCE rebalance: the group is in generation {generation}");
             let line = format!("GCOMMIT {group} {number} {offset} GENERATION");
             assert_eq!(ask(db, &format!("{line} {old}")), text);
-            assert_eq!(ask(db, &format!("{line} {generation}")), "OK");
+            let done = format!("[{number}, {offset}]");
+            assert_eq!(ask(db, &format!("{line} {generation}")), done);
             known.commits.insert(number, offset);
         }
         8 => {

@@ -219,6 +219,7 @@ fn facts(
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         scripts: Arc::default(),
+        topics: Arc::default(),
         script_gauges: (0..cores).map(|_| Arc::default()).collect(),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
     }

@@ -80,7 +80,9 @@ impl Engine {
     /// first event.
     pub fn share_topics(&mut self, directory: Arc<dyn Directory>) {
         self.topics.directory = Some(directory);
-        self.tell_topics(u64::MAX);
+        for (topic, partitions) in topics_in(self.shards()) {
+            self.topics.change(&topic, Some(partitions));
+        }
     }
 
     /// Has everyone know what was made or deleted in shards that are here.

@@ -86,7 +86,7 @@ fn command_operation(route: &'static Route, spec: &CommandSpec) -> Value {
         "tags": [spec.family.name()],
         "responses": responses(route.shape),
     });
-    if route.method == Method::Post {
+    if matches!(route.method, Method::Post | Method::Put) {
         if !properties.is_empty() {
             let needed = !required.is_empty();
             let mut schema = json!({ "type": "object", "properties": properties });
@@ -229,6 +229,7 @@ fn responses(shape: Shape) -> Value {
         Shape::KeyedSuccess => &[("key", "string"), ("success", "boolean")],
         Shape::Container(body) => body.fields(),
         Shape::Sorted(body) => body.fields(),
+        Shape::Topic(body) => body.fields(),
         Shape::Transaction(_) => {
             &[("success", "boolean"), ("message", "string"), ("client_id", "string")]
         }
@@ -261,7 +262,7 @@ fn responses(shape: Shape) -> Value {
         }
         schema["nullable"] = Value::from(matches!(
             shape,
-            Shape::Ttl | Shape::BitPosition | Shape::Sorted(_) | Shape::Geo(_)
+            Shape::Ttl | Shape::BitPosition | Shape::Sorted(_) | Shape::Geo(_) | Shape::Topic(_)
         ));
         properties.insert((*name).to_owned(), schema);
     }

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{containers, geo, sorted};
+use super::{containers, geo, sorted, topics};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -110,6 +110,8 @@ pub(super) enum Shape {
     TransactionExec,
     /// Of positions.
     Geo(geo::Body),
+    /// Of rooms, topics and consumer groups.
+    Topic(topics::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -121,6 +123,7 @@ impl Shape {
             Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
             Self::Container(body) => body.echoes(),
             Self::Sorted(body) => body.echoes(),
+            Self::Topic(body) => body.echoes(),
             Self::Geo(_) => 1,
             Self::KvSet
             | Self::Deleted
@@ -202,7 +205,8 @@ impl Shape {
                     let container = containers::Body::of(name).map(Self::Container);
                     let sorted = || sorted::Body::of(name).map(Self::Sorted);
                     let geo = || geo::Body::of(name).map(Self::Geo);
-                    return container.or_else(sorted).or_else(geo);
+                    let topic = || topics::Body::of(name).map(Self::Topic);
+                    return container.or_else(sorted).or_else(geo).or_else(topic);
                 }
             },
         })

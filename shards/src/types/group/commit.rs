@@ -35,14 +35,14 @@ pub(super) const GCOMMIT: CommandSpec = CommandSpec {
         GENERATION,
         ArgSpec::bytes("metadata", "kept with it").with_token("METADATA").optional(),
     ],
-    reply: ReplySpec::Ok,
+    reply: ReplySpec::Array,
     http: &[HttpRoute::post(
         "/consumer-groups/{group}/offsets/commit",
         JsonReply::Shape("group_committed"),
     )],
     flags: Flags::DENY_OOM.and(Flags::FAST),
     since: "0.2.0",
-    summary: "Commits the next offset that a group reads of a partition",
+    summary: "Commits the next offset that a group reads of a partition; answers both",
     complexity: "O(log N) for N partitions",
     run: Run::Write(commit),
 };
@@ -91,7 +91,7 @@ fn commit(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
     let mut writer = Writer::default();
     writer.commit(partition, &Commit { offset, time_ms: now_ms, metadata: metadata.into() });
     plan.edit(key, ValueType::Group, &writer.out)?;
-    Ok(Reply::Ok)
+    Ok(Reply::Array(vec![Reply::Integer(partition.into()), Reply::Integer(offset as i64)]))
 }
 
 fn offset<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
