@@ -41,7 +41,9 @@ fn routed(input: &[u8], options: &HttpOptions) -> HttpContext {
             black_box(words);
             context
         }
-        Routed::Direct { .. } | Routed::Builtin { .. } => panic!("the route runs a command"),
+        Routed::Direct { .. } | Routed::Builtin { .. } | Routed::Live { .. } => {
+            panic!("the route runs a command")
+        }
     }
 }
 

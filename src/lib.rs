@@ -12,6 +12,7 @@ pub mod notify;
 
 pub mod alive;
 pub mod latency;
+pub mod mailboxes;
 pub mod metrics;
 pub mod process;
 pub mod settings;

@@ -10,6 +10,7 @@ use synap_shards::key::ShardMap;
 use synap_shards::script::gauge::Gauge;
 
 use crate::alive::Alive;
+use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::scripts::Scripts;
@@ -54,6 +55,8 @@ pub struct Shared {
     pub snapshots: Option<Snapshots>,
     /// Transactions of HTTP callers.
     pub transactions: HttpTransactions,
+    /// Subscribers without a connection.
+    pub mailboxes: Mailboxes,
     /// Which clients there are.
     pub alive: Alive,
     /// The scripts that the process knows.

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::disk::SmallDisk;
@@ -150,7 +151,7 @@ fn cut_power(mode: &str, rules: &str, cut: &str) -> Option<(Plan, Books, Instant
     let books = Books::new(WRITERS);
     let load = Load::start(&server, &books);
     assert_eq!(server.resp().call(&["BGSAVE"]), "+Background saving started");
-    load.go_on_for(Duration::from_millis(if mode == "always" { 100 } else { 900 }));
+    load.go_on_for(Duration::from_millis(if mode == "always" { 100 } else { 2500 }));
     let cut_at = Instant::now();
     faults.set(&format!("{cut}\n{rules}"));
     assert_eq!(server.wait().code(), None, "it was aborted: {}", plan.log());
@@ -175,7 +176,8 @@ fn a_power_cut_loses_nothing_acknowledged_in_mode_always() {
 
 #[test]
 fn a_power_cut_costs_a_periodic_log_no_more_than_its_window() {
-    const SLACK: Duration = Duration::from_millis(500);
+    // The window is 10 ms; the rest is what a machine whose disk and processors are all busy adds.
+    const SLACK: Duration = Duration::from_secs(2);
     for cut in ["power cut", "power scatter 2"] {
         let Some((plan, books, cut_at)) = cut_power("periodic", "", cut) else { return };
         let server = plan.start();
@@ -408,13 +410,24 @@ fn a_directory_that_may_not_be_used_is_named() {
     assert!(plan.log().contains(directory), "it names the directory: {}", plan.log());
 }
 
+/// Deletes a data directory in use: what the server makes or renames meanwhile goes at the next try.
+fn delete(directory: &Path) {
+    let began = Instant::now();
+    while let Err(error) = std::fs::remove_dir_all(directory) {
+        if error.kind() == std::io::ErrorKind::NotFound && !directory.exists() {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{error}");
+    }
+}
+
 #[test]
 fn a_directory_deleted_under_a_server_ends_it() {
     let plan = Plan::new().fsync("always");
     let mut server = plan.start();
     let mut client = server.resp();
     assert_eq!(client.call(&["SET", "key", "1"]), "+OK");
-    std::fs::remove_dir_all(plan.data()).expect("it can be deleted");
+    delete(plan.data());
     client.command(&["SET", "key", "2"]);
     assert_eq!(client.try_reply(), None, "nothing is promised any more");
     assert_eq!(server.wait().code(), Some(4), "{}", plan.log());

@@ -54,6 +54,7 @@ fn words_of(routed: &Routed) -> Vec<String> {
         }
         Routed::Direct { response, .. } => panic!("refused: {}", String::from_utf8_lossy(response)),
         Routed::Builtin { builtin, .. } => panic!("{builtin:?}"),
+        Routed::Live { live, .. } => panic!("{live:?}"),
     }
 }
 
@@ -719,7 +720,7 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
             seen.insert(context.route.index());
         }
     }
-    // Sorted sets, positions, scripts and transactions have tests of their own.
+    // Sorted sets, positions, scripts, transactions and topics have tests of their own.
     let own = [
         "/health",
         "/metrics",
@@ -732,6 +733,8 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
         "/sortedset/",
         "/geospatial/",
         "/script/",
+        "/pubsub/",
+        "/kv/ws",
     ];
     for id in table::ids().skip(1) {
         let (method, path) = id.label();

@@ -66,6 +66,7 @@ fn shared() -> Shared {
         snapshots: None,
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
+        mailboxes: synap::mailboxes::Mailboxes::default(),
         scripts: Arc::default(),
         topics: Arc::default(),
         script_gauges: vec![Arc::default(), Arc::default()],

@@ -23,7 +23,7 @@ use synap_shards::id::CoreId;
 use synap_shards::key::ShardMap;
 use synap_shards::shard::evict::AccessMode;
 
-use crate::config::{Config, FsyncMode, Loaded, Sources};
+use crate::config::{Config, FsyncMode, Loaded, SlowConsumer, Sources};
 use crate::doctor;
 use crate::fatal::Fatal;
 use crate::logging::Logs;
@@ -207,6 +207,13 @@ fn facts(
         },
         http: HttpOptions {
             echo_prefix: config.server.echo_prefix.clone(),
+            without_websocket: !config.server.websocket_enabled,
+            websocket_echo_path: config.server.websocket_echo_path.clone(),
+            websocket_ping_secs: config.server.websocket_ping_secs,
+            websocket_pong_timeout_secs: config.server.websocket_pong_timeout_secs,
+            without_pubsub: !config.pubsub.enabled,
+            slow_messages_max: config.pubsub.channel_capacity,
+            slow_disconnects: config.pubsub.slow_consumer == SlowConsumer::Disconnect,
             cors_origins: config.server.cors.allowed_origins.clone(),
             without_rest: !config.protocols.rest.enabled,
             without_metrics: !config.monitoring.enabled,
@@ -218,6 +225,7 @@ fn facts(
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
+        mailboxes: crate::mailboxes::Mailboxes::default(),
         scripts: Arc::default(),
         topics: Arc::default(),
         script_gauges: (0..cores).map(|_| Arc::default()).collect(),

@@ -56,6 +56,8 @@ pub struct Config {
     pub monitoring: Monitoring,
     /// Lua.
     pub scripting: Scripting,
+    /// Publish and subscribe over HTTP.
+    pub pubsub: Pubsub,
     settings: settings::Settings,
 }
 
@@ -74,6 +76,14 @@ pub struct Server {
     pub shard_port_base: Option<u16>,
     /// Path prefix of the conformance echo route, such as `/echo`. Default off.
     pub echo_prefix: Option<String>,
+    /// Serve WebSocket. Default true.
+    pub websocket_enabled: bool,
+    /// Path of the WebSocket that echoes. Default off.
+    pub websocket_echo_path: Option<String>,
+    /// Seconds between pings of a WebSocket, 1..=86 400. Default 30.
+    pub websocket_ping_secs: u64,
+    /// Seconds a pong may take, 1..=86 400. Default 60.
+    pub websocket_pong_timeout_secs: u64,
     /// Connections of all protocols, 1..=10^7. Default 100 000.
     pub max_connections: usize,
     /// MiB of one HTTP body, 1..=512. Default 10.
@@ -96,6 +106,26 @@ pub struct Server {
 pub struct Cors {
     /// Origins allowed to call; `*` is any; empty sends no header. Default empty.
     pub allowed_origins: Vec<String>,
+}
+
+/// Section `pubsub`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pubsub {
+    /// Serve it over HTTP. Default true.
+    pub enabled: bool,
+    /// Messages that may wait for one subscriber, 1..=2^20. Default 1024.
+    pub channel_capacity: usize,
+    /// What happens to a subscriber that does not keep up. Default `disconnect`.
+    pub slow_consumer: SlowConsumer,
+}
+
+/// What happens to a subscriber that does not keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlowConsumer {
+    /// Its connection is closed.
+    Disconnect,
+    /// It misses messages.
+    Drop,
 }
 
 /// Section `network`.

@@ -7,8 +7,8 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Recovery, Resp3, Rest, Scripting, Server,
-    Snapshot, SnapshotCodec, Wal,
+    Monitoring, Network, Persistence, Protocols, Pubsub, Recovery, Resp3, Rest, Scripting, Server,
+    SlowConsumer, Snapshot, SnapshotCodec, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -108,6 +108,10 @@ impl<'a> Reader<'a> {
             cpu_list: self.list("server.cpu_list").map(|items| cpus(&items)),
             shard_port_base: self.opt_int("server.shard_port_base"),
             echo_prefix: self.opt_text("server.echo_prefix"),
+            websocket_enabled: self.flag("server.websocket_enabled"),
+            websocket_echo_path: self.opt_text("server.websocket_echo_path"),
+            websocket_ping_secs: self.int("server.websocket_ping_secs"),
+            websocket_pong_timeout_secs: self.int("server.websocket_pong_timeout_secs"),
             max_connections: self.int("server.max_connections"),
             max_request_size_mb: self.int("server.max_request_size_mb"),
             request_timeout_secs: self.int("server.request_timeout_secs"),
@@ -123,6 +127,14 @@ impl<'a> Reader<'a> {
             idle_timeout_secs: self.int("network.idle_timeout_secs"),
             output_buffer_limit_mb: self.int("network.output_buffer_limit_mb"),
             query_buffer_limit_mb: self.int("network.query_buffer_limit_mb"),
+        }
+    }
+
+    fn pubsub(&self) -> Pubsub {
+        Pubsub {
+            enabled: self.flag("pubsub.enabled"),
+            channel_capacity: self.int("pubsub.channel_capacity"),
+            slow_consumer: self.named("pubsub.slow_consumer", SlowConsumer::NAMES),
         }
     }
 
@@ -250,6 +262,7 @@ impl<'a> Reader<'a> {
             logging: self.logging(),
             monitoring: self.monitoring(),
             scripting: self.scripting(),
+            pubsub: self.pubsub(),
             data_dir,
             settings: self.settings.clone(),
         }
@@ -293,6 +306,11 @@ impl CommitPath {
 impl SnapshotCodec {
     /// Names in the file, with their meaning.
     pub const NAMES: &[(&str, Self)] = &[("zstd", Self::Zstd), ("lz4", Self::Lz4)];
+}
+
+impl SlowConsumer {
+    /// Names in the file, with their meaning.
+    pub const NAMES: &[(&str, Self)] = &[("disconnect", Self::Disconnect), ("drop", Self::Drop)];
 }
 
 impl LogFormat {
@@ -354,6 +372,7 @@ mod tests {
         check("persistence.wal.fsync_mode", FsyncMode::NAMES.iter().map(|n| n.0).collect());
         check("persistence.wal.commit_path", CommitPath::NAMES.iter().map(|n| n.0).collect());
         check("persistence.snapshot.codec", SnapshotCodec::NAMES.iter().map(|n| n.0).collect());
+        check("pubsub.slow_consumer", SlowConsumer::NAMES.iter().map(|n| n.0).collect());
         check("logging.format", LogFormat::NAMES.iter().map(|n| n.0).collect());
     }
 

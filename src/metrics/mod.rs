@@ -132,6 +132,8 @@ pub struct CoreMetrics {
     pub connections_dropped: Cell,
     /// Connections now, HTTP.
     pub http_connections: Cell,
+    /// Of them, those that became a WebSocket.
+    pub websocket_connections: Cell,
     /// Connections now, RESP.
     pub resp_connections: Cell,
     /// Bytes read from sockets.
@@ -189,6 +191,11 @@ pub struct CoreMetrics {
     pub slow_turns: Cell,
     /// Requests sent to other cores.
     pub forwarded: Cell,
+    /// Messages that clients asked to be published.
+    pub pubsub_published: Cell,
+    /// Messages that a subscriber missed because too many waited for it, and subscribers that were
+    /// closed for it.
+    pub slow_consumers_dropped: Cell,
     /// Messages written to subscribers.
     pub pubsub_delivered: Cell,
     /// Shards lent to other cores.
@@ -236,6 +243,7 @@ impl Default for CoreMetrics {
             connections_refused: Cell::default(),
             connections_dropped: Cell::default(),
             http_connections: Cell::default(),
+            websocket_connections: Cell::default(),
             resp_connections: Cell::default(),
             bytes_received: Cell::default(),
             bytes_sent: Cell::default(),
@@ -264,6 +272,8 @@ impl Default for CoreMetrics {
             turns: Cell::default(),
             slow_turns: Cell::default(),
             forwarded: Cell::default(),
+            pubsub_published: Cell::default(),
+            slow_consumers_dropped: Cell::default(),
             pubsub_delivered: Cell::default(),
             loans: Cell::default(),
             transactions: Cell::default(),

@@ -108,6 +108,12 @@ impl Page<'_> {
             (families::SCRIPTS, &[], |core| &core.scripts_run),
             (families::SCRIPTS_RERUN, &[], |core| &core.scripts_rerun),
             (families::HTTP_CONNECTIONS, &["http"], |core| &core.http_connections),
+            (families::HTTP_CONNECTIONS, &["websocket"], |core| &core.websocket_connections),
+            (families::PUBSUB_OPERATIONS, &["publish", "ok"], |core| &core.pubsub_published),
+            (families::PUBSUB_OPERATIONS, &["deliver", "ok"], |core| &core.pubsub_delivered),
+            (families::PUBSUB_OPERATIONS, &["deliver", "dropped"], |core| {
+                &core.slow_consumers_dropped
+            }),
             (families::RESP_CONNECTIONS, &["open"], |core| &core.resp_connections),
             (families::BYTES_READ, &[], |core| &core.bytes_received),
             (families::BYTES_WRITTEN, &[], |core| &core.bytes_sent),

@@ -144,6 +144,13 @@ pub const HTTP_DURATION: Family = family(
 /// HTTP connections.
 pub const HTTP_CONNECTIONS: Family =
     family("synap_http_connections", Gauge, &["type"], "HTTP connections now");
+/// Messages of publish and subscribe.
+pub const PUBSUB_OPERATIONS: Family = family(
+    "synap_pubsub_operations_total",
+    Counter,
+    &["operation", "status"],
+    "Messages published, delivered, and missed by subscribers that did not keep up",
+);
 /// Calls over RESP and HTTP.
 pub const RESP_COMMANDS: Family = family(
     "synap_resp3_commands_total",
@@ -320,6 +327,7 @@ pub const FAMILIES: &[Family] = &[
     HTTP_REQUESTS,
     HTTP_DURATION,
     HTTP_CONNECTIONS,
+    PUBSUB_OPERATIONS,
     RESP_COMMANDS,
     RESP_DURATION,
     RESP_CONNECTIONS,

@@ -3,4 +3,6 @@
 
 pub mod http;
 pub mod json;
+pub mod push;
 pub mod resp;
+pub mod ws;

@@ -6,11 +6,13 @@ use std::collections::VecDeque;
 use synap_shards::command::reply::Reply;
 use synap_shards::id::{ConnId, Ticket};
 
+use super::live::Live;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
 use crate::protocol::http::{HttpContext, respond};
 use crate::protocol::resp::decode;
 use crate::protocol::resp::encode::{self, Protocol};
+use crate::protocol::ws;
 use crate::session::client::Client;
 use crate::session::finish::Finish;
 
@@ -77,6 +79,7 @@ struct Slot {
 pub(super) enum Decoder {
     Resp(decode::Decoder),
     Http(HttpDecoder),
+    WebSocket(Box<ws::Decoder>),
 }
 
 impl Default for Decoder {
@@ -113,6 +116,8 @@ pub(super) struct Connection {
     /// Close as soon as everything is answered and sent.
     pub(super) closing: bool,
     pub(super) is_dirty: bool,
+    /// What it is when it stays open and is pushed to; nothing of most.
+    pub(super) live: Option<Box<Live>>,
 }
 
 impl Connection {
@@ -135,6 +140,7 @@ impl Connection {
             read_ended: false,
             closing: false,
             is_dirty: false,
+            live: None,
         }
     }
 
@@ -274,14 +280,25 @@ impl Connection {
         self.first = self.next;
     }
 
+    /// Moves messages to the output where nothing that came before them is missing.
+    pub(super) fn pour(&mut self) {
+        if let Some(live) = &mut self.live
+            && self.slots.is_empty()
+            && !self.sending
+        {
+            live.pour(&mut self.output);
+        }
+    }
+
     /// Whether nothing is left to be answered or sent.
     pub(super) fn is_drained(&self) -> bool {
         self.slots.is_empty() && self.output.is_empty() && !self.sending
     }
 
-    /// Requests that wait for their replies.
-    pub(super) fn waiting(&self) -> usize {
-        self.slots.len()
+    /// Whether nothing is left to be done when what is sent now has gone.
+    pub(super) fn holds_nothing_back(&self) -> bool {
+        let pours = self.live.as_ref().is_some_and(|live| live.has_queued());
+        self.slots.is_empty() && !self.closing && !pours
     }
 }
 

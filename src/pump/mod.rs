@@ -6,7 +6,9 @@
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
 mod connection;
+mod live;
 mod outlet;
+mod poll;
 mod pubsub;
 mod serve;
 mod serve_http;
@@ -46,6 +48,7 @@ use crate::shared::Shared;
 use crate::slowlog::SlowLog;
 use connection::{Connection, Connections, Decoder};
 use outlet::Outlet;
+use poll::Polls;
 use serve::Host;
 use snapshot::Snapshot;
 use tracking::Trackers;
@@ -159,7 +162,9 @@ impl Core {
             settings,
             now,
             connections: Connections::default(),
-            pubsub: Pubsub::new(cores),
+            pubsub: Pubsub::new(cores, clock::entropy()),
+            polls: Polls::default(),
+            speaker: None,
             trackers: Trackers::default(),
             dirty: Vec::new(),
             resumed: Vec::new(),
@@ -456,6 +461,10 @@ impl Core {
             Listener::Resp | Listener::RespShard => &metrics.resp_connections,
         };
         gauge.set(gauge.get() - 1);
+        if connection.live.is_some() {
+            let gauge = &metrics.websocket_connections;
+            gauge.set(gauge.get() - 1);
+        }
     }
 
     /// A client that is gone, or sends no more, waits for nothing.
@@ -569,6 +578,7 @@ impl Core {
             let conn = self.scratch[at];
             let Some(connection) = self.outlet.connections.get_mut(conn) else { continue };
             connection.is_dirty = false;
+            connection.pour();
             if connection.output.len() > limit {
                 drop_connection(&mut self.outlet, conn, "replies exceed the output buffer limit");
                 self.reactor.shutdown(conn);
@@ -578,7 +588,7 @@ impl Core {
                 connection.sending = true;
                 let fresh = self.spare.pop().unwrap_or_default();
                 let output = std::mem::replace(&mut connection.output, fresh);
-                if connection.waiting() == 0 {
+                if connection.holds_nothing_back() {
                     self.reactor.send_lazily(conn, output);
                 } else {
                     self.reactor.send(conn, output);

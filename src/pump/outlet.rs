@@ -14,6 +14,7 @@ use synap_shards::id::{ConnId, CoreId, Ticket};
 use synap_shards::shard::plan::Now;
 
 use super::connection::{Connection, Connections, Noted, Style};
+use super::poll::Polls;
 use super::tracking::Trackers;
 use crate::latency::LatencyLog;
 use crate::session::client::Client;
@@ -52,6 +53,10 @@ pub(super) struct Outlet {
     pub(super) connections: Connections,
     /// Who listens to what, and messages on their way.
     pub(super) pubsub: Pubsub,
+    /// Requests for messages of subscribers without a connection.
+    pub(super) polls: Polls,
+    /// Who the request that is being handed in speaks for, where that is not its connection.
+    pub(super) speaker: Option<u64>,
     /// Clients that want to be told of changes, and what they are to be told.
     pub(super) trackers: Trackers,
     /// Connections with output to be sent.
@@ -247,5 +252,8 @@ impl Connection {
     pub(super) fn close(&mut self) {
         self.closing = true;
         self.input = Vec::new();
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
     }
 }

@@ -1,18 +1,24 @@
 //! Messages from who publishes to who listens: on this core straight into the connections' output,
-//! to others over the mesh. A message is encoded once per version of the protocol.
+//! to others over the mesh. A message is encoded once per form in which somebody wants it, and
+//! those that wait for a WebSocket or an event stream share that one copy.
 
 use synap_shards::command::reply::Reply;
 use synap_shards::engine::Engine;
 use synap_shards::id::{ConnId, CoreId};
+use synap_shards::pubsub::{How, KINDS};
 
 use super::outlet::Outlet;
 use super::serve::Host;
+use crate::mailboxes::is_mailbox;
+use crate::protocol::push::{Extra, Form, Forms};
 use crate::protocol::resp::encode::{Protocol, encode};
 use crate::session::pubsub::Message;
 
 const MESSAGE: &[u8] = b"message";
 const SHARDED: &[u8] = b"smessage";
 const FORGET: &[u8] = b"forget";
+/// To the core of a request that waits for messages of a subscriber.
+pub(super) const POLLED: &[u8] = b"polled";
 
 /// A push as both versions of the protocol have it, each encoded when first wanted.
 struct Encoded<'a> {
@@ -45,51 +51,96 @@ impl Outlet {
         self.deliver_stale(engine);
         if self.settings.notices != 0 {
             let told = engine.take_told();
-            self.pubsub.publish_changes(told, self.settings.notices);
+            self.pubsub.publish_changes(told, self.settings.notices, self.now.unix_ms);
         }
         while self.pubsub.has_outgoing() {
             for message in self.pubsub.take_outgoing() {
                 self.send_on(engine, &message);
             }
         }
+        self.wake_polls(engine);
     }
 
     fn send_on(&mut self, engine: &mut Engine, message: &Message) {
-        let Message { channel, payload, sharded, cores } = message;
+        let Message { channel, payload, sharded, extra, cores } = message;
         let kind = if *sharded { SHARDED } else { MESSAGE };
+        let packed = extra.as_ref().map(Extra::pack);
         for core in cores.iter().filter(|core| **core != self.core) {
-            engine.tell(*core, &[kind, channel, payload]);
+            match &packed {
+                None => engine.tell(*core, &[kind, channel, payload]),
+                Some(packed) => engine.tell(*core, &[kind, channel, payload, packed]),
+            }
         }
         if cores.contains(&self.core) {
-            self.hand_out(channel, payload, *sharded);
+            self.hand_out(channel, payload, *sharded, extra.as_ref());
         }
     }
 
     /// Writes a message to this core's subscribers.
-    fn hand_out(&mut self, channel: &[u8], payload: &[u8], sharded: bool) {
+    fn hand_out(&mut self, channel: &[u8], payload: &[u8], sharded: bool, extra: Option<&Extra>) {
         let kind = if sharded { SHARDED } else { MESSAGE };
         let mut plain = Encoded::new(&[kind, channel, payload]);
+        let mut by_topic = Encoded::new(&[b"tmessage", channel, payload]);
+        // Who subscribed just now may be known here before the publisher's core knows.
+        let own = if extra.is_none() && !sharded && self.pubsub.index.has_topics() {
+            Some(self.pubsub.extra(self.now.unix_ms))
+        } else {
+            None
+        };
+        let mut forms = extra.or(own.as_ref()).map(|extra| Forms::new(channel, payload, extra));
+        let metrics = &self.shared.metrics[self.core.index()];
+        let cores = self.shared.shard_map.cores();
+        let options = &self.shared.http;
+        let bytes_max = self.settings.output_buffer_bytes_max;
         let (me, connections, dirty) = (self.core, &mut self.connections, &mut self.dirty);
-        let subscribers = &self.pubsub.subscribers;
+        let (subscribers, polls) = (&self.pubsub.subscribers, &mut self.polls);
         let mut delivered = 0;
-        self.pubsub.index.hearers((channel, sharded), me, |client, pattern| {
+        self.pubsub.index.hearers((channel, sharded), me, |client, how| {
+            if let (How::Topic, Some(forms)) = (how, &mut forms)
+                && is_mailbox(client, cores)
+            {
+                let message = forms.get(Form::Object);
+                let put = self.shared.mailboxes.put(client, message, options.slow_messages_max);
+                metrics.slow_consumers_dropped.add(put.dropped);
+                polls.woken.extend(put.wake.map(|waiter| (waiter, client)));
+                delivered += 1;
+                return;
+            }
             let Some(conn) = subscribers.get(&client).copied() else { return };
             let Some(connection) = connections.get_mut(conn) else { return };
             let protocol = connection.client.protocol;
-            match pattern {
-                None => connection.say(plain.bytes(protocol)),
-                Some(pattern) => {
+            let is_sent = match (how, &mut connection.live, &mut forms) {
+                (How::Topic, Some(live), Some(forms)) => {
+                    live.enqueue(forms.get(live.form()), options.slow_messages_max, bytes_max)
+                }
+                (How::Channel, ..) => {
+                    connection.say(plain.bytes(protocol));
+                    true
+                }
+                (How::Topic, ..) => {
+                    connection.say(by_topic.bytes(protocol));
+                    true
+                }
+                (How::Pattern(pattern), ..) => {
                     let mut push = Encoded::new(&[b"pmessage", pattern, channel, payload]);
                     connection.say(push.bytes(protocol));
+                    true
+                }
+            };
+            if is_sent {
+                delivered += 1;
+            } else {
+                metrics.slow_consumers_dropped.add(1);
+                if options.slow_disconnects {
+                    connection.abandon();
                 }
             }
-            delivered += 1;
             if !connection.is_dirty {
                 connection.is_dirty = true;
                 dirty.push(conn);
             }
         });
-        self.shared.metrics[me.index()].pubsub_delivered.add(delivered);
+        metrics.pubsub_delivered.add(delivered);
     }
 
     /// What another core said.
@@ -98,7 +149,12 @@ impl Outlet {
             return;
         }
         match words {
-            [kind, channel, payload] => self.hand_out(channel, payload, *kind == SHARDED),
+            [kind, channel, payload] => self.hand_out(channel, payload, *kind == SHARDED, None),
+            [POLLED, conn, ticket, number] => self.polled(conn, ticket, number),
+            [kind, channel, payload, extra] => {
+                let extra = Extra::unpack(extra);
+                self.hand_out(channel, payload, *kind == SHARDED, Some(&extra));
+            }
             [FORGET, client] => {
                 let client = client.first_chunk::<8>().expect("a number of eight bytes");
                 self.pubsub.index.forget(u64::from_le_bytes(*client));
@@ -118,7 +174,7 @@ impl Outlet {
     pub(super) fn refresh_subscriptions(&mut self, client: u64) {
         let counts = self.pubsub.index.counts(client);
         let Some(conn) = self.pubsub.subscribers.get(&client).copied() else { return };
-        if counts == [0; 3] {
+        if counts == [0; KINDS] {
             self.pubsub.subscribers.remove(&client);
         }
         if let Some(connection) = self.connections.get_mut(conn) {
@@ -131,6 +187,11 @@ impl Outlet {
         if self.pubsub.subscribers.remove(&client).is_none() {
             return;
         }
+        self.forget_everywhere(engine, client);
+    }
+
+    /// Ends every subscription of whoever has this number.
+    pub(super) fn forget_everywhere(&mut self, engine: &mut Engine, client: u64) {
         self.pubsub.index.forget(client);
         let cores = self.shared.shard_map.cores();
         for core in (0..cores).map(CoreId::new).filter(|core| *core != self.core) {
@@ -143,7 +204,7 @@ impl Host<'_> {
     /// Ends every subscription of a connection (`RESET`).
     pub(super) fn drop_subscriptions(&mut self, id: ConnId) {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
-        connection.client.subscriptions = [0; 3];
+        connection.client.subscriptions = [0; KINDS];
         let client = connection.client.id;
         self.outlet.forget_subscriber(self.engine, client);
     }

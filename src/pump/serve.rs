@@ -52,6 +52,8 @@ pub(super) enum Stop {
     Blocked,
     /// The input does not follow the protocol, or the connection closes.
     Closed,
+    /// What follows is of another protocol.
+    Switched(Decoder),
 }
 
 type Batch<'a> = SmallVec<[(Words<'a>, usize); LOOKAHEAD]>;
@@ -59,21 +61,24 @@ type Batch<'a> = SmallVec<[(Words<'a>, usize); LOOKAHEAD]>;
 impl Host<'_> {
     /// Serves what `input` holds, and returns how many bytes of it are done with.
     pub(super) fn serve(&mut self, id: ConnId, input: &[u8]) -> usize {
-        let Some(connection) = self.outlet.connections.get_mut(id) else { return input.len() };
-        let decoder = std::mem::take(&mut connection.decoder);
-        let (used, decoder, stop) = match decoder {
-            Decoder::Resp(mut decoder) => {
-                let (used, stop) = self.serve_resp(id, input, &mut decoder);
-                (used, Decoder::Resp(decoder), stop)
-            }
-            Decoder::Http(mut decoder) => {
-                let (used, stop) = self.serve_http(id, input, &mut decoder);
-                (used, Decoder::Http(decoder), stop)
+        let mut before = 0;
+        let (used, stop) = loop {
+            let Some(connection) = self.outlet.connections.get_mut(id) else { return input.len() };
+            let decoder = std::mem::take(&mut connection.decoder);
+            let (used, decoder, stop) = self.serve_with(id, &input[before..], decoder);
+            let Some(connection) = self.outlet.connections.get_mut(id) else { return input.len() };
+            before += used;
+            match stop {
+                Stop::Switched(decoder) => connection.decoder = decoder,
+                stop => {
+                    connection.decoder = decoder;
+                    break (before, stop);
+                }
             }
         };
         let Some(connection) = self.outlet.connections.get_mut(id) else { return input.len() };
-        connection.decoder = decoder;
         match stop {
+            Stop::Switched(_) => unreachable!("what it was switched to was served"),
             Stop::Incomplete(needs) => {
                 connection.input_wanted = needs;
                 let goes_on = used == 0 && connection.incomplete_since_ms > 0;
@@ -93,6 +98,23 @@ impl Host<'_> {
                 connection.close();
                 self.outlet.mark_dirty(id);
                 input.len()
+            }
+        }
+    }
+
+    fn serve_with(&mut self, id: ConnId, input: &[u8], decoder: Decoder) -> (usize, Decoder, Stop) {
+        match decoder {
+            Decoder::Resp(mut decoder) => {
+                let (used, stop) = self.serve_resp(id, input, &mut decoder);
+                (used, Decoder::Resp(decoder), stop)
+            }
+            Decoder::Http(mut decoder) => {
+                let (used, stop) = self.serve_http(id, input, &mut decoder);
+                (used, Decoder::Http(decoder), stop)
+            }
+            Decoder::WebSocket(mut decoder) => {
+                let (used, stop) = self.serve_websocket(id, input, &mut decoder);
+                (used, Decoder::WebSocket(decoder), stop)
             }
         }
     }
@@ -392,11 +414,13 @@ impl Host<'_> {
         {
             current.style = Some(Style::Finished(finish, Box::new(style)));
         }
-        if spec.family == Family::Pubsub {
+        let speaker = self.outlet.speaker;
+        if spec.family == Family::Pubsub && speaker.is_none() {
             self.outlet.note_subscriber(id);
         }
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Flow::Continue };
         let (caller, reads) = (connection.client.id, connection.client.reads());
+        let caller = speaker.unwrap_or(caller);
         let here = connection.client.listener == Listener::RespShard;
         let now = self.outlet.now;
         let is_ending = connection.read_ended || connection.closing;
@@ -432,6 +456,9 @@ impl Host<'_> {
         if let Then::Track | Then::Untrack = outcome.then {
             return self.track(id);
         }
+        if outcome.then == Then::Poll {
+            return self.poll(args);
+        }
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
             match (&current.style, &outcome.reply) {
@@ -450,7 +477,9 @@ impl Host<'_> {
                 }
             }
             Then::Shutdown => *self.stop = true,
-            Then::Snapshot(_) | Then::Track | Then::Untrack => unreachable!("seen above"),
+            Then::Snapshot(_) | Then::Track | Then::Untrack | Then::Poll => {
+                unreachable!("seen above")
+            }
         }
         Flow::Continue
     }

@@ -2,13 +2,29 @@
 
 use synap_shards::id::ConnId;
 
-use super::connection::{Noted, Style};
+use super::connection::{Decoder, Noted, Style};
 use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
 use crate::protocol::http::HttpContext;
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
 use crate::protocol::http::route::{self, Builtin, Routed};
 use crate::session::server;
+
+/// What comes behind a request.
+enum After {
+    /// The next one.
+    Next,
+    /// Nothing: the connection ends with its answer.
+    Close,
+    /// Something of another protocol.
+    Switch(Decoder),
+}
+
+impl After {
+    fn of(keep_alive: bool) -> Self {
+        if keep_alive { Self::Next } else { Self::Close }
+    }
+}
 
 impl Host<'_> {
     pub(super) fn serve_http(
@@ -44,23 +60,33 @@ impl Host<'_> {
                 }
             };
             used += consumed;
-            if !self.http_request(id, routed) {
-                return (used, Stop::Closed);
+            match self.http_request(id, routed) {
+                After::Next => {}
+                After::Close => return (used, Stop::Closed),
+                After::Switch(decoder) => return (used, Stop::Switched(decoder)),
             }
         }
     }
 
-    /// Carries out one request; false when the connection ends with its answer.
-    fn http_request(&mut self, id: ConnId, routed: Routed) -> bool {
+    /// Carries out one request.
+    fn http_request(&mut self, id: ConnId, routed: Routed) -> After {
         match routed {
             Routed::Command { words, mut context } => {
+                let keep_alive = context.keep_alive;
+                if self.serve_subscriber(id, &words, &mut context) {
+                    return After::of(keep_alive);
+                }
                 let shared = &self.outlet.shared;
                 let counted = context.counted().map(|names| server::calls(shared, names));
                 context.calls.extend(counted);
-                let keep_alive = context.keep_alive;
                 let style = Style::Http(Box::new(context), self.started_ns);
                 self.dispatch(id, &words.as_words(), Some(style), None);
-                keep_alive
+                After::of(keep_alive)
+            }
+            Routed::Live { live, response, context } => {
+                self.http_answer(id, &context, 101, &response);
+                self.go_live(id, &live);
+                After::Switch(Decoder::WebSocket(Box::default()))
             }
             Routed::Direct { response, status, context } => {
                 if let Some(caller) = &context.client_id {
@@ -68,12 +94,12 @@ impl Host<'_> {
                     self.outlet.shared.transactions.fail(caller);
                 }
                 self.http_answer(id, &context, status, &response);
-                context.keep_alive
+                After::of(context.keep_alive)
             }
             Routed::Builtin { builtin, context } => {
                 let (status, response) = self.builtin(&builtin, &context);
                 self.http_answer(id, &context, status, &response);
-                context.keep_alive
+                After::of(context.keep_alive)
             }
         }
     }
@@ -89,7 +115,13 @@ impl Host<'_> {
         (status, response)
     }
 
-    fn http_answer(&mut self, id: ConnId, context: &HttpContext, status: u16, response: &[u8]) {
+    pub(super) fn http_answer(
+        &mut self,
+        id: ConnId,
+        context: &HttpContext,
+        status: u16,
+        response: &[u8],
+    ) {
         if let Some(connection) = self.outlet.connections.get_mut(id) {
             connection.say(response);
         }

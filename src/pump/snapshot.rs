@@ -34,12 +34,13 @@ const STEPS_PER_LOOK: usize = 4;
 /// A busy core rests this many times the length of a slice: a fortieth of it goes to the snapshot,
 /// and about as much of another CPU, or a little more, to the thread that compresses.
 const REST: u64 = 39;
-/// The same where the walk is behind: a third of the core.
-const REST_BEHIND: u64 = 2;
+/// The same where the walk is behind: half of the core.
+const REST_BEHIND: u64 = 1;
 /// How long a slice takes then.
 const SLICE_BEHIND_NS: u64 = 300_000;
-/// The walk is behind when it has written less than this many times the bytes of the tail.
-const BYTES_PER_TAIL_BYTE: u64 = 2;
+/// The walk is behind when it has written less than this many times the bytes of the tail: both the
+/// tail and the log that stands meanwhile are then a fourth of the data, if the disk keeps up.
+const BYTES_PER_TAIL_BYTE: u64 = 4;
 /// Bytes of images that may wait for the thread that writes before the walk rests.
 const IMAGE_BYTES_MAX: u64 = 8 * BLOCK_RAW_BYTES as u64;
 /// Bytes of the tail that may wait before the snapshot is given up.

@@ -13,6 +13,7 @@ use synap_shards::shard::TypeCounts;
 
 use super::Core;
 use crate::fatal::Fatal;
+use crate::protocol::ws::CloseCode;
 use crate::session::client::Listener;
 use crate::settings::Settings;
 use crate::snapshot::Order;
@@ -85,6 +86,8 @@ impl Core {
                 connection.refresh_sizes();
             }
             self.close_silent();
+            self.ping();
+            self.end_polls();
             self.forget_idle_callers();
         }
         if std::mem::take(&mut self.outlet.settings_changed) {
@@ -202,6 +205,10 @@ impl Core {
         for (id, connection) in self.outlet.connections.iter_mut() {
             let silent_ms = now_ms.saturating_sub(connection.client.active_ms);
             let since_ms = connection.incomplete_since_ms;
+            if connection.live.is_some() {
+                // Pings tell whether anyone is there.
+                continue;
+            }
             // Whoever listens has nothing to say.
             let listens = connection.client.is_subscribed();
             if idle_ms > 0 && silent_ms > idle_ms && connection.is_drained() && !listens {
@@ -243,6 +250,9 @@ impl Core {
         for id in self.outlet.connections.ids() {
             if let Some(connection) = self.outlet.connections.get_mut(id) {
                 connection.end_reading();
+                if connection.live.is_some() {
+                    connection.close_websocket(CloseCode::GOING_AWAY, "the server stops");
+                }
                 if !std::mem::replace(&mut connection.reading_paused, true) {
                     self.reactor.pause_reading(id);
                 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::event::Reads;
 use synap_shards::id::CoreId;
+use synap_shards::pubsub::KINDS;
 
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
@@ -71,8 +72,8 @@ pub struct Client {
     pub is_blocked: bool,
     /// What it wants to be told of; nothing of most.
     pub tracking: Option<Box<Tracking>>,
-    /// Channels, patterns and sharded channels that it listens to.
-    pub subscriptions: [usize; 3],
+    /// Channels, patterns, sharded channels and topics that it listens to.
+    pub subscriptions: [usize; KINDS],
     /// The transaction it has begun, and what it watches; nothing of most.
     pub pending: Option<Box<Pending>>,
     /// Of an HTTP connection: the caller of its transactions when requests do not name one.
@@ -125,7 +126,7 @@ impl Client {
             no_touch: false,
             is_blocked: false,
             tracking: None,
-            subscriptions: [0; 3],
+            subscriptions: [0; KINDS],
             pending: None,
             http_caller: None,
             commands: 0,
@@ -181,7 +182,7 @@ impl Client {
 
     /// Whether it listens to anything.
     pub fn is_subscribed(&self) -> bool {
-        self.subscriptions != [0; 3]
+        self.subscriptions != [0; KINDS]
     }
 
     /// Back to the state of a new connection (`RESET`).
@@ -207,8 +208,8 @@ impl Client {
         let pending = self.pending.as_deref();
         let queued = pending.and_then(Pending::queued).map_or(-1, |count| count as i64);
         let watched = pending.map_or(0, Pending::watched);
-        let [channels, patterns, shards] = self.subscriptions;
-        add(format_args!(" sub={channels} psub={patterns} ssub={shards}"));
+        let [channels, patterns, shards, topics] = self.subscriptions;
+        add(format_args!(" sub={channels} psub={patterns} ssub={shards} tsub={topics}"));
         add(format_args!(" multi={queued} watch={watched}"));
         add(format_args!(" qbuf={}", self.query_bytes));
         add(format_args!(" qbuf-free={}", self.query_capacity.saturating_sub(self.query_bytes)));

@@ -8,8 +8,10 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::table::CommandId;
 
+use super::topics::NO_TOPIC;
+
 /// What is left to do with the folded reply. The pump keeps it with the request's ticket.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Finish {
     /// `CLIENT KILL address`: OK, or an error when there was no such client.
     Killed,
@@ -19,6 +21,8 @@ pub enum Finish {
     Latest,
     /// `LATENCY HISTORY`: by time.
     History,
+    /// `SYNAP.TOPICINFO`: what the cores know of this topic together.
+    TopicInfo(Box<[u8]>),
 }
 
 /// Entries that `SLOWLOG GET` answers unless told otherwise.
@@ -41,19 +45,20 @@ impl Finish {
             "slowlog.get" => slowlog_count(args).ok().map(Self::SlowLog),
             "latency.latest" => Some(Self::Latest),
             "latency.history" => Some(Self::History),
+            "pubsub.info" => Some(Self::TopicInfo(args.bytes(Arg(0)).into())),
             _ => None,
         }
     }
 
     /// Does it.
-    pub fn apply(self, reply: Reply<'static>) -> Reply<'static> {
+    pub fn apply(&self, reply: Reply<'static>) -> Reply<'static> {
         match (self, reply) {
             (Self::Killed, Reply::Integer(0)) => CommandError::Invalid("No such client").into(),
             (Self::Killed, Reply::Integer(_)) => Reply::Ok,
             (Self::SlowLog(count), Reply::Array(mut entries)) => {
                 // By second, and among those of one second and core by number.
                 entries.sort_by_key(|entry| Reverse((number(entry, 1), number(entry, 0))));
-                entries.truncate(count);
+                entries.truncate(*count);
                 Reply::Array(entries)
             }
             (Self::Latest, Reply::Array(events)) => Reply::Array(latest(events)),
@@ -61,9 +66,23 @@ impl Finish {
                 samples.sort_by_key(|sample| number(sample, 0));
                 Reply::Array(samples)
             }
+            (Self::TopicInfo(topic), Reply::Array(parts)) => topic_info(topic, &parts),
             (_, other) => other,
         }
     }
+}
+
+/// Every core counts the messages that it published, and knows the rest.
+fn topic_info(topic: &[u8], parts: &[Reply<'static>]) -> Reply<'static> {
+    let Some(first) = parts.first() else { return CommandError::Invalid(NO_TOPIC).into() };
+    let messages = parts.iter().map(|part| number(part, 1)).sum();
+    let since_ms = parts.iter().map(|part| number(part, 2)).min().unwrap_or(0);
+    Reply::Named(vec![
+        (Reply::string("topic"), Reply::owned(topic.to_vec())),
+        (Reply::string("subscriber_count"), Reply::Integer(number(first, 0))),
+        (Reply::string("message_count"), Reply::Integer(messages)),
+        (Reply::string("created_at"), Reply::Integer(since_ms / 1000)),
+    ])
 }
 
 fn number(reply: &Reply<'_>, index: usize) -> i64 {

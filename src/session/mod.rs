@@ -24,6 +24,7 @@ mod script;
 pub(crate) mod server;
 mod snapshot;
 mod thresholds;
+pub mod topics;
 pub mod tracking;
 pub mod transaction;
 mod watch;
@@ -83,6 +84,8 @@ pub enum Then {
     Track,
     /// The reply comes when every core knows that the client does not want to be told any more.
     Untrack,
+    /// The reply comes when there are messages for a subscriber, or the time is over.
+    Poll,
     /// The reply comes when a snapshot is there; what the command replied meanwhile is nothing.
     Snapshot(Wanted),
 }
@@ -154,11 +157,17 @@ const HANDLERS: &[&[(&str, Handler)]] = &[
     script::HANDLERS,
     server::HANDLERS,
     snapshot::HANDLERS,
+    topics::HANDLERS,
     tracking::HANDLERS,
     watch::HANDLERS,
 ];
-const CORE_HANDLERS: &[&[(&str, CoreHandler)]] =
-    &[clients::CORE_HANDLERS, config::CORE_HANDLERS, pubsub::CORE_HANDLERS, watch::CORE_HANDLERS];
+const CORE_HANDLERS: &[&[(&str, CoreHandler)]] = &[
+    clients::CORE_HANDLERS,
+    config::CORE_HANDLERS,
+    pubsub::CORE_HANDLERS,
+    topics::CORE_HANDLERS,
+    watch::CORE_HANDLERS,
+];
 
 static BY_COMMAND: LazyLock<Vec<Option<Handler>>> = LazyLock::new(|| by_command(HANDLERS));
 static CORE_BY_COMMAND: LazyLock<Vec<Option<CoreHandler>>> =

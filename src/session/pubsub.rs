@@ -9,9 +9,11 @@ use synap_shards::command::reply::Reply;
 use synap_shards::glob;
 use synap_shards::id::{ConnId, CoreId};
 use synap_shards::pubsub::{Index, Kind};
+use synap_shards::rng::Rng;
 use synap_shards::shard::plan::{Notice, Told};
 
 use super::{CoreContext, CoreHandler, Handler, SessionContext};
+use crate::protocol::push::{self, Extra};
 
 /// Bit of [`crate::settings::Settings::notices`]: changes are told on channels of the key.
 pub const BY_KEY: u16 = 1 << 14;
@@ -27,6 +29,8 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// The channel is of the sharded kind.
     pub sharded: bool,
+    /// What those see of it who listen to topics; nothing where nobody does.
+    pub extra: Option<Extra>,
     /// Cores with subscribers.
     pub cores: BTreeSet<CoreId>,
 }
@@ -39,34 +43,57 @@ pub struct Pubsub {
     /// Connections of this core's subscribers by the number of the client.
     pub subscribers: HashMap<u64, ConnId>,
     outgoing: Vec<Message>,
+    /// What ids of messages are made with.
+    chance: Rng,
 }
 
 impl Pubsub {
-    /// That of a process with so many cores.
-    pub fn new(cores: usize) -> Self {
-        Self { index: Index::new(cores), subscribers: HashMap::new(), outgoing: Vec::new() }
+    /// That of a process with so many cores; `seed` is chance from outside.
+    pub fn new(cores: usize, seed: u64) -> Self {
+        let (subscribers, outgoing) = (HashMap::new(), Vec::new());
+        Self { index: Index::new(cores), subscribers, outgoing, chance: Rng::new(seed) }
     }
 
     /// Publishes; how many subscriptions it is for.
-    pub fn publish(&mut self, channel: &[u8], payload: &[u8], sharded: bool) -> usize {
+    pub fn publish(&mut self, channel: &[u8], payload: &[u8], sharded: bool, now_ms: u64) -> usize {
         let reach = self.index.reach(channel, sharded);
         if reach.receivers > 0 {
             let (channel, payload) = (channel.to_vec(), payload.to_vec());
-            self.outgoing.push(Message { channel, payload, sharded, cores: reach.cores });
+            let extra = reach.by_topic.then(|| self.extra(now_ms));
+            let cores = reach.cores;
+            self.outgoing.push(Message { channel, payload, sharded, extra, cores });
         }
         reach.receivers
     }
 
+    /// Publishes with what a topic's subscribers see; how many subscribers and subscriptions of
+    /// RESP it is for.
+    pub fn publish_with(&mut self, channel: &[u8], payload: &[u8], extra: Extra) -> usize {
+        let reach = self.index.reach(channel, false);
+        if reach.receivers > 0 {
+            let (channel, payload) = (channel.to_vec(), payload.to_vec());
+            let (extra, cores) = (Some(extra), reach.cores);
+            self.outgoing.push(Message { channel, payload, sharded: false, extra, cores });
+        }
+        reach.receivers
+    }
+
+    /// The id and the time of a new message, which is text.
+    pub fn extra(&mut self, now_ms: u64) -> Extra {
+        let id = push::uuid(now_ms, [self.chance.draw(), self.chance.draw()]);
+        Extra { id, unix_secs: now_ms / 1000, is_json: false, metadata: Vec::new() }
+    }
+
     /// Publishes changes of keys as `flags` wants it.
-    pub fn publish_changes(&mut self, told: Vec<Told>, flags: u16) {
+    pub fn publish_changes(&mut self, told: Vec<Told>, flags: u16, now_ms: u64) {
         for Told { class: _, event, key } in told {
             if flags & BY_KEY != 0 {
                 let channel = [b"__keyspace@0__:", &key[..]].concat();
-                self.publish(&channel, event.as_bytes(), false);
+                self.publish(&channel, event.as_bytes(), false, now_ms);
             }
             if flags & BY_EVENT != 0 {
                 let channel = format!("__keyevent@0__:{event}");
-                self.publish(channel.as_bytes(), &key, false);
+                self.publish(channel.as_bytes(), &key, false, now_ms);
             }
         }
     }
@@ -104,7 +131,9 @@ pub(super) const CORE_HANDLERS: &[(&str, CoreHandler)] = &[
 type Answer = Result<Reply<'static>, CommandError>;
 
 fn publish(cx: &mut SessionContext<'_>, args: &Args<'_>, sharded: bool) -> Answer {
-    let count = cx.pubsub.publish(args.bytes(Arg(0)), args.bytes(Arg(1)), sharded);
+    let now_ms = cx.now.unix_ms;
+    let count = cx.pubsub.publish(args.bytes(Arg(0)), args.bytes(Arg(1)), sharded, now_ms);
+    cx.shared.metrics[cx.core.index()].pubsub_published.add(1);
     Ok(Reply::count(count))
 }
 
@@ -123,16 +152,16 @@ fn numsub(cx: &mut SessionContext<'_>, args: &Args<'_>, kind: Kind) -> Answer {
     Ok(Reply::Array(names.collect()))
 }
 
-fn subscribe(cx: &mut CoreContext<'_>, args: &Args<'_>, kind: Kind) -> Reply<'static> {
-    let (caller, index) = (cx.caller, &mut cx.pubsub.index);
+pub(super) fn subscribe(cx: &mut CoreContext<'_>, args: &Args<'_>, kind: Kind) -> Reply<'static> {
+    let (caller, index, now_ms) = (cx.caller, &mut cx.pubsub.index, cx.now.unix_ms);
     let confirmations = args.rest(Arg(0)).iter().map(|name| {
-        let count = index.subscribe(kind, name, caller);
+        let count = index.subscribe(kind, name, caller, now_ms);
         confirmation(verb(kind, true), Some(name), count)
     });
     Reply::Several(confirmations.collect())
 }
 
-fn unsubscribe(cx: &mut CoreContext<'_>, args: &Args<'_>, kind: Kind) -> Reply<'static> {
+pub(super) fn unsubscribe(cx: &mut CoreContext<'_>, args: &Args<'_>, kind: Kind) -> Reply<'static> {
     let (caller, index) = (cx.caller, &mut cx.pubsub.index);
     let named: Vec<Box<[u8]>> = match args.rest(Arg(0)) {
         [] => index.names_of(kind, caller),
@@ -156,6 +185,8 @@ fn verb(kind: Kind, begins: bool) -> &'static str {
         (Kind::Pattern, false) => "punsubscribe",
         (Kind::Shard, true) => "ssubscribe",
         (Kind::Shard, false) => "sunsubscribe",
+        (Kind::Topic, true) => "tsubscribe",
+        (Kind::Topic, false) => "tunsubscribe",
     }
 }
 
@@ -238,14 +269,14 @@ mod tests {
 
     #[test]
     fn changes_go_to_the_channels_that_are_on() {
-        let mut pubsub = Pubsub::new(1);
+        let mut pubsub = Pubsub::new(1, 0);
         for name in [&b"__keyspace@0__:k"[..], b"__keyevent@0__:del"] {
-            pubsub.index.subscribe(Kind::Channel, name, 1);
+            pubsub.index.subscribe(Kind::Channel, name, 1, 0);
         }
         let told = || vec![Told { class: Notice::Generic, event: "del", key: (*b"k").into() }];
-        pubsub.publish_changes(told(), Notice::Generic.bit());
+        pubsub.publish_changes(told(), Notice::Generic.bit(), 0);
         assert!(!pubsub.has_outgoing());
-        pubsub.publish_changes(told(), BY_KEY | BY_EVENT);
+        pubsub.publish_changes(told(), BY_KEY | BY_EVENT, 0);
         let sent = pubsub.take_outgoing();
         let payloads: Vec<&[u8]> = sent.iter().map(|message| &message.payload[..]).collect();
         assert_eq!(payloads, [&b"del"[..], b"k"]);

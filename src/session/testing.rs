@@ -112,6 +112,7 @@ impl Server {
                 snapshots: None,
                 alive: crate::alive::Alive::new(cores),
                 transactions: HttpTransactions::default(),
+                mailboxes: crate::mailboxes::Mailboxes::default(),
                 scripts: Arc::default(),
                 topics: Arc::default(),
                 script_gauges: (0..cores).map(|_| Arc::default()).collect(),
@@ -121,7 +122,7 @@ impl Server {
             slowlog: SlowLog::new(core, cores),
             latency: LatencyLog::default(),
             then: Then::Continue,
-            pubsub: Pubsub::new(cores),
+            pubsub: Pubsub::new(cores, 1),
             effects: Effects::default(),
         }
     }

@@ -4,6 +4,9 @@
 //! Subscribers are process-wide numbers of clients; the core of a client is its number modulo the
 //! number of cores. The index holds no message and no connection.
 
+pub mod topic;
+
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::glob;
@@ -18,20 +21,63 @@ pub enum Kind {
     Pattern = 1,
     /// A channel of the sharded kind, a name space of its own (`SSUBSCRIBE`).
     Shard = 2,
+    /// Topics, the channels by segments, by pattern ([`topic`]). Whoever subscribes to several
+    /// patterns that match hears a message once.
+    Topic = 3,
 }
 
-const KINDS: usize = 3;
+/// How many kinds there are.
+pub const KINDS: usize = 4;
+
+/// Channels that tell of changes of keys: this, then the key.
+pub const WATCH_PREFIX: &[u8] = b"__watch@0__:";
 
 type Name = Box<[u8]>;
 
 /// Subscribers of one name, by core.
 type Audience = BTreeMap<CoreId, BTreeSet<u64>>;
 
+/// A name that has subscribers.
+#[derive(Debug, Default)]
+struct Listened {
+    audience: Audience,
+    /// Unix milliseconds at which its first subscriber came.
+    since_ms: u64,
+    /// Messages to it that this core was asked to publish.
+    messages: Cell<u64>,
+}
+
+/// How a message reaches a subscriber.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How<'a> {
+    /// By the channel's own name.
+    Channel,
+    /// By a glob pattern.
+    Pattern(&'a [u8]),
+    /// By a pattern of topics, or several.
+    Topic,
+}
+
+/// What is known of a channel or a topic that somebody subscribes to by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NameFacts {
+    /// Subscribers by this name.
+    pub subscribers: usize,
+    /// Messages to it that this core was asked to publish.
+    pub messages: u64,
+    /// Unix milliseconds at which its first subscriber came.
+    pub since_ms: u64,
+}
+
 /// Subscriptions of all clients of the process.
 #[derive(Debug)]
 pub struct Index {
     cores: usize,
-    names: [BTreeMap<Name, Audience>; KINDS],
+    names: [BTreeMap<Name, Listened>; KINDS],
+    /// The names of kind [`Kind::Topic`].
+    topics: topic::Trie,
+    /// Names and patterns that begin with [`WATCH_PREFIX`].
+    watches: usize,
     /// What each client is subscribed to.
     clients: BTreeMap<u64, [BTreeSet<Name>; KINDS]>,
 }
@@ -39,8 +85,10 @@ pub struct Index {
 /// Where a message goes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Reach {
-    /// How many subscriptions match, on all cores.
+    /// How many subscriptions match, on all cores; of topics, how many subscribers.
     pub receivers: usize,
+    /// Whether some of them are to topics.
+    pub by_topic: bool,
     /// Cores with at least one.
     pub cores: BTreeSet<CoreId>,
 }
@@ -48,18 +96,33 @@ pub struct Reach {
 impl Index {
     /// An empty index of a process with so many cores.
     pub fn new(cores: usize) -> Self {
-        Self { cores, names: Default::default(), clients: BTreeMap::new() }
+        Self {
+            cores,
+            names: Default::default(),
+            topics: topic::Trie::default(),
+            watches: 0,
+            clients: BTreeMap::new(),
+        }
     }
 
     fn core_of(&self, client: u64) -> CoreId {
         CoreId::new((client % self.cores as u64) as usize)
     }
 
-    /// Subscribes a client; how many subscriptions it has now, see [`Index::count`].
-    pub fn subscribe(&mut self, kind: Kind, name: &[u8], client: u64) -> usize {
+    /// Subscribes a client; how many subscriptions it has now, see [`Index::count`]. A topic's
+    /// pattern was checked.
+    pub fn subscribe(&mut self, kind: Kind, name: &[u8], client: u64, now_ms: u64) -> usize {
         let core = self.core_of(client);
-        let audience = self.names[kind as usize].entry(name.into()).or_default();
-        audience.entry(core).or_default().insert(client);
+        let names = &mut self.names[kind as usize];
+        if !names.contains_key(name) {
+            names.insert(name.into(), Listened { since_ms: now_ms, ..Listened::default() });
+            self.watches += usize::from(name.starts_with(WATCH_PREFIX));
+            if kind == Kind::Topic {
+                self.topics.add(name);
+            }
+        }
+        let listened = self.names[kind as usize].get_mut(name).expect("it is there now");
+        listened.audience.entry(core).or_default().insert(client);
         self.clients.entry(client).or_default()[kind as usize].insert(name.into());
         self.count(kind, client)
     }
@@ -79,7 +142,7 @@ impl Index {
     fn leave(&mut self, kind: Kind, name: &[u8], client: u64) {
         let core = self.core_of(client);
         let names = &mut self.names[kind as usize];
-        let Some(audience) = names.get_mut(name) else { return };
+        let Some(Listened { audience, .. }) = names.get_mut(name) else { return };
         if let Some(theirs) = audience.get_mut(&core) {
             theirs.remove(&client);
             if theirs.is_empty() {
@@ -88,13 +151,18 @@ impl Index {
         }
         if audience.is_empty() {
             names.remove(name);
+            self.watches -= usize::from(name.starts_with(WATCH_PREFIX));
+            if kind == Kind::Topic {
+                self.topics.remove(name);
+            }
         }
     }
 
     /// Forgets a client.
     pub fn forget(&mut self, client: u64) {
         let Some(theirs) = self.clients.remove(&client) else { return };
-        for (kind, names) in [Kind::Channel, Kind::Pattern, Kind::Shard].into_iter().zip(theirs) {
+        let kinds = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Topic];
+        for (kind, names) in kinds.into_iter().zip(theirs) {
             for name in names {
                 self.leave(kind, &name, client);
             }
@@ -108,67 +176,143 @@ impl Index {
     }
 
     /// Subscriptions of a client as a confirmation counts them: to channels and patterns together,
-    /// or to sharded channels.
+    /// to sharded channels, or to topics.
     pub fn count(&self, kind: Kind, client: u64) -> usize {
-        let [channels, patterns, shards] = self.counts(client);
+        let [channels, patterns, shards, topics] = self.counts(client);
         match kind {
             Kind::Channel | Kind::Pattern => channels + patterns,
             Kind::Shard => shards,
+            Kind::Topic => topics,
         }
+    }
+
+    /// Whether somebody subscribes to topics.
+    pub fn has_topics(&self) -> bool {
+        !self.topics.is_empty()
+    }
+
+    /// Whether somebody wants to be told of changes of keys ([`WATCH_PREFIX`]).
+    pub fn is_watching(&self) -> bool {
+        self.watches > 0
+    }
+
+    /// Whether a client is subscribed to a name.
+    pub fn is_subscribed(&self, kind: Kind, name: &[u8], client: u64) -> bool {
+        self.clients.get(&client).is_some_and(|theirs| theirs[kind as usize].contains(name))
     }
 
     /// Subscriptions of a client by kind.
     pub fn counts(&self, client: u64) -> [usize; KINDS] {
         let theirs = self.clients.get(&client);
-        theirs.map_or([0; KINDS], |theirs| [theirs[0].len(), theirs[1].len(), theirs[2].len()])
+        theirs.map_or([0; KINDS], |theirs| theirs.each_ref().map(BTreeSet::len))
     }
 
-    /// Where a message to a channel goes; `sharded` tells the two name spaces apart.
+    /// Where a message to a channel goes; `sharded` tells the two name spaces apart. Counts it
+    /// where somebody subscribes to its very name.
     pub fn reach(&self, channel: &[u8], sharded: bool) -> Reach {
         let mut reach = Reach::default();
-        self.matching(channel, sharded, |_, _, audience| {
-            for (core, clients) in audience {
+        self.matching(channel, sharded, |_, listened| {
+            for (core, clients) in &listened.audience {
                 reach.receivers += clients.len();
                 reach.cores.insert(*core);
             }
         });
+        if !sharded && !self.topics.is_empty() {
+            self.reach_topics(channel, &mut reach);
+        }
+        if reach.receivers > 0 {
+            for kind in [if sharded { Kind::Shard } else { Kind::Channel }, Kind::Topic] {
+                if let Some(listened) = self.names[kind as usize].get(channel) {
+                    listened.messages.set(listened.messages.get() + 1);
+                }
+            }
+        }
         reach
     }
 
-    /// Calls `visit` for each subscription on `core` that a message to a channel is for: the
-    /// client, and the pattern where it is one.
+    fn reach_topics(&self, topic: &[u8], reach: &mut Reach) {
+        let audiences = self.topic_audiences(topic);
+        reach.by_topic = !audiences.is_empty();
+        let cores: BTreeSet<CoreId> =
+            audiences.iter().flat_map(|audience| audience.keys().copied()).collect();
+        for core in cores {
+            reach.receivers += hearers_of(&audiences, core, |_| {});
+            reach.cores.insert(core);
+        }
+    }
+
+    /// Who subscribes to the patterns that match a topic.
+    fn topic_audiences(&self, topic: &[u8]) -> Vec<&Audience> {
+        let (mut found, names) = (Vec::new(), &self.names[Kind::Topic as usize]);
+        self.topics.matching(topic, &mut |pattern| found.push(&names[pattern].audience));
+        found
+    }
+
+    /// Calls `visit` for each subscription on `core` that a message to a channel is for, of topics
+    /// for each subscriber.
     pub fn hearers(
         &self,
         (channel, sharded): (&[u8], bool),
         core: CoreId,
-        mut visit: impl FnMut(u64, Option<&[u8]>),
+        mut visit: impl FnMut(u64, How<'_>),
     ) {
-        self.matching(channel, sharded, |kind, name, audience| {
-            let pattern = (kind == Kind::Pattern).then_some(name);
-            for client in audience.get(&core).into_iter().flatten() {
-                visit(*client, pattern);
+        self.matching(channel, sharded, |pattern, listened| {
+            let how = pattern.map_or(How::Channel, How::Pattern);
+            for client in listened.audience.get(&core).into_iter().flatten() {
+                visit(*client, how);
             }
         });
+        if !sharded && !self.topics.is_empty() {
+            let audiences = self.topic_audiences(channel);
+            hearers_of(&audiences, core, |client| visit(client, How::Topic));
+        }
     }
 
     fn matching(
         &self,
         channel: &[u8],
         sharded: bool,
-        mut visit: impl FnMut(Kind, &[u8], &Audience),
+        mut visit: impl FnMut(Option<&[u8]>, &Listened),
     ) {
         let kind = if sharded { Kind::Shard } else { Kind::Channel };
-        if let Some(audience) = self.names[kind as usize].get(channel) {
-            visit(kind, channel, audience);
+        if let Some(listened) = self.names[kind as usize].get(channel) {
+            visit(None, listened);
         }
         if sharded {
             return;
         }
-        for (pattern, audience) in &self.names[Kind::Pattern as usize] {
+        for (pattern, listened) in &self.names[Kind::Pattern as usize] {
             if glob::matches(pattern, channel) {
-                visit(Kind::Pattern, pattern, audience);
+                visit(Some(pattern), listened);
             }
         }
+    }
+
+    /// How many names there are.
+    pub fn name_count(&self, kind: Kind) -> usize {
+        self.names[kind as usize].len()
+    }
+
+    /// How many clients subscribe to anything.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Channels and topics that somebody subscribes to by their names, in order and once each.
+    pub fn topics(&self) -> BTreeSet<&[u8]> {
+        let topics = self.names(Kind::Topic).filter(|name| !topic::is_wildcard(name));
+        self.names(Kind::Channel).chain(topics).collect()
+    }
+
+    /// What is known of such a channel or topic.
+    pub fn facts(&self, name: &[u8]) -> Option<NameFacts> {
+        let kinds = [Kind::Channel, Kind::Topic].map(|kind| self.names[kind as usize].get(name));
+        let found = || kinds.iter().flatten();
+        let since_ms = found().map(|listened| listened.since_ms).min()?;
+        let count =
+            |listened: &&Listened| listened.audience.values().map(BTreeSet::len).sum::<usize>();
+        let messages = found().map(|listened| listened.messages.get()).max()?;
+        Some(NameFacts { subscribers: found().map(count).sum(), messages, since_ms })
     }
 
     /// Names with at least one subscriber, in order.
@@ -178,9 +322,23 @@ impl Index {
 
     /// Number of subscribers of a name.
     pub fn subscribers(&self, kind: Kind, name: &[u8]) -> usize {
-        let audience = self.names[kind as usize].get(name);
-        audience.map_or(0, |audience| audience.values().map(BTreeSet::len).sum())
+        let listened = self.names[kind as usize].get(name);
+        listened.map_or(0, |found| found.audience.values().map(BTreeSet::len).sum())
     }
+}
+
+/// Calls `visit` for each client on `core` that is in any of the audiences, once; how many that is.
+fn hearers_of(audiences: &[&Audience], core: CoreId, mut visit: impl FnMut(u64)) -> usize {
+    let mut theirs = audiences.iter().filter_map(|audience| audience.get(&core));
+    let Some(first) = theirs.next() else { return 0 };
+    let others: Vec<&BTreeSet<u64>> = theirs.collect();
+    if others.is_empty() {
+        first.iter().copied().for_each(visit);
+        return first.len();
+    }
+    let all: BTreeSet<u64> = others.into_iter().flatten().chain(first).copied().collect();
+    all.iter().copied().for_each(&mut visit);
+    all.len()
 }
 
 #[cfg(test)]
@@ -189,8 +347,15 @@ mod tests {
 
     fn heard(index: &Index, channel: &[u8], core: usize) -> Vec<(u64, Option<Vec<u8>>)> {
         let mut all = Vec::new();
-        index.hearers((channel, false), CoreId::new(core), |client, pattern| {
-            all.push((client, pattern.map(<[u8]>::to_vec)));
+        index.hearers((channel, false), CoreId::new(core), |client, how| {
+            all.push((
+                client,
+                match how {
+                    How::Channel => None,
+                    How::Pattern(pattern) => Some(pattern.to_vec()),
+                    How::Topic => Some(b"topic".to_vec()),
+                },
+            ));
         });
         all
     }
@@ -198,11 +363,11 @@ mod tests {
     #[test]
     fn messages_reach_channels_and_patterns_on_their_cores() {
         let mut index = Index::new(2);
-        assert_eq!(index.subscribe(Kind::Channel, b"news", 4), 1);
-        assert_eq!(index.subscribe(Kind::Channel, b"news", 4), 1, "twice is once");
-        assert_eq!(index.subscribe(Kind::Pattern, b"n*", 4), 2);
-        assert_eq!(index.subscribe(Kind::Pattern, b"n?ws", 7), 1);
-        assert_eq!(index.subscribe(Kind::Shard, b"news", 7), 1);
+        assert_eq!(index.subscribe(Kind::Channel, b"news", 4, 0), 1);
+        assert_eq!(index.subscribe(Kind::Channel, b"news", 4, 0), 1, "twice is once");
+        assert_eq!(index.subscribe(Kind::Pattern, b"n*", 4, 0), 2);
+        assert_eq!(index.subscribe(Kind::Pattern, b"n?ws", 7, 0), 1);
+        assert_eq!(index.subscribe(Kind::Shard, b"news", 7, 0), 1);
         let reach = index.reach(b"news", false);
         assert_eq!((reach.receivers, reach.cores.len()), (3, 2));
         assert_eq!(heard(&index, b"news", 0), [(4, None), (4, Some(b"n*".to_vec()))]);
@@ -215,9 +380,9 @@ mod tests {
     #[test]
     fn what_has_no_subscriber_is_forgotten() {
         let mut index = Index::new(3);
-        index.subscribe(Kind::Channel, b"a", 1);
-        index.subscribe(Kind::Channel, b"b", 1);
-        index.subscribe(Kind::Pattern, b"*", 1);
+        index.subscribe(Kind::Channel, b"a", 1, 0);
+        index.subscribe(Kind::Channel, b"b", 1, 0);
+        index.subscribe(Kind::Pattern, b"*", 1, 0);
         assert_eq!(index.unsubscribe(Kind::Channel, b"a", 1), 2);
         assert_eq!(index.unsubscribe(Kind::Channel, b"a", 1), 2);
         assert_eq!(index.names(Kind::Channel).collect::<Vec<_>>(), [b"b"]);
@@ -225,6 +390,43 @@ mod tests {
         index.forget(1);
         index.forget(1);
         assert!(index.clients.is_empty() && index.names.iter().all(BTreeMap::is_empty));
-        assert_eq!(index.counts(1), [0, 0, 0]);
+        assert_eq!(index.counts(1), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn topics_are_heard_once_however_many_patterns_match() {
+        let mut index = Index::new(2);
+        for pattern in [&b"a.*"[..], b"a.#", b"a.b"] {
+            index.subscribe(Kind::Topic, pattern, 4, 9);
+            index.subscribe(Kind::Topic, pattern, 5, 9);
+        }
+        index.subscribe(Kind::Topic, b"#", 6, 9);
+        index.subscribe(Kind::Channel, b"a.b", 4, 10);
+        let reach = index.reach(b"a.b", false);
+        assert_eq!((reach.receivers, reach.by_topic, reach.cores.len()), (4, true, 2));
+        let topic = || Some(b"topic".to_vec());
+        assert_eq!(heard(&index, b"a.b", 0), [(4, None), (4, topic()), (6, topic())]);
+        assert_eq!(heard(&index, b"a.b", 1), [(5, topic())]);
+        assert_eq!(heard(&index, b"b", 0), [(6, topic())]);
+        assert!(!index.reach(b"a..b", false).by_topic, "no topic");
+        assert_eq!(index.reach(b"a.b", true), Reach::default());
+        let facts = NameFacts { subscribers: 3, messages: 1, since_ms: 9 };
+        assert_eq!(index.facts(b"a.b"), Some(facts));
+        assert_eq!(index.topics().into_iter().collect::<Vec<_>>(), [b"a.b"]);
+        index.forget(4);
+        index.forget(5);
+        assert_eq!(index.unsubscribe(Kind::Topic, b"#", 6), 0);
+        assert!(index.topics.is_empty() && index.names.iter().all(BTreeMap::is_empty));
+    }
+
+    #[test]
+    fn watches_are_counted() {
+        let mut index = Index::new(1);
+        index.subscribe(Kind::Channel, b"__watch@0__:a", 1, 0);
+        index.subscribe(Kind::Pattern, b"__watch@0__:*", 1, 0);
+        index.subscribe(Kind::Pattern, b"*", 1, 0);
+        assert!(index.is_watching());
+        index.forget(1);
+        assert!(!index.is_watching());
     }
 }

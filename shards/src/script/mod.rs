@@ -28,7 +28,7 @@ mod random;
 mod register;
 pub mod registry;
 #[cfg_attr(not(feature = "lua"), allow(dead_code, reason = "only scripts have digests"))]
-pub(crate) mod sha1;
+pub mod sha1;
 #[cfg(feature = "lua")]
 pub(crate) mod shebang;
 #[cfg(feature = "lua")]

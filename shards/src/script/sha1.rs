@@ -4,14 +4,14 @@
 //! beyond what Redis clients expect of a script's digest.
 
 /// A digest.
-pub(crate) type Digest = [u8; 20];
+pub type Digest = [u8; 20];
 /// A digest in lower-case hexadecimal digits, as clients send and see it.
 pub type HexDigest = [u8; 40];
 
 const BLOCK_BYTES: usize = 64;
 
 /// The digest of `message`.
-pub(crate) fn digest(message: &[u8]) -> Digest {
+pub fn digest(message: &[u8]) -> Digest {
     let mut state = [0x6745_2301u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
     let (blocks, rest) = message.as_chunks::<BLOCK_BYTES>();
     blocks.iter().for_each(|block| absorb(&mut state, block));

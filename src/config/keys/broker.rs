@@ -5,6 +5,7 @@ use super::super::key::{Key, Kind, MANY, MILLIS, SECS, SOME, int, same};
 
 const RETENTION: Kind =
     Kind::Enum(&[&["time"], &["size"], &["messages"], &["combined"], &["infinite"]]);
+const SLOW: Kind = Kind::Enum(&[&["disconnect"], &["drop"]]);
 const STRATEGY: Kind = Kind::Enum(&[&["round_robin"], &["range"], &["sticky"]]);
 const COMMITS: &str = "offsets are committed explicitly";
 
@@ -64,8 +65,20 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("consumer_groups.auto_commit", Kind::Bool, "Commit by itself.").no_effect(COMMITS),
     Key::new("consumer_groups.auto_commit_interval_secs", SECS, "Seconds between commits.")
         .no_effect(COMMITS),
-    key("pubsub.enabled", Kind::Bool, "true", "Serve publish and subscribe over HTTP."),
-    key("pubsub.channel_capacity", SOME, "1024", "Messages waiting per subscriber."),
+    Key::new("pubsub.enabled", Kind::Bool, "Serve publish and subscribe over HTTP.").or("true"),
+    Key::new(
+        "pubsub.channel_capacity",
+        int(1, 1 << 20),
+        "Messages waiting for one subscriber over WebSocket, server-sent events or polling.",
+    )
+    .or("1024"),
+    Key::new(
+        "pubsub.slow_consumer",
+        SLOW,
+        "What happens to a subscriber over WebSocket or server-sent events for whom more would \
+         wait: it is closed, or misses messages. One that polls misses the oldest.",
+    )
+    .or("disconnect"),
     key("pubsub.max_topics", SOME, "1000000", "Topics."),
     key("pubsub.max_subscribers_per_topic", SOME, "10000", "Subscribers per topic."),
     key("pubsub.max_wildcard_subscriptions", SOME, "10000", "Pattern subscriptions."),

@@ -58,8 +58,21 @@ pub(super) const KEYS: &[Key] = &[
         "Origins a browser may call from; \"*\" is any. Empty sends no CORS headers.",
     ),
     Key::new("server.websocket_enabled", Kind::Bool, "Serve WebSocket upgrades on the HTTP port.")
-        .or("true")
-        .dormant(),
+        .or("true"),
+    Key::new(
+        "server.websocket_echo_path",
+        Kind::UrlPath,
+        "HTTP path (such as \"/ws-echo\") of a WebSocket that answers each message with itself, \
+         for protocol conformance tools; unset leaves it off.",
+    ),
+    Key::new("server.websocket_ping_secs", int(1, 86_400), "Seconds between pings of a WebSocket.")
+        .or("30"),
+    Key::new(
+        "server.websocket_pong_timeout_secs",
+        int(1, 86_400),
+        "Seconds after an unanswered ping at which a WebSocket is closed.",
+    )
+    .or("60"),
     Key::new(
         "server.notify_keyspace_events",
         Kind::Text { min: 0, max: 32 },

@@ -16,7 +16,7 @@ use super::error::HttpError;
 use super::input::{Given, Inputs, NOT_AN_OBJECT, members, missing, unexpected};
 use super::table::{Route, Shape};
 use super::words::OwnedWords;
-use super::{geo, sorted, topics};
+use super::{geo, pubsub, sorted, topics};
 use crate::protocol::json::{self, Kind, Members};
 
 /// What an argument is when the request does not name it: command, argument, word.
@@ -193,7 +193,10 @@ pub(super) struct Writer<'i, 'a> {
 
 impl Writer<'_, '_> {
     fn argument(&mut self, arg: &'static ArgSpec) -> Result<(), HttpError> {
-        if sorted::argument(self, arg)? || geo::argument(self, arg)? || topics::argument(self, arg)?
+        if sorted::argument(self, arg)?
+            || geo::argument(self, arg)?
+            || pubsub::argument(self, arg)?
+            || topics::argument(self, arg)?
         {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::containers::Body as Container;
 use super::decode::HttpRequest;
 use super::head::Verb;
+use super::pubsub::Subscriber;
 use super::stats::HLL_OPERATIONS;
 use super::table::{RouteId, Shape};
 
@@ -65,6 +66,12 @@ pub struct HttpContext {
     pub(crate) client_id: Option<Box<str>>,
     /// Of each command that `exec` runs, whether it removes keys.
     pub(crate) deletes: Option<Box<[bool]>>,
+    /// The subscriber without a connection that the request is about, until that is seen to.
+    pub(crate) subscriber: Option<Subscriber>,
+    /// Its name.
+    pub(crate) subscriber_name: Option<Box<str>>,
+    /// Subscriptions that the request ends.
+    pub(crate) ended: usize,
     /// The allowed origin that asks, when there is one.
     pub(super) origin: Option<Box<str>>,
 }
@@ -102,6 +109,9 @@ impl HttpContext {
             echo_split: 0,
             client_id: None,
             deletes: None,
+            subscriber: None,
+            subscriber_name: None,
+            ended: 0,
             origin: None,
         }
     }

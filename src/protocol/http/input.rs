@@ -26,6 +26,7 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("from_offset", &["offset"]),
     ("subscriber_id", &["subscriber"]),
     ("to_partition", &["partition", "partition_id"]),
+    ("payload", &["message", "data"]),
 ];
 
 /// Parameters of a query.

@@ -14,9 +14,11 @@ pub mod decode;
 mod echo;
 pub mod error;
 mod geo;
-mod head;
+pub(crate) mod head;
 mod input;
+pub mod live;
 pub mod openapi;
+pub(crate) mod pubsub;
 pub mod respond;
 mod response;
 pub mod route;
@@ -30,4 +32,5 @@ pub mod words;
 
 pub use context::HttpContext;
 pub use head::{Header, Verb};
+pub use pubsub::Subscriber;
 pub(crate) use shape::human_bytes;

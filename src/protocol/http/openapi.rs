@@ -155,6 +155,7 @@ fn answer_inputs(shape: Shape) -> &'static [(&'static str, &'static str)] {
         Shape::Keys => &[("limit", "integer")],
         Shape::Scan => &[("prefix", "string")],
         Shape::Transaction(_) | Shape::TransactionExec => &[("client_id", "string")],
+        Shape::Pubsub(body) => body.inputs(),
         _ => &[],
     }
 }
@@ -240,6 +241,7 @@ fn responses(shape: Shape) -> Value {
             ("message", "string"),
         ],
         Shape::Geo(body) => body.fields(),
+        Shape::Pubsub(body) => body.fields(),
         Shape::Snapshot => &[
             ("success", "boolean"),
             ("message", "string"),

@@ -11,6 +11,7 @@ use super::shape;
 use super::table::Shape;
 use super::transaction;
 use crate::protocol::json;
+use crate::session::topics::{NO_SUBSCRIBER, NO_TOPIC};
 use crate::session::transaction::QUEUED;
 use crate::snapshot::DISABLED;
 
@@ -75,6 +76,9 @@ pub(crate) fn write_metrics(context: &HttpContext, body: &[u8], out: &mut Vec<u8
 pub(super) fn write_error(context: &HttpContext, status: u16, message: &str, out: &mut Vec<u8>) {
     let headers: &[(&str, &str)] = match status {
         401 => &[("WWW-Authenticate", "Basic realm=\"synap\", Bearer")],
+        426 => {
+            &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")]
+        }
         429 | 503 => &[("Retry-After", "1")],
         _ => &[],
     };
@@ -142,6 +146,8 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
         CommandError::InvalidExpire { .. } => HttpError::with(400, format!("Invalid TTL: {error}")),
         CommandError::WrongType => HttpError::with(400, format!("WRONGTYPE {error}")),
         CommandError::NoSuchKey => shape::key_not_found(context),
+        CommandError::Invalid(NO_TOPIC) => HttpError::new(404, "Not found: the topic"),
+        CommandError::Invalid(NO_SUBSCRIBER) => HttpError::new(404, "Not found: the subscriber"),
         // The member around which to look.
         CommandError::Invalid(NO_MEMBER) => HttpError::new(404, "Resource not found: the member"),
         CommandError::NoGroup { .. } => HttpError::with(404, format!("NOGROUP {error}")),

@@ -14,16 +14,31 @@ use super::decode::HttpRequest;
 use super::error::HttpError;
 use super::head::Verb;
 use super::input::{self, Inputs};
+use super::live::{self, Live};
 use super::respond;
 use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
-use super::{arguments, caller, cors, echo, openapi};
+use super::{arguments, caller, cors, echo, openapi, pubsub};
 
 /// Settings that concern HTTP alone; fixed at start-up.
 #[derive(Clone, Default, Debug)]
 pub struct HttpOptions {
     /// Any request below this path is answered with itself; none when absent. Begins with `/`.
     pub echo_prefix: Option<String>,
+    /// A WebSocket at this path answers each message with itself; none when absent.
+    pub websocket_echo_path: Option<String>,
+    /// WebSocket is not served.
+    pub without_websocket: bool,
+    /// Seconds between two pings of a WebSocket.
+    pub websocket_ping_secs: u64,
+    /// Seconds after a ping without an answer at which a WebSocket is closed.
+    pub websocket_pong_timeout_secs: u64,
+    /// Publish and subscribe is not served.
+    pub without_pubsub: bool,
+    /// Messages that may wait for one subscriber over HTTP.
+    pub slow_messages_max: usize,
+    /// A subscriber for whom more would wait is closed; otherwise it misses messages.
+    pub slow_disconnects: bool,
     /// Origins that a browser may call from; `*` is any. Empty: no cross-origin headers at all.
     pub cors_origins: Vec<String>,
     /// The routes of commands are not served.
@@ -49,6 +64,15 @@ pub enum Routed {
         /// Its status code.
         status: u16,
         /// For the connection and the counters.
+        context: HttpContext,
+    },
+    /// The connection is this from now on.
+    Live {
+        /// What it becomes.
+        live: Live,
+        /// The answer that says so.
+        response: Vec<u8>,
+        /// For the counters.
         context: HttpContext,
     },
     /// Write the answer with [`crate::health::answer`].
@@ -118,6 +142,13 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
         let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
         return echo::answer(request, context);
     }
+    if options.websocket_echo_path.as_deref() == Some(request.path) {
+        let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
+        return match live::upgrade(request, &context, options) {
+            Ok(response) => Routed::Live { live: Live::Echo, response, context },
+            Err(error) => refuse(&error, context),
+        };
+    }
     if request.verb == Verb::Options {
         let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
         return cors::options(request, allowed(request.path), context);
@@ -130,6 +161,9 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
         return unmatched(request, context);
     };
     let mut context = HttpContext::new(id, request, &options.cors_origins);
+    if options.without_pubsub && route.is_pubsub() {
+        return refuse(&HttpError::new(503, "Pub/sub system disabled"), context);
+    }
     match work(route, &raw, request, &mut context) {
         Ok(Work::Command(words)) => Routed::Command { words, context },
         Ok(Work::Builtin(builtin)) => Routed::Builtin { builtin, context },
@@ -163,6 +197,7 @@ fn work<'a>(
             if caller::matters(id.spec()) {
                 context.client_id = caller::of(&inputs, request)?;
             }
+            context.subscriber = pubsub::subscriber(id.spec().id, &inputs)?;
             arguments::words(route, id, &inputs, request, context).map(Work::Command)
         }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),

@@ -103,6 +103,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Transaction(message) => transaction::done(context, message, out),
         Shape::TransactionExec => transaction::executed(context, reply, out),
         Shape::Geo(body) => body.write(context, reply, out),
+        Shape::Pubsub(body) => body.write(context, reply, out),
     }
 }
 

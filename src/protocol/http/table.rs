@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{containers, geo, sorted, topics};
+use super::{containers, geo, pubsub, sorted, topics};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -112,6 +112,8 @@ pub(super) enum Shape {
     Geo(geo::Body),
     /// Of rooms, topics and consumer groups.
     Topic(topics::Body),
+    /// Of topics.
+    Pubsub(pubsub::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -147,6 +149,7 @@ impl Shape {
             | Self::Snapshot
             | Self::Transaction(_)
             | Self::TransactionExec
+            | Self::Pubsub(_)
             | Self::Own => 0,
         }
     }
@@ -206,7 +209,8 @@ impl Shape {
                     let sorted = || sorted::Body::of(name).map(Self::Sorted);
                     let geo = || geo::Body::of(name).map(Self::Geo);
                     let topic = || topics::Body::of(name).map(Self::Topic);
-                    return container.or_else(sorted).or_else(geo).or_else(topic);
+                    let pubsub = || pubsub::Body::of(name).map(Self::Pubsub);
+                    return container.or_else(sorted).or_else(geo).or_else(topic).or_else(pubsub);
                 }
             },
         })
@@ -220,6 +224,13 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) target: Target,
     pub(super) shape: Shape,
+}
+
+impl Route {
+    /// Whether it is about publish and subscribe.
+    pub(super) fn is_pubsub(&self) -> bool {
+        self.path.starts_with("/pubsub/")
+    }
 }
 
 /// Commands of the session that HTTP serves; each core answers for all.

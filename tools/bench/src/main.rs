@@ -5,7 +5,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+mod broker;
 mod compare;
+mod fanout;
 mod load;
 mod procfs;
 mod report;
@@ -29,12 +31,18 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Start Redis and Synap in turn, run the same loads, print the ratios.
     Compare(Box<compare::CompareArgs>),
+    /// Publish to and consume from the queues of Synap, RabbitMQ or NATS JetStream.
+    Broker(Box<broker::BrokerArgs>),
+    /// Publish to many subscribers and count deliveries.
+    Fanout(Box<fanout::FanoutArgs>),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args).map_err(|e| e.to_string()),
         Command::Compare(args) => compare::compare(&args).map_err(|e| e.to_string()),
+        Command::Broker(args) => broker::run(&args).map_err(|e| e.to_string()),
+        Command::Fanout(args) => fanout::run(&args).map_err(|e| e.to_string()),
     };
     match result {
         Ok(clean) => ExitCode::from(u8::from(!clean)),

@@ -1,7 +1,8 @@
 //! Declarations of the commands for messages to whoever listens now. The session carries them out.
 
 use super::spec::{
-    Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Fold, Keys, ReplySpec, Run,
+    Access, ArgSpec, Atomicity, CommandSpec, Family, Flags, Fold, HttpRoute, JsonReply, Keys,
+    ReplySpec, Run,
 };
 
 /// The family's commands.
@@ -20,6 +21,13 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &SHARDCHANNELS,
     &SHARDNUMSUB,
     &HELP,
+    &TSUBSCRIBE,
+    &TUNSUBSCRIBE,
+    &TPUBLISH,
+    &TPOLL,
+    &TOPICS,
+    &TOPICINFO,
+    &STATS,
 ];
 
 const CHANNELS_ARG: &[ArgSpec] = &[ArgSpec::bytes("channel", "the channels").repeated()];
@@ -159,5 +167,102 @@ const HELP: CommandSpec = CommandSpec {
     reply: ReplySpec::Array,
     summary: "Answers the subcommands of PUBSUB",
     complexity: "O(1)",
+    ..CHANNELS
+};
+
+const TOPIC_DOC: &str = "topics; `*` is one segment, `#` at the end any number";
+
+const TSUBSCRIBE: CommandSpec = CommandSpec {
+    id: "pubsub.topic_subscribe",
+    resp: "SYNAP.SUBSCRIBE",
+    args: &[ArgSpec::bytes("topics", TOPIC_DOC).repeated()],
+    http: &[HttpRoute::post("/pubsub/subscribe", JsonReply::Shape("pubsub_subscribed"))],
+    summary: "Listens to topics by pattern; a message that several match comes once",
+    complexity: "O(N) for N topics, on every core",
+    ..SUBSCRIBE
+};
+
+const TUNSUBSCRIBE: CommandSpec = CommandSpec {
+    id: "pubsub.topic_unsubscribe",
+    resp: "SYNAP.UNSUBSCRIBE",
+    args: &[ArgSpec::bytes("topics", "the patterns; all without any").optional().repeated()],
+    http: &[HttpRoute::post("/pubsub/unsubscribe", JsonReply::Shape("pubsub_unsubscribed"))],
+    summary: "Stops listening to topics, to all without any",
+    ..TSUBSCRIBE
+};
+
+const TPUBLISH: CommandSpec = CommandSpec {
+    id: "pubsub.topic_publish",
+    resp: "SYNAP.PUBLISH",
+    args: &[
+        ArgSpec::bytes("topic", "the topic, or a channel of RESP"),
+        ArgSpec::bytes("payload", "the message"),
+        ArgSpec::flag("json", "JSON", "the payload is JSON, not text"),
+        ArgSpec::bytes("metadata", "a JSON object of strings that goes with the message")
+            .with_token("METADATA")
+            .optional(),
+    ],
+    reply: ReplySpec::Map,
+    http: &[
+        HttpRoute::post("/pubsub/{topic}/publish", JsonReply::Bare),
+        HttpRoute::post("/pubsub/publish", JsonReply::Bare),
+    ],
+    flags: Flags::FAST,
+    summary: "Sends a message with an id, and answers the id and how many it is for",
+    complexity: "O(N+M) for N subscribers of the topic and M segments of it",
+    run: Run::Session,
+    ..SUBSCRIBE
+};
+
+const TPOLL: CommandSpec = CommandSpec {
+    id: "pubsub.poll",
+    resp: "SYNAP.POLL",
+    args: &[
+        ArgSpec::bytes("subscriber_id", "a subscriber made over HTTP"),
+        ArgSpec::integer("wait_ms", "milliseconds to wait for a message, at most 30000")
+            .with_token("WAIT")
+            .optional(),
+        ArgSpec::integer("limit", "most messages to answer").with_token("LIMIT").optional(),
+    ],
+    reply: ReplySpec::Array,
+    http: &[HttpRoute::get("/pubsub/{subscriber_id}/poll", JsonReply::Shape("pubsub_messages"))],
+    flags: Flags::NO_SCRIPT.and(Flags::NO_MULTI),
+    summary: "Takes the messages that wait for a subscriber that has no connection",
+    complexity: "O(N) for N messages",
+    run: Run::Session,
+    ..SUBSCRIBE
+};
+
+const TOPICS: CommandSpec = CommandSpec {
+    id: "pubsub.topics",
+    resp: "SYNAP.TOPICS",
+    args: &[],
+    http: &[HttpRoute::get("/pubsub/topics", JsonReply::Shape("pubsub_topics"))],
+    summary: "Answers the topics and channels that are subscribed to by name",
+    complexity: "O(N) for N topics and channels",
+    ..CHANNELS
+};
+
+const TOPICINFO: CommandSpec = CommandSpec {
+    id: "pubsub.info",
+    resp: "SYNAP.TOPICINFO",
+    args: &[ArgSpec::bytes("topic", "a topic that is subscribed to by name")],
+    reply: ReplySpec::Map,
+    http: &[HttpRoute::get("/pubsub/{topic}/info", JsonReply::Bare)],
+    flags: Flags::NO_SCRIPT.and(Flags::NO_MULTI),
+    summary: "Answers subscribers of a topic, messages to it, and since when it has subscribers",
+    complexity: "O(N) for N subscribers, on every core",
+    run: Run::EveryCore(Fold::Concat),
+    ..CHANNELS
+};
+
+const STATS: CommandSpec = CommandSpec {
+    id: "pubsub.stats",
+    resp: "SYNAP.TOPICSTATS",
+    args: &[],
+    reply: ReplySpec::Map,
+    http: &[HttpRoute::get("/pubsub/stats", JsonReply::Bare)],
+    summary: "Answers totals of subscriptions and messages",
+    complexity: "O(N) for N topics and channels",
     ..CHANNELS
 };

@@ -12,6 +12,7 @@ mod resp_decode;
 mod restore;
 mod script_decoders;
 mod solo;
+mod websocket;
 
 /// A decoder, and what it is fed.
 pub(crate) struct Target {
@@ -38,6 +39,7 @@ pub(crate) const TARGETS: &[Target] = &[
     resp_decode::TARGET,
     restore::TARGET,
     script_decoders::TARGET,
+    websocket::TARGET,
 ];
 
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
