@@ -122,6 +122,13 @@ fn write_refusal(
 
 fn refuse(context: &HttpContext, error: &CommandError, out: &mut Vec<u8>) -> u16 {
     let HttpError { status, message } = of_command(context, error);
+    if let CommandError::OffsetGone { earliest, .. } = error {
+        let mut body = b"{\"error\":".to_vec();
+        json::write_str(&mut body, &message);
+        body.extend_from_slice(format!(",\"code\":{status},\"earliest\":{earliest}}}").as_bytes());
+        write_json(context, status, &body, out);
+        return status;
+    }
     write_error(context, status, &message, out);
     status
 }

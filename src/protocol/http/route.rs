@@ -301,7 +301,7 @@ pub(super) fn parameter(segment: &'static str) -> Option<&'static str> {
 struct Node {
     fixed: Vec<(&'static str, Self)>,
     parameter: Option<Box<Self>>,
-    routes: [Option<usize>; 3],
+    routes: [Option<usize>; 4],
 }
 
 static TREE: LazyLock<Node> = LazyLock::new(|| {

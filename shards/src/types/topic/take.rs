@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::event::Item;
+use super::event::{Item, Packed};
 use super::make::TOPIC_NAME;
-use super::packed;
+use super::packed::{self, Inner};
 use super::partition::Partition;
 use super::read::{self, BLOCK, COUNT, PARTITION_ARG, numbered};
 use super::record::Writer;
@@ -225,13 +225,14 @@ impl Taking<'_> {
     /// The events that are given; what does not fit an answer is left for the next time.
     fn events(&mut self) -> Vec<Reply<'static>> {
         let (mut events, mut bytes) = (Vec::new(), 0);
+        let mut all = Events::of(self.partition);
         let mut left_out = None;
         for (offset, count) in &self.given {
             if bytes >= READ_BYTES_MAX {
                 left_out = Some(*offset);
                 break;
             }
-            if let Some((event, size)) = event_at(self.partition, *offset) {
+            if let Some((event, size)) = all.get(*offset) {
                 bytes += size;
                 events.push(Reply::Array(vec![Reply::Integer((*count).into()), event]));
             }
@@ -248,17 +249,63 @@ impl Taking<'_> {
     }
 }
 
-/// An event as it is answered, and its bytes.
-fn event_at(partition: &Partition, offset: u64) -> Option<(Reply<'static>, usize)> {
-    let (base, item) = partition.items(offset).next()?;
-    match item {
-        Item::One(event) => Some((read::event_reply(partition, offset, &event), event.data.len())),
-        Item::Packed { time_ms, packed } => {
-            let unpacked = packed::unpack(&packed).expect("batches are checked when they come");
-            let mut rest = &unpacked[..];
-            let inner = (base..=offset).map_while(|_| packed::take(&mut rest)).last()?;
-            Some((read::inner_reply(partition, offset, time_ms, &inner), inner.data.len()))
+/// Events by their offsets; of a packed batch, the events that were unpacked last are kept.
+struct Events<'s> {
+    partition: &'s Partition,
+    unpacked: Option<Unpacked>,
+}
+
+/// The events of a batch from `base` on.
+struct Unpacked {
+    base: u64,
+    time_ms: u64,
+    bytes: Vec<u8>,
+    /// Where each begins.
+    starts: Vec<usize>,
+}
+
+impl Unpacked {
+    fn of(base: u64, time_ms: u64, packed: &Packed<'_>) -> Self {
+        let bytes = packed::unpack(packed).expect("batches are checked when they come");
+        let (mut starts, mut rest) = (Vec::new(), &bytes[..]);
+        loop {
+            let start = bytes.len() - rest.len();
+            if packed::take(&mut rest).is_none() {
+                break;
+            }
+            starts.push(start);
         }
+        Self { base, time_ms, bytes, starts }
+    }
+
+    fn get(&self, offset: u64) -> Option<Inner<'_>> {
+        let start = *self.starts.get(usize::try_from(offset.checked_sub(self.base)?).ok()?)?;
+        packed::take(&mut &self.bytes[start..])
+    }
+}
+
+impl<'s> Events<'s> {
+    fn of(partition: &'s Partition) -> Self {
+        Self { partition, unpacked: None }
+    }
+
+    /// An event as it is answered, and its bytes.
+    fn get(&mut self, offset: u64) -> Option<(Reply<'static>, usize)> {
+        if self.unpacked.as_ref().is_none_or(|unpacked| unpacked.get(offset).is_none()) {
+            match self.partition.items(offset).next()? {
+                (_, Item::One(event)) => {
+                    let reply = read::event_reply(self.partition, offset, &event);
+                    return Some((reply, event.data.len()));
+                }
+                (base, Item::Packed { time_ms, packed }) => {
+                    self.unpacked = Some(Unpacked::of(base, time_ms, &packed));
+                }
+            }
+        }
+        let unpacked = self.unpacked.as_ref()?;
+        let inner = unpacked.get(offset)?;
+        let reply = read::inner_reply(self.partition, offset, unpacked.time_ms, &inner);
+        Some((reply, inner.data.len()))
     }
 }
 
@@ -281,7 +328,9 @@ fn take(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
     taking.fresh();
     let events = taking.events();
     let mut writer = Writer::default();
-    if before != Some(terms) {
+    let gives = !taking.given.is_empty() || !taking.dead.is_empty();
+    // Who finds nothing leaves nothing behind, or could not wait.
+    if gives && before != Some(terms) {
         writer.share(group, terms, next);
     }
     bury(&mut writer, (group, share), now_ms, &taking.dead);
