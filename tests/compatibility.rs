@@ -21,6 +21,7 @@ use std::path::Path;
 use support::redis_server::Redis;
 use support::resp::{Resp, encode, show};
 use support::{Plan, Server, free_ports, installed};
+use synap_shards::command::spec::{CommandSpec, Family};
 use synap_shards::command::table::{by_name, commands};
 use synap_shards::glob;
 
@@ -31,6 +32,12 @@ const REDIS: (u32, u32) = (7, 2);
 const OLDEST: (u32, u32) = (7, 0);
 /// Names of our own begin with this.
 const OWN: &str = "SYNAP.";
+
+/// Whether Redis has nothing like this command.
+fn is_own(spec: &CommandSpec) -> bool {
+    let families = [Family::Queue, Family::Topic, Family::Group];
+    spec.resp.starts_with(OWN) || families.contains(&spec.family)
+}
 /// Examples of this section need a cluster.
 const CLUSTER: &str = "cluster";
 /// A command like this one that does not exist is answered with one of these.
@@ -170,7 +177,7 @@ fn reference(entries: &[Entry]) -> String {
         writeln!(out, "| {} | {} | {note} |", entry.name, entry.support()).expect("it takes it");
     }
     out += "\n## not of Redis\n\n";
-    let own = commands().map(|spec| spec.resp).filter(|name| name.starts_with(OWN));
+    let own = commands().filter(|spec| is_own(spec)).map(|spec| spec.resp);
     out += &own.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     out + "\n"
 }
@@ -190,7 +197,7 @@ fn the_table_is_made_of_the_commands() {
             entry.name
         );
     }
-    for spec in commands().filter(|spec| !spec.resp.starts_with(OWN)) {
+    for spec in commands().filter(|spec| !is_own(spec)) {
         assert!(names.contains(spec.resp), "{} has no entry", spec.resp);
     }
     let made = reference(&entries);

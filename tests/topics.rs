@@ -167,7 +167,8 @@ fn topics_over_http() {
             (
                 "POST",
                 "/topics/short",
-                json!({ "num_partitions": 1, "retention_policy": { "type": "messages", "max_messages": 2 } }),
+                json!({ "num_partitions": 1,
+                        "retention_policy": { "type": "messages", "max_messages": 2 } }),
                 200,
                 json!({ "num_partitions": 1 }),
             ),
@@ -325,7 +326,10 @@ fn groups_over_http() {
     let all: Vec<Value> = [mine(0), mine(1)].concat();
     assert_eq!(all.len(), 4, "each partition has one owner");
     assert_eq!((mine(0).len(), mine(1).len()), (2, 2));
-    let commit = |generation: u64| json!({ "partition_id": 1, "offset": 7, "member_id": ids[0], "generation": generation });
+    let commit = |generation: u64| {
+        json!({ "partition_id": 1, "offset": 7, "member_id": ids[0],
+                "generation": generation })
+    };
     let commits = "/consumer-groups/g/offsets/commit";
     expect(
         &mut http,

@@ -249,7 +249,7 @@ fn group_step(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) {
         8 => {
             let number = rng.below(known.partitions);
             let committed = known.commits.get(&number);
-            let expected = committed.map_or("nil".to_owned(), ToString::to_string);
+            let expected = committed.map_or_else(|| "nil".to_owned(), ToString::to_string);
             assert_eq!(ask(db, &format!("GOFFSET {group} {number}")), expected);
         }
         _ => one_owner_each(db, group, known),

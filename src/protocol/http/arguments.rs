@@ -146,10 +146,8 @@ fn choose_form(
                 (false, false) => Condition::None,
             };
         }
-        Shape::Topic(_) => {
-            if inputs.query("data") == Some("bytes") {
-                context.form = ValueForm::Numbers;
-            }
+        Shape::Topic(_) if inputs.query("data") == Some("bytes") => {
+            context.form = ValueForm::Numbers;
         }
         Shape::Sorted(_) => context.with_changed = inputs.flag("ch")?,
         Shape::Keys => {

@@ -2,7 +2,8 @@
 //! bodies of answers.
 //!
 //! The data of an event is JSON: a string is kept as its bytes, any other value as its compact text
-//! with a mark, and comes back as what it was. `?data=bytes` has the bytes of its JSON text instead.
+//! with a mark, and comes back as what it was. `?data=bytes` has the bytes of its JSON text
+//! instead.
 
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{ArgSpec, Family};

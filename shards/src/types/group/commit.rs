@@ -1,10 +1,10 @@
 //! How far a group has read: committed offsets, each the next one to read.
 
 use super::find;
-use super::group::{Commit, Group};
 use super::make::{GROUP_NAME, NAME};
 use super::member::{GENERATION, fence, member};
 use super::record::Writer;
+use super::state::{Commit, Group};
 use crate::command::args::{Arg, Args};
 use crate::command::error::{CommandError, quote};
 use crate::command::reply::Reply;

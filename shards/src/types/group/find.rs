@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::assign::assign;
-use super::group::{Group, Member};
 use super::record::Writer;
+use super::state::{Group, Member};
 use crate::command::error::CommandError;
 use crate::key::Namespace;
 use crate::shard::plan::View;
@@ -68,9 +68,9 @@ impl<'s> Roster<'s> {
             changed: false,
             writer: Writer::default(),
         };
-        let is_over = |(_, member): &(&Box<[u8]>, &Member)| member.deadline_ms <= now_ms;
-        let over: Vec<&Box<[u8]>> =
-            group.members().iter().filter(is_over).map(|(id, _)| id).collect();
+        let members = group.members().iter().map(|(id, member)| (&**id, member));
+        let over: Vec<&[u8]> =
+            members.filter(|(_, member)| member.deadline_ms <= now_ms).map(|(id, _)| id).collect();
         over.into_iter().for_each(|id| roster.remove(id));
         roster
     }

@@ -2,8 +2,8 @@
 
 use super::assign::Strategy;
 use super::find::{self, name_of};
-use super::group::{Group, Terms};
 use super::record::Writer;
+use super::state::{Group, Terms};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -219,7 +219,7 @@ fn lags(view: &View<'_>, group: &Group) -> Result<(Vec<Reply<'static>>, u64), Co
             |found: &&topic::Partition| found.definition.incarnation == group.terms.incarnation;
         let Some(partition) = partition.filter(is_it) else { continue };
         let commit = group.commits().get(&index);
-        let from = commit.map_or(partition.start(), |commit| commit.offset);
+        let from = commit.map_or_else(|| partition.start(), |commit| commit.offset);
         let lag = partition.next().saturating_sub(from.max(partition.start()));
         total += lag;
         let owner = group.owners().get(&index);

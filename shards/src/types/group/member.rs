@@ -1,8 +1,8 @@
 //! Members: coming, staying, going, and what they are to read.
 
 use super::find::{self, Roster};
-use super::group::{Group, Member};
 use super::make::{GROUP_NAME, NAME, SESSION, session_ms};
+use super::state::{Group, Member};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;

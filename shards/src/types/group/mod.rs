@@ -3,19 +3,19 @@
 mod assign;
 mod commit;
 mod find;
-mod group;
 mod make;
 mod member;
 mod record;
+mod state;
 
 use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
-pub(crate) use group::Group;
 pub(crate) use member::evict_due;
 use record::Writer;
 pub(crate) use record::check;
+pub(crate) use state::Group;
 
 /// A group behind one pointer: it is larger than other containers' fixed parts.
 pub(crate) type Large = Box<Group>;

@@ -14,7 +14,7 @@
 //! milliseconds as numbers.
 
 use super::assign::Strategy;
-use super::group::{Commit, Group, Member, Terms};
+use super::state::{Commit, Group, Member, Terms};
 use crate::limits::{MEMBER_BYTES_MAX, PARTITIONS_MAX};
 use crate::types::topic::codec::{put_bytes, put_number, take_byte, take_bytes, take_number};
 

@@ -156,7 +156,9 @@ impl Partition {
         if start <= self.start {
             return;
         }
-        while let Some(block) = self.blocks.pop_front_if(|block| block.next <= start) {
+        while self.blocks.front().is_some_and(|block| block.next <= start)
+            && let Some(block) = self.blocks.pop_front()
+        {
             self.held_bytes -= block.held_bytes();
             self.stored_bytes -= block.len_bytes() as u64;
         }

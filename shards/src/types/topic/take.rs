@@ -1,6 +1,6 @@
 //! Reading a partition as a queue: a group is given events one by one, each to one member until it
-//! is acknowledged or its time is over; then it is given again, up to a number of times, and is dead
-//! after that.
+//! is acknowledged or its time is over; then it is given again, up to a number of times, and is
+//! dead after that.
 
 use std::collections::BTreeMap;
 
@@ -321,7 +321,7 @@ fn take(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
     if share.is_none() && partition.shares.len() >= SHARES_MAX {
         return Err(CommandError::Invalid("too many groups read this partition as a queue"));
     }
-    let next = share.map_or(partition.start(), Share::next);
+    let next = share.map_or_else(|| partition.start(), Share::next);
     let (given, dead) = (BTreeMap::new(), Vec::new());
     let mut taking = Taking { partition, share, now_ms, most, given, dead, next };
     taking.again(terms);
@@ -372,12 +372,11 @@ fn bury(
     }
 }
 
+/// A group, and of the offsets that were named those that it has.
+type Held<'s> = (Option<&'s Share>, Vec<(u64, &'s Given)>);
+
 /// The group, and which of the offsets are with the member that is meant.
-fn held<'s>(
-    plan: &Plan<'s>,
-    args: &Args<'_>,
-    offsets: Arg,
-) -> Result<(Option<&'s Share>, Vec<(u64, &'s Given)>), CommandError> {
+fn held<'s>(plan: &Plan<'s>, args: &Args<'_>, offsets: Arg) -> Result<Held<'s>, CommandError> {
     let share = numbered(plan, args)?.shares.get(args.bytes(GROUP_AT));
     let member = args.opt_bytes(Arg(3));
     let mut held = Vec::new();
