@@ -41,7 +41,7 @@ fn load_until_the_end(mut server: Server) -> (Option<i32>, Books) {
 /// A healthy server on the directory of a faulty one.
 fn healthy(plan: &Plan) -> Plan {
     let plan = plan.clone().fresh_ports().without("SYNAP_FAULT_PLAN");
-    plan.program(std::path::Path::new(env!("CARGO_BIN_EXE_synap-server")))
+    plan.program(Path::new(env!("CARGO_BIN_EXE_synap-server")))
 }
 
 /// A fault at the disk's calls that the server must not outlive: it ends with code 4 and says what
@@ -410,7 +410,8 @@ fn a_directory_that_may_not_be_used_is_named() {
     assert!(plan.log().contains(directory), "it names the directory: {}", plan.log());
 }
 
-/// Deletes a data directory in use: what the server makes or renames meanwhile goes at the next try.
+/// Deletes a data directory in use: what the server makes or renames meanwhile goes at the next
+/// try.
 fn delete(directory: &Path) {
     let began = Instant::now();
     while let Err(error) = std::fs::remove_dir_all(directory) {

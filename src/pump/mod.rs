@@ -495,6 +495,7 @@ impl Core {
         self.outlet.congested |= self.engine.is_congested()
             || self.outlet.backlogged
             || self.engine.log_end() > self.outlet.log_end_max;
+        self.engine.end_turn(self.outlet.now, &mut self.outlet);
         self.engine.take_log(&mut self.log);
         let now_ns = self.outlet.now.monotonic_ns;
         if let Some(wal) = &mut self.wal {

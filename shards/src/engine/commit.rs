@@ -106,13 +106,14 @@ impl Engine {
         self.log_end += (self.log.len() - start) as u64;
         self.stats.batches += 1;
         let batch = Batch::sealed(&self.log[start..]);
+        let records: SmallVec<[_; 8]> = batch.records().collect();
         let mut topic_news = 0;
         for part in &parts {
             let shard = self.shards[part.shard.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
             self.used_bytes -= shard.live_bytes();
             shard.tracking.writer = self.trackers.writer;
-            shard.apply(&batch);
+            shard.apply_decoded((part.seq, now.unix_ms), &records);
             self.used_bytes += shard.live_bytes();
             self.fired |= u64::from(shard.has_news()) << part.shard.index();
             topic_news |= u64::from(shard.has_topic_news()) << part.shard.index();

@@ -1,5 +1,6 @@
 //! Transactions over the shards of several cores: the shards come here, the command runs as if the
-//! machine had one core, one batch in one log records it, the shards go home.
+//! machine had one core, one batch in one log records it, the shards go home. Several commands may
+//! come and go with the same shards ([`super::convoy`]).
 //!
 //! Borrowing is ordered: owners ascending, all shards of one owner granted together and first come
 //! first served, the next owner asked only after the grant. The transaction's own core takes its
@@ -14,10 +15,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::convoy::Convoy;
 use super::event::{Acknowledge, Outbound};
 use super::parcel::Envelope;
 use super::run::Job;
-use super::task::{Fate, Ran, Task};
+use super::task::{Fate, Ran};
 use super::{Engine, ReplyTo, Waiting, shards_in};
 use crate::command::reply::Reply;
 use crate::id::{CoreId, ShardId};
@@ -36,8 +38,7 @@ enum Loan {
 
 #[derive(Debug)]
 struct Gathering {
-    task: Task,
-    wanted: u64,
+    convoy: Convoy,
     held: Vec<Box<Shard>>,
     /// Shards whose content at the time of lending is not stable yet.
     unsettled: u64,
@@ -48,10 +49,19 @@ struct Settling {
     log_end: u64,
     /// Shards whose earlier content is not stable yet and matters.
     unsettled: u64,
-    /// Shards that the batch changed, with its Seq there.
+    /// Shards that its batches changed, with the Seq of the last one there.
     parts: Vec<(ShardId, Seq)>,
-    /// Nothing where the reply is kept elsewhere.
-    answer: Option<(ReplyTo, Reply<'static>)>,
+    /// Replies that are kept here, in order.
+    answers: Vec<(ReplyTo, Reply<'static>)>,
+}
+
+/// What the tasks of a convoy came to.
+#[derive(Debug, Default)]
+struct Totals {
+    /// Shards that they changed, and in which they saw something unstable.
+    touched: u64,
+    unstable: u64,
+    answers: Vec<(ReplyTo, Reply<'static>)>,
 }
 
 /// The transactions of one core, by number. Numbers are never used again: news about a shard may
@@ -60,11 +70,21 @@ struct Settling {
 pub(super) struct Loans {
     open: BTreeMap<u64, Loan>,
     next: u64,
+    /// Convoys that have not departed, in the order in which they began.
+    pub(super) forming: VecDeque<Convoy>,
 }
 
 impl Loans {
     pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.forming.is_empty()
+    }
+
+    /// Shards that are being gathered, a bit each.
+    pub(super) fn gathering_now(&self) -> u64 {
+        self.open.values().fold(0, |mask, loan| match loan {
+            Loan::Gathering(gathering) => mask | gathering.convoy.wanted(),
+            Loan::Settling(_) => mask,
+        })
     }
 
     fn open(&mut self, loan: Loan) -> u64 {
@@ -105,8 +125,10 @@ pub(super) struct Gates {
 
 #[derive(Clone, Debug, Default)]
 struct Gate {
-    /// Seqs of transactions that are not stable yet, ascending.
-    pending: VecDeque<Seq>,
+    /// First and last Seqs of loans that are not stable yet, ascending.
+    pending: VecDeque<(Seq, Seq)>,
+    /// What the shard had come to when it was last handed over.
+    lent: Seq,
     /// Durable in this core's own log.
     durable: Seq,
     stable: Seq,
@@ -130,11 +152,19 @@ impl Gates {
         self.shards[shard.index()].stable
     }
 
-    fn shut(&mut self, shard: ShardId, seq: Seq) {
+    /// What the shard became between these Seqs, the second included, is not stable yet.
+    fn shut(&mut self, shard: ShardId, before: Seq, last: Seq) {
         let gate = &mut self.shards[shard.index()];
-        assert!(gate.pending.back().is_none_or(|last| *last < seq), "transactions ascend");
-        gate.pending.push_back(seq);
+        let first = before.next();
+        assert!(gate.pending.back().is_none_or(|(_, last)| *last < first), "loans ascend");
+        assert!(first <= last, "a loan that is pending has changed the shard");
+        gate.pending.push_back((first, last));
         self.mask |= 1 << shard.index();
+    }
+
+    /// The same for a shard that was handed over.
+    fn shut_behind(&mut self, shard: ShardId, last: Seq) {
+        self.shut(shard, self.shards[shard.index()].lent, last);
     }
 }
 
@@ -144,7 +174,7 @@ impl Gate {
     fn advance(&mut self, settled: Seq) {
         let known = settled.max(self.durable);
         let stable = match self.pending.front() {
-            Some(first) => known.min(Seq::new(first.get() - 1)),
+            Some((first, _)) => known.min(Seq::new(first.get() - 1)),
             None => known,
         };
         self.stable = self.stable.max(stable);
@@ -152,9 +182,9 @@ impl Gate {
 }
 
 impl Engine {
-    /// Starts gathering the shards of a transaction.
-    pub(super) fn begin_loan(&mut self, now: Now, task: Task, wanted: u64, out: &mut dyn Outbound) {
-        let gathering = Gathering { task, wanted, held: Vec::new(), unsettled: 0 };
+    /// Starts gathering the shards of a convoy.
+    pub(super) fn depart(&mut self, now: Now, convoy: Convoy, out: &mut dyn Outbound) {
+        let gathering = Gathering { convoy, held: Vec::new(), unsettled: 0 };
         let loan = self.loans.open(Loan::Gathering(gathering));
         self.ask_next(now, loan, out);
     }
@@ -163,7 +193,7 @@ impl Engine {
     fn ask_next(&mut self, now: Now, loan: u64, out: &mut dyn Outbound) {
         let gathering = self.loans.gathering(loan);
         let here = gathering.held.iter().fold(0u64, |mask, shard| mask | 1 << shard.id().index());
-        let missing = gathering.wanted & !here;
+        let missing = gathering.convoy.wanted() & !here;
         let Some(first) = shards_in(missing).next() else {
             self.run_loan(now, loan, out);
             return;
@@ -213,9 +243,11 @@ impl Engine {
         for id in shards_in(mask) {
             let shard = self.shards[id.index()].take().expect("only shards at home are lent");
             self.used_bytes -= shard.live_bytes();
+            let gate = &mut self.gates.shards[id.index()];
+            gate.lent = shard.seq();
             if shard.stable() < shard.seq() {
                 unsettled |= 1 << id.index();
-                self.gates.shards[id.index()].watchers.push((shard.seq(), to, loan));
+                gate.watchers.push((shard.seq(), to, loan));
             }
             shards.push(shard);
         }
@@ -248,44 +280,83 @@ impl Engine {
         self.ask_next(now, loan, out);
     }
 
-    /// Runs a transaction whose shards are all here, and sends them home.
+    /// Runs a convoy whose shards are all here, and sends them home.
     fn run_loan(&mut self, now: Now, loan: u64, out: &mut dyn Outbound) {
         let Loan::Gathering(gathering) = self.loans.close(loan) else {
             unreachable!("loan {loan} has just gathered its last shards")
         };
-        let Gathering { task, wanted, held, unsettled } = gathering;
+        let Gathering { mut convoy, held, unsettled } = gathering;
+        let wanted = convoy.wanted();
         let (own, borrowed): (Vec<_>, Vec<_>) =
             held.into_iter().partition(|shard| self.map.owner(shard.id()) == self.core);
         self.place(own);
         // Before the borrowed shards are here: a core evicts what is its own.
-        let has_room = !task.denies_oom() || self.make_room(now);
-        self.place(borrowed);
-        let Ran { reply, touched, unstable, fate } = self.run_task(now, &task, has_room, out);
-        if fate == Fate::Again {
-            self.send_home(wanted, 0);
-            self.start_task(now, task.widened(), u64::MAX, out);
-            self.run_waiting(now, out);
-            return;
+        let has_room = convoy.tasks().all(|task| !task.denies_oom() || self.make_room(now));
+        for id in shards_in(wanted & self.owned_mask()) {
+            self.gates.shards[id.index()].lent = self.seq_of(id);
         }
-        assert_eq!(touched & !wanted, 0, "it writes to the shards it asked for");
+        self.place(borrowed);
+        let Some(totals) = self.run_convoy(now, &mut convoy, has_room, out) else { return };
+        let Totals { touched, unstable, answers } = totals;
         let settled_at_once = self.settings.acknowledge == Acknowledge::OnAppend;
-        if fate == Fate::Waits {
-            // Whoever waits is answered another time.
-        } else if settled_at_once {
-            self.answer(task.reply_to, reply, out);
-        } else {
-            let parts = shards_in(touched).map(|shard| (shard, self.seq_of(shard))).collect();
-            let unsettled = unsettled & (touched | unstable);
-            let log_end = self.log_end;
-            let answer = Some((task.reply_to, reply));
-            let settling = Settling { log_end, unsettled, parts, answer };
-            self.loans.open.insert(loan, Loan::Settling(settling));
+        if touched != 0 || !answers.is_empty() {
+            if settled_at_once {
+                for (reply_to, reply) in answers {
+                    self.answer(reply_to, reply, out);
+                }
+            } else {
+                let parts = shards_in(touched).map(|shard| (shard, self.seq_of(shard))).collect();
+                let unsettled = unsettled & (touched | unstable);
+                let log_end = self.log_end;
+                let settling = Settling { log_end, unsettled, parts, answers };
+                self.loans.open.insert(loan, Loan::Settling(settling));
+            }
+        }
+        if !convoy.is_empty() {
+            let rest = convoy.narrowed(|shards| self.owners_of(shards));
+            self.loans.forming.push_front(rest);
         }
         self.send_home(wanted, if settled_at_once { 0 } else { touched });
         self.settle_transactions(out);
         self.catch_up_waiters(wanted);
         self.serve(now, out);
         self.run_waiting(now, out);
+    }
+
+    /// Runs the tasks of a convoy over its shards, which are here, until somebody who waits for
+    /// a change has to be served first. Nothing, with the shards sent home, where a task needs
+    /// others: such a task is alone.
+    fn run_convoy(
+        &mut self,
+        now: Now,
+        convoy: &mut Convoy,
+        has_room: bool,
+        out: &mut dyn Outbound,
+    ) -> Option<Totals> {
+        let mut totals = Totals::default();
+        while let Some((task, wanted)) = convoy.next() {
+            let Ran { reply, touched, unstable, fate } = self.run_task(now, &task, has_room, out);
+            assert_eq!(touched & !wanted, 0, "it writes to the shards it asked for");
+            match fate {
+                Fate::Again => {
+                    self.send_home(wanted, 0);
+                    self.start_task(now, task.widened(), u64::MAX, out);
+                    self.run_waiting(now, out);
+                    return None;
+                }
+                // Whoever waits is answered another time.
+                Fate::Waits => {}
+                Fate::Answers => {
+                    totals.touched |= touched;
+                    totals.unstable |= unstable;
+                    totals.answers.push((task.reply_to, reply));
+                }
+            }
+            if self.fired != 0 {
+                break;
+            }
+        }
+        Some(totals)
     }
 
     fn place(&mut self, shards: Vec<Box<Shard>>) {
@@ -302,7 +373,7 @@ impl Engine {
         let own = self.owned_mask();
         for id in shards_in(mask & own & pending) {
             let seq = self.seq_of(id);
-            self.gates.shut(id, seq);
+            self.gates.shut_behind(id, seq);
         }
         self.away &= !(mask & own);
         for id in shards_in(mask & own & !pending) {
@@ -338,7 +409,7 @@ impl Engine {
             let id = shard.id();
             home |= 1 << id.index();
             if pending & (1 << id.index()) != 0 {
-                self.gates.shut(id, shard.seq());
+                self.gates.shut_behind(id, shard.seq());
             }
             self.used_bytes += shard.live_bytes();
             self.away &= !(1 << id.index());
@@ -358,14 +429,15 @@ impl Engine {
         let parts: Vec<(ShardId, Seq)> =
             shards_in(touched).map(|shard| (shard, self.seq_of(shard))).collect();
         let log_end = self.log_end;
-        let settling = Settling { log_end, unsettled: waits, parts: parts.clone(), answer: None };
+        let settling =
+            Settling { log_end, unsettled: waits, parts: parts.clone(), answers: Vec::new() };
         let loan = self.loans.open(Loan::Settling(settling));
         for (shard, seq) in parts {
+            let before = Seq::new(seq.get() - 1);
             if waits & (1 << shard.index()) != 0 {
-                let before = Seq::new(seq.get() - 1);
                 self.gates.shards[shard.index()].watchers.push((before, self.core, loan));
             }
-            self.gates.shut(shard, seq);
+            self.gates.shut(shard, before, seq);
         }
     }
 
@@ -389,7 +461,8 @@ impl Engine {
     /// The transaction that took this Seq of a shard of this core is stable.
     pub(super) fn became_stable(&mut self, shard: ShardId, seq: Seq, out: &mut dyn Outbound) {
         let gate = &mut self.gates.shards[shard.index()];
-        assert_eq!(gate.pending.pop_front(), Some(seq), "transactions of a shard settle in order");
+        let last = gate.pending.pop_front().map(|(_, last)| last);
+        assert_eq!(last, Some(seq), "loans of a shard settle in order");
         gate.advance(seq);
         if gate.pending.is_empty() {
             self.gates.mask &= !(1 << shard.index());
@@ -437,7 +510,7 @@ impl Engine {
             let Loan::Settling(settling) = self.loans.close(loan) else {
                 unreachable!("the search found one that settles")
             };
-            if let Some((reply_to, reply)) = settling.answer {
+            for (reply_to, reply) in settling.answers {
                 self.answer(reply_to, reply, out);
             }
             for (shard, seq) in settling.parts {

@@ -2,14 +2,16 @@
 //! shards, writes batches, and keeps replies back until what they depend on is stable.
 //!
 //! Kinds of methods: [`Engine::step`] takes an event in; `take_*` hand over what a turn produced;
-//! the rest looks. Call order per turn: `step` for every event, then [`Engine::take_log`] and
-//! append it, then [`Engine::take_parcel`] per peer and lane and send it, then let replies out.
+//! the rest looks. Call order per turn: `step` for every event, [`Engine::end_turn`], then
+//! [`Engine::take_log`] and append it, then [`Engine::take_parcel`] per peer and lane and send it,
+//! then let replies out.
 //!
 //! It holds shards of its own and, for the length of one transaction, borrowed ones. Work that
 //! cannot run because a shard is away waits in order behind the loan.
 
 mod block;
 mod commit;
+mod convoy;
 pub mod event;
 mod expire_fields;
 mod gather;
@@ -92,6 +94,8 @@ struct Appended {
 pub struct Engine {
     core: CoreId,
     map: ShardMap,
+    /// The shards that are this core's, a bit each.
+    owned: u64,
     settings: EngineSettings,
     shards: ShardTable,
     /// Shards of this core that are lent out or taken by a transaction, a bit each.
@@ -155,12 +159,14 @@ impl Engine {
             let at = shard.id().index();
             table[at] = Some(shard);
         }
-        let owned = map.owned_by(core).count();
-        assert_eq!(table.iter().flatten().count(), owned, "a core is given all its shards");
+        let count = map.owned_by(core).count();
+        assert_eq!(table.iter().flatten().count(), count, "a core is given all its shards");
+        let owned = map.owned_by(core).fold(0, |mask, shard| mask | 1 << shard.index());
         let peers = (0..map.cores()).map(|_| Outgoing::default()).collect();
         let mut engine = Self {
             core,
             map,
+            owned,
             settings,
             shards: table,
             away: 0,
@@ -394,7 +400,7 @@ impl Engine {
     }
 
     fn owned_mask(&self) -> u64 {
-        self.mask_of(self.core)
+        self.owned
     }
 
     /// The shards of a core, a bit each.

@@ -13,7 +13,7 @@ use super::{Engine, ReplyTo, Waiting};
 use crate::command::args::Args;
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::{Flags, Run};
+use crate::command::spec::{Access, Family, Flags, Keys, Run};
 use crate::command::table::CommandId;
 use crate::shard::plan::{Now, View};
 
@@ -75,6 +75,39 @@ impl Task {
         }
     }
 
+    /// Whether it may borrow together with others. What may have to run again, or goes on waiting,
+    /// does so alone.
+    pub(super) fn travels(&self) -> bool {
+        match &self.work {
+            Work::Command { .. } | Work::Exec(_) => true,
+            Work::Wait { .. } => false,
+            #[cfg(feature = "lua")]
+            Work::Script(_) => false,
+        }
+    }
+
+    /// Whether what it does is bounded by the bytes that it holds.
+    pub(super) fn is_light(&self) -> bool {
+        match &self.work {
+            Work::Command { command, .. } => is_light(*command),
+            Work::Exec(transaction) => transaction.commands().all(is_light),
+            Work::Wait { .. } => false,
+            #[cfg(feature = "lua")]
+            Work::Script(_) => false,
+        }
+    }
+
+    /// Bytes that it holds while it waits.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.work {
+            Work::Command { words, .. } => words.held_bytes(),
+            Work::Exec(transaction) => transaction.held_bytes(),
+            Work::Wait { .. } => 0,
+            #[cfg(feature = "lua")]
+            Work::Script(_) => 0,
+        }
+    }
+
     /// The same task with every shard.
     pub(super) fn widened(self) -> Self {
         let work = match self.work {
@@ -84,6 +117,13 @@ impl Task {
         };
         Self { work, ..self }
     }
+}
+
+/// Whether a command takes about constant time, or time by its words.
+fn is_light(command: CommandId) -> bool {
+    let spec = command.spec();
+    let writes_values = spec.family == Family::Kv && spec.access == Access::Write;
+    spec.flags.has(Flags::FAST) || (writes_values && matches!(spec.keys, Keys::ONE | Keys::PAIRS))
 }
 
 impl Engine {

@@ -94,6 +94,7 @@ impl Pair {
             any = false;
             for from in 0..2 {
                 let mut log = Vec::new();
+                self.engines[from].end_turn(NOW, &mut self.replies);
                 self.engines[from].take_log(&mut log);
                 for lane in [Lane::Completions, Lane::Requests] {
                     let to = CoreId::new(1 - from);
@@ -246,4 +247,108 @@ fn sort_reaches_keys_of_every_core() {
         let expected = Reply::Array([f, "1", n, "2"].map(bytes).into());
         assert_eq!(pair.reply(sorted), Some(&expected), "asked of core {core}");
     }
+}
+
+/// Both cores have had shards of the other: `lent` so many in all.
+fn lent(pair: &Pair) -> u64 {
+    pair.engines.iter().map(|engine| engine.stats().lent).sum()
+}
+
+#[test]
+fn tasks_of_one_turn_borrow_together_and_run_in_order() {
+    let mut pair = Pair::new();
+    let (near, far) = (key(0, 0), key(1, 0));
+    let tickets: Vec<u64> =
+        (0..9).map(|at| pair.ask(0, &format!("MSET {near} {at} {far} {at}"))).collect();
+    pair.exchange();
+    assert_eq!(lent(&pair), 1, "one shard came once for all of them");
+    assert_eq!(pair.engines[0].stats().batches, 9, "and each has a batch of its own");
+    assert!(tickets.iter().all(|ticket| pair.reply(*ticket).is_none()));
+    // Only the far log is durable, and it holds nothing of this.
+    pair.sync(1);
+    let read = pair.ask(1, &format!("GET {far}"));
+    pair.exchange();
+    assert_eq!(pair.reply(read), None, "what the convoy left there is not stable");
+    pair.sync(0);
+    assert!(tickets.iter().all(|ticket| pair.reply(*ticket) == Some(&Reply::Ok)));
+    assert_eq!(pair.reply(read), Some(&Reply::borrowed(b"8")));
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn nothing_of_a_convoy_is_stable_because_a_later_batch_is() {
+    let mut pair = Pair::new();
+    let (near, far, other) = (key(0, 0), key(1, 0), key(0, 1));
+    for at in 0..3 {
+        pair.ask(0, &format!("MSET {near} {at} {far} {at}"));
+    }
+    pair.exchange();
+    // The owner goes on behind the convoy, and its own log is quick.
+    let later = pair.ask(1, &format!("APPEND {far} !"));
+    pair.sync(1);
+    // A transaction that reads it has to wait for all of it as well.
+    let moved = pair.ask(0, &format!("COPY {far} {other}"));
+    pair.exchange();
+    pair.sync(1);
+    assert_eq!(pair.reply(later), None, "it stands on three batches of the other log");
+    assert_eq!(pair.reply(moved), None);
+    sync_both(&mut pair);
+    assert_eq!(pair.reply(later), Some(&Reply::Integer(2)));
+    assert_eq!(pair.reply(moved), Some(&Reply::Integer(1)));
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn what_may_take_long_is_the_last_of_its_convoy() {
+    let mut pair = Pair::new();
+    let (near, far) = (key(0, 0), key(1, 0));
+    let quick = format!("MSETNX {near} 1 {far} 1");
+    let slow = format!("SINTERSTORE {near} {near} {far}");
+    let tickets: Vec<u64> = [&quick, &slow, &slow, &quick].map(|line| pair.ask(0, line)).into();
+    pair.exchange();
+    assert_eq!(lent(&pair), 3, "quick and slow, slow, quick");
+    sync_both(&mut pair);
+    assert_eq!(pair.reply(tickets[0]), Some(&Reply::Integer(1)));
+    assert!(matches!(pair.reply(tickets[1]), Some(Reply::Error(_))), "they are strings");
+    assert_eq!(pair.reply(tickets[3]), Some(&Reply::Integer(0)));
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn somebody_who_waits_is_served_before_the_rest_of_a_convoy() {
+    let mut pair = Pair::new();
+    let (near, far) = (key(0, 0), key(1, 0));
+    pair.ask(0, &format!("RPUSH {near} a b"));
+    let waits = pair.ask(1, &format!("BLPOP {far} 0"));
+    pair.exchange();
+    let fills = format!("SMOVE {near}s {far}s x");
+    pair.ask(0, &fills);
+    let moved = pair.ask(0, &format!("LMOVE {near} {far} LEFT RIGHT"));
+    let looks = pair.ask(0, &format!("MSETNX {near} 1 {far} 1"));
+    pair.exchange();
+    sync_both(&mut pair);
+    let bytes = |text: &str| Reply::owned(text.as_bytes().to_vec());
+    assert_eq!(pair.reply(moved), Some(&bytes("a")));
+    assert_eq!(pair.reply(waits), Some(&Reply::Array(vec![bytes(&far), bytes("a")])));
+    assert_eq!(pair.reply(looks), Some(&Reply::Integer(0)));
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn cores_that_want_the_same_shards_take_turns() {
+    let mut pair = Pair::new();
+    let (near, far) = (key(0, 0), key(1, 0));
+    let mut tickets = Vec::new();
+    for _ in 0..20 {
+        for core in [0, 1] {
+            for at in 0..70 {
+                tickets.push(pair.ask(core, &format!("MSET {near} {at} {far} {at}")));
+            }
+        }
+        pair.exchange();
+    }
+    sync_both(&mut pair);
+    assert!(tickets.iter().all(|ticket| pair.reply(*ticket) == Some(&Reply::Ok)));
+    assert!(lent(&pair) <= 20 * 4, "{} loans for {} tasks", lent(&pair), tickets.len());
+    assert!(pair.engines.iter().all(Engine::is_idle));
 }

@@ -73,7 +73,17 @@ pub struct Transaction {
 impl Transaction {
     /// Whether one of its commands is refused when memory is short.
     pub(super) fn denies_oom(&self) -> bool {
-        self.commands.iter().any(|queued| queued.command.spec().flags.has(Flags::DENY_OOM))
+        self.commands().any(|command| command.spec().flags.has(Flags::DENY_OOM))
+    }
+
+    /// Which commands, in order.
+    pub(super) fn commands(&self) -> impl Iterator<Item = CommandId> {
+        self.commands.iter().map(|queued| queued.command)
+    }
+
+    /// Bytes that its commands take while they wait.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.commands.iter().map(Queued::held_bytes).sum()
     }
 }
 

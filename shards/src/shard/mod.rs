@@ -367,6 +367,17 @@ impl Shard {
         self.apply_as(batch, Origin::Live, None);
     }
 
+    /// The same for a batch of several shards whose records were decoded once for all of them.
+    pub(crate) fn apply_decoded(
+        &mut self,
+        (seq, time_ms): (Seq, u64),
+        records: &[(ShardId, Record<'_>)],
+    ) {
+        let id = self.id;
+        let mine = records.iter().filter(|(shard, _)| *shard == id).map(|(_, record)| *record);
+        self.apply_records(seq, time_ms, mine, Origin::Live, None);
+    }
+
     /// The same for a batch of the command that was given `focus`, whose one key is not looked up
     /// again: the shard has not changed since.
     pub(crate) fn apply_focused(&mut self, batch: &Batch<'_>, focus: &Focus<'_>) {
@@ -458,27 +469,39 @@ impl Shard {
     fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin, focus: Option<&Focus<'_>>) {
         let part = batch.parts().find(|part| part.shard == self.id);
         let seq = part.expect("a batch is applied to the shards it names").seq;
-        assert_eq!(seq, self.seq.next(), "shard {:?} continues", self.id);
-        let time_ms = batch.time_ms();
         let id = self.id;
-        let mut mine = batch.records().filter(|(shard, _)| *shard == id);
+        let mine = batch.records().filter(|(shard, _)| *shard == id).map(|(_, record)| record);
+        self.apply_records(seq, batch.time_ms(), mine, origin, focus);
+    }
+
+    /// Applies the records of one batch that concern this shard, where it takes this Seq.
+    fn apply_records<'r>(
+        &mut self,
+        seq: Seq,
+        time_ms: u64,
+        records: impl Iterator<Item = Record<'r>> + Clone,
+        origin: Origin,
+        focus: Option<&Focus<'_>>,
+    ) {
+        assert_eq!(seq, self.seq.next(), "shard {:?} continues", self.id);
+        let mut mine = records.clone();
         let (first, second) = (mine.next(), mine.next());
         let only = second.is_none();
         let context = Applying { seq, time_ms, origin, only };
-        if let Some((_, record)) = first {
+        if let Some(record) = first {
             let found = match focus {
                 Some(focus) if focus.key == record.key() => Found::of(focus),
                 Some(_) | None => self.look_up(record.key()),
             };
             self.apply_record(&record, found, &context);
         }
-        for (_, record) in second.into_iter().chain(mine) {
+        for record in second.into_iter().chain(mine) {
             self.apply_record(&record, self.look_up(record.key()), &context);
         }
         if !only {
             // Stamps are set when the batch ends, so that replay can tell a key that holds the
             // whole batch from one that holds its first half.
-            for (_, record) in batch.records().filter(|(shard, _)| *shard == id) {
+            for record in records {
                 if let Some(Located { handle, .. }) = self.find(record.key()) {
                     let bytes = self.slab.bytes_mut(handle);
                     // An image may hold what a later batch made of the key.

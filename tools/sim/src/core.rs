@@ -278,6 +278,11 @@ impl Core {
         self.engine.step(now, event, &mut self.collector);
     }
 
+    /// Nothing more happens in this turn.
+    pub(crate) fn end_turn(&mut self, now: Now) {
+        self.engine.end_turn(now, &mut self.collector);
+    }
+
     /// The replies of this turn.
     pub(crate) fn take_answers(&mut self) -> Vec<Answer> {
         let answers = std::mem::take(&mut self.collector.answers);

@@ -93,6 +93,7 @@ impl Cluster {
     /// Moves the parcels of one core once.
     fn deliver(&mut self, from: usize) -> bool {
         let mut log = Vec::new();
+        self.engines[from].end_turn(self.now, &mut self.replies);
         self.engines[from].take_log(&mut log);
         let mut any = false;
         for lane in [Lane::Completions, Lane::Requests] {

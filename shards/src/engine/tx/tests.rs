@@ -129,6 +129,13 @@ impl Cores {
     fn step(&mut self, core: usize, event: Event<'_>) -> Flow {
         let now = self.now();
         let flow = self.engines[core].step(now, event, &mut self.replies);
+        self.end_turn(core);
+        flow
+    }
+
+    fn end_turn(&mut self, core: usize) {
+        let now = self.now();
+        self.engines[core].end_turn(now, &mut self.replies);
         let mut log = Vec::new();
         self.engines[core].take_log(&mut log);
         self.logs[core].extend_from_slice(&log);
@@ -140,7 +147,6 @@ impl Cores {
                 }
             }
         }
-        flow
     }
 
     fn ring(&self, from: usize, to: usize, lane: Lane) -> usize {

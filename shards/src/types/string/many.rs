@@ -95,11 +95,20 @@ fn pairs<'a>(args: &Args<'a>, spec: &CommandSpec) -> Result<&'a [[&'a [u8]; 2]],
     }
 }
 
+/// Up to so many keys it is cheaper to compare each with each than to sort them.
+const COMPARED_MAX: usize = 32;
+
 fn put_all(plan: &mut Plan<'_>, pairs: &[[&[u8]; 2]]) -> Result<(), CommandError> {
-    let last: BTreeMap<&[u8], usize> =
-        pairs.iter().enumerate().map(|(index, [key, _])| (*key, index)).collect();
+    let mut last: BTreeMap<&[u8], usize> = BTreeMap::new();
+    if pairs.len() > COMPARED_MAX {
+        last.extend(pairs.iter().enumerate().map(|(index, [key, _])| (*key, index)));
+    }
     for (index, [key, value]) in pairs.iter().enumerate() {
-        if last.get(key) == Some(&index) {
+        let comes_again = match last.get(key) {
+            Some(last) => *last != index,
+            None => pairs[index + 1..].iter().any(|[later, _]| later == key),
+        };
+        if !comes_again {
             plan.put(key, value, None)?;
             plan.notify(Notice::String, "set", key);
         }

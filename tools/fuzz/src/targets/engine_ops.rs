@@ -137,6 +137,7 @@ impl Machine {
         let mut any = false;
         for from in 0..CORES {
             let mut run = Vec::new();
+            self.engines[from].end_turn(self.now, &mut self.answers);
             self.engines[from].take_log(&mut run);
             self.logs[from].extend(run);
             let to = 1 - from;

@@ -64,6 +64,8 @@ impl World {
         if self.has(Plant::AckBeforeAppend) {
             busy |= self.deliver(at, None)?;
         }
+        let now = self.now();
+        self.cores[at].end_turn(now);
         if crash == Some(CrashPoint::BeforeAppend) || self.died {
             return Ok(true);
         }
