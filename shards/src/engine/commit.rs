@@ -121,6 +121,7 @@ impl Engine {
                 shard.set_stable(part.seq);
             }
         }
+        drop(records);
         self.tell_topics(topic_news);
     }
 
