@@ -23,6 +23,8 @@ pub struct Settings {
     pub expiry_interval_ms: u64,
     /// Whether `FLUSHDB` and `FLUSHALL` are allowed.
     pub allow_flush_commands: bool,
+    /// Whether message queues are served.
+    pub queues: bool,
     /// Whether every command that writes is refused.
     pub read_only: bool,
     /// When containers leave their packed form.

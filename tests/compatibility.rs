@@ -32,12 +32,6 @@ const REDIS: (u32, u32) = (7, 2);
 const OLDEST: (u32, u32) = (7, 0);
 /// Names of our own begin with this.
 const OWN: &str = "SYNAP.";
-
-/// Whether Redis has nothing like this command.
-fn is_own(spec: &CommandSpec) -> bool {
-    let families = [Family::Queue, Family::Topic, Family::Group];
-    spec.resp.starts_with(OWN) || families.contains(&spec.family)
-}
 /// Examples of this section need a cluster.
 const CLUSTER: &str = "cluster";
 /// A command like this one that does not exist is answered with one of these.
@@ -180,6 +174,12 @@ fn reference(entries: &[Entry]) -> String {
     let own = commands().filter(|spec| is_own(spec)).map(|spec| spec.resp);
     out += &own.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     out + "\n"
+}
+
+/// Whether Redis has nothing of the kind.
+fn is_own(spec: &CommandSpec) -> bool {
+    let families = [Family::Queue, Family::Topic, Family::Group];
+    spec.resp.starts_with(OWN) || families.contains(&spec.family)
 }
 
 #[test]

@@ -720,7 +720,7 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
             seen.insert(context.route.index());
         }
     }
-    // Sorted sets, positions, scripts, transactions and topics have tests of their own.
+    // Sorted sets, positions, scripts, transactions, topics and queues have tests of their own.
     let own = [
         "/health",
         "/metrics",
@@ -736,6 +736,7 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
         "/sortedset/",
         "/geospatial/",
         "/script/",
+        "/queue/",
         "/pubsub/",
         "/kv/ws",
     ];

@@ -26,6 +26,7 @@ fn settings() -> Settings {
         lfu_log_factor: 10,
         lfu_decay_minutes: 1,
         expiry_interval_ms: 100,
+        queues: true,
         allow_flush_commands: false,
         read_only: false,
         thresholds: synap_shards::types::Thresholds::default(),

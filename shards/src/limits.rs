@@ -47,8 +47,8 @@ pub const EXPIRY_KEYS_PER_TICK: usize = 1_000;
 pub const EXPIRY_LOOKS_PER_TICK: usize = 2_000;
 /// Fields of hashes whose deadline has passed that one tick removes at most.
 pub const EXPIRY_FIELDS_PER_TICK: usize = 1_000;
-/// Timers of what lives in namespaces that one tick carries out.
-pub const TIMERS_PER_TICK: usize = 200;
+/// Messages of queues that one tick gives back, makes ready or removes at most, because it is time.
+pub const TIMED_PER_TICK: usize = 1_000;
 /// Entries that one command may evict to make room for itself.
 pub const EVICTIONS_PER_COMMAND: usize = 64;
 /// Commands that one transaction may queue, and keys that one client may watch.

@@ -25,6 +25,7 @@ impl Settings {
             lfu_decay_minutes: kv.lfu_decay_time.into(),
             expiry_interval_ms: kv.ttl_cleanup_interval_ms,
             allow_flush_commands: kv.allow_flush_commands,
+            queues: kv.queues,
             read_only: config.server.read_only,
             thresholds: kv.thresholds,
             notices: parse_notices(config.server.notify_keyspace_events.as_bytes())

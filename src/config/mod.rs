@@ -183,6 +183,8 @@ pub struct KvStore {
     pub ttl_cleanup_interval_ms: u64,
     /// FLUSHDB and FLUSHALL allowed. Default false. Reloadable.
     pub allow_flush_commands: bool,
+    /// `queue.enabled`.
+    pub queues: bool,
     /// Bytes of a value, 1..=512 MiB. Default 512 MiB.
     pub max_value_size_bytes: usize,
     /// Most keys; `None` is no limit.

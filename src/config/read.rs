@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use synap_shards::types::Thresholds;
+use synap_shards::types::queue::Settings as QueueSettings;
 
 /// Reads values by path, and remembers which paths were read.
 pub(super) struct Reader<'a> {
@@ -160,6 +161,7 @@ impl<'a> Reader<'a> {
             lfu_decay_time: self.int("kv_store.lfu_decay_time"),
             ttl_cleanup_interval_ms: self.int("kv_store.ttl_cleanup_interval_ms"),
             allow_flush_commands: self.flag("kv_store.allow_flush_commands"),
+            queues: self.flag("queue.enabled"),
             max_value_size_bytes: self.int("kv_store.max_value_size_bytes"),
             max_keys: self.opt_int("kv_store.max_keys"),
             thresholds: self.thresholds(),
@@ -180,6 +182,24 @@ impl<'a> Reader<'a> {
             stream_node_max_entries: self.int("kv_store.stream_node_max_entries"),
             hll_sparse_max_bytes: self.int("kv_store.hll_sparse_max_bytes"),
             list_max_listpack_size: list_size.parse().expect("the key's names are numbers"),
+            queue: self.queue(),
+            queue_auto_create: self.flag("queue.auto_create"),
+        }
+    }
+
+    fn queue(&self) -> QueueSettings {
+        let keeps_dead = self.flag("queue.dead_letter.enabled");
+        let retention_hours: u64 = self.int("queue.dead_letter.retention_hours");
+        let deadline_secs: u64 = self.int("queue.ack_deadline_secs");
+        QueueSettings {
+            max_depth: self.int("queue.max_depth"),
+            ack_deadline_ms: deadline_secs * 1000,
+            max_retries: self.int("queue.default_max_retries"),
+            priority: self.int("queue.default_priority"),
+            prefetch: self.int("queue.prefetch_limit"),
+            dead_max: if keeps_dead { self.int("queue.dead_letter.max_size") } else { 0 },
+            dead_retention_ms: retention_hours * 3_600_000,
+            ..QueueSettings::DEFAULT
         }
     }
 

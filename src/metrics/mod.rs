@@ -8,8 +8,10 @@ use synap_shards::command::table;
 use synap_shards::shard::ValueType;
 
 use crate::protocol::http::table as routes;
+use queues::Queues;
 
 pub mod prometheus;
+pub mod queues;
 pub mod registry;
 
 /// A number that one core writes and any thread may read.
@@ -174,6 +176,8 @@ pub struct CoreMetrics {
     pub keys: Cell,
     /// Keys and elements now, by type of value.
     pub types: [TypeStat; ValueType::ALL.len()],
+    /// Its queues, refreshed about once a second.
+    pub queues: Queues,
     /// Keys with a deadline now.
     pub volatile_keys: Cell,
     /// Sum of the remaining lifetimes of sampled keys with a deadline, in milliseconds, and their
@@ -264,6 +268,7 @@ impl Default for CoreMetrics {
             scripts_rerun: Cell::default(),
             keys: Cell::default(),
             types: Default::default(),
+            queues: Queues::default(),
             volatile_keys: Cell::default(),
             sampled_ttl_ms: Cell::default(),
             sampled_ttl_keys: Cell::default(),

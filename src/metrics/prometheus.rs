@@ -1,12 +1,14 @@
 //! The Prometheus text format 0.0.4, written from the counters of all cores. A sample that would be
 //! zero in a family with many labels is left out; the family's head never is.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use synap_io::wal::SYNC_BUCKETS_US;
 use synap_shards::command::spec::Family as CommandFamily;
 use synap_shards::command::table;
 
+use super::queues;
 use super::registry::{self as families, Family};
 use super::{Cell, CoreMetrics, HTTP_STATUSES, LATENCY_BOUNDS_NS};
 use crate::health::Facts;
@@ -87,6 +89,11 @@ impl Page<'_> {
             families::KV_MEMORY_LIMIT => {
                 self.sample(family, &[], self.facts.settings.max_memory_bytes as f64);
             }
+            families::QUEUE_DEPTH
+            | families::QUEUE_DEAD
+            | families::QUEUE_PENDING
+            | families::QUEUE_OPERATIONS => self.queues(family),
+            families::QUEUE_DURATION => self.queue_durations(family),
             families::PROCESS_MEMORY | families::PROCESS_CPU | families::PROCESS_CPU_PERCENT => {
                 self.process(family);
             }
@@ -149,7 +156,7 @@ impl Page<'_> {
         self.push(format_args!("{}{suffix}", family.name));
         let all = family.labels.iter().copied().zip(labels.iter().copied());
         let mut before = '{';
-        // Values are command names, route templates and our own words: nothing to escape.
+        // Values are command names, route templates, our own words and what was escaped before.
         for (name, text) in all.chain(more.iter().copied()) {
             self.push(format_args!("{before}{name}=\"{text}\""));
             before = ',';
@@ -235,13 +242,53 @@ impl Page<'_> {
             if calls == 0 || (kv && !is_kv(spec.family)) {
                 continue;
             }
-            let counts: Vec<u64> = (0..=LATENCY_BOUNDS_NS.len())
-                .map(|bucket| self.facts.sum(|core| &core.commands[index].buckets[bucket]))
-                .collect();
-            let nanoseconds = self.facts.sum(|core| &core.commands[index].nanoseconds);
             let name = if kv { kv_operation(spec.resp) } else { spec.resp.to_ascii_lowercase() };
-            self.histogram(family, &[&name], &counts, nanoseconds);
+            self.command_duration(family, &[&name], index);
         }
+    }
+
+    fn queues(&mut self, family: &Family) {
+        let mut all = BTreeMap::new();
+        self.facts.shared.metrics.iter().for_each(|core| core.queues.add_to(&mut all));
+        for (name, gauge) in all {
+            let name = &*queues::escaped(&name);
+            match *family {
+                families::QUEUE_DEPTH => self.sample(family, &[name], gauge.ready as f64),
+                families::QUEUE_DEAD => self.sample(family, &[name], gauge.dead as f64),
+                families::QUEUE_PENDING => self.sample(family, &[name], gauge.held as f64),
+                _ => {
+                    for (operation, count) in [
+                        ("publish", gauge.published),
+                        ("consume", gauge.consumed),
+                        ("ack", gauge.acked),
+                        ("nack", gauge.nacked),
+                        ("dlq", gauge.dead_lettered),
+                    ] {
+                        self.sample(family, &[name, operation, "ok"], count as f64);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Over all queues: a histogram for each would be as many series as users please.
+    fn queue_durations(&mut self, family: &Family) {
+        for (index, spec) in table::commands().enumerate() {
+            let calls = self.facts.sum(|core| &core.commands[index].calls);
+            if calls == 0 || spec.family != CommandFamily::Queue {
+                continue;
+            }
+            let operation = spec.id.strip_prefix("queue.").unwrap_or(spec.id);
+            self.command_duration(family, &["all", operation], index);
+        }
+    }
+
+    fn command_duration(&mut self, family: &Family, labels: &[&str], index: usize) {
+        let counts: Vec<u64> = (0..=LATENCY_BOUNDS_NS.len())
+            .map(|bucket| self.facts.sum(|core| &core.commands[index].buckets[bucket]))
+            .collect();
+        let nanoseconds = self.facts.sum(|core| &core.commands[index].nanoseconds);
+        self.histogram(family, labels, &counts, nanoseconds);
     }
 
     fn http_requests(&mut self, family: &Family) {

@@ -53,6 +53,33 @@ pub const BUILD_INFO: Family =
 /// Seconds since the start.
 pub const UPTIME: Family =
     family("synap_uptime_seconds", Gauge, &[], "Seconds since the server started");
+/// Ready messages of each queue.
+pub const QUEUE_DEPTH: Family =
+    family("synap_queue_depth", Gauge, &["queue"], "Messages that are ready, by queue");
+/// Dead letters of each queue.
+pub const QUEUE_DEAD: Family =
+    family("synap_queue_dlq_messages", Gauge, &["queue"], "Dead letters now, by queue");
+/// Messages of each queue that consumers have.
+pub const QUEUE_PENDING: Family = family(
+    "synap_queue_pending_messages",
+    Gauge,
+    &["queue"],
+    "Messages with consumers now, by queue",
+);
+/// What queues have counted since they were created.
+pub const QUEUE_OPERATIONS: Family = family(
+    "synap_queue_operations_total",
+    Counter,
+    &["queue", "operation", "status"],
+    "Messages published, delivered, acknowledged, given back and dead-lettered, by queue",
+);
+/// Durations of commands on queues.
+pub const QUEUE_DURATION: Family = family(
+    "synap_queue_operation_duration_seconds",
+    Histogram,
+    &["queue", "operation"],
+    "Time to carry a queue operation out, over all queues; waiting is not counted",
+);
 /// Calls of commands that are strings' or any key's.
 pub const KV_OPERATIONS: Family = family(
     "synap_kv_operations_total",
@@ -328,6 +355,11 @@ pub const FAMILIES: &[Family] = &[
     HTTP_DURATION,
     HTTP_CONNECTIONS,
     PUBSUB_OPERATIONS,
+    QUEUE_DEPTH,
+    QUEUE_DEAD,
+    QUEUE_PENDING,
+    QUEUE_OPERATIONS,
+    QUEUE_DURATION,
     RESP_COMMANDS,
     RESP_DURATION,
     RESP_CONNECTIONS,

@@ -139,6 +139,11 @@ pub fn string(text: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     serde_json::from_str::<Borrowed<'_>>(text).map(|text| text.0)
 }
 
+/// Whether a text is one JSON value.
+pub fn is_valid(text: &str) -> bool {
+    serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
 /// Appends a valid JSON text without the blanks between its tokens.
 pub fn compact(text: &str, out: &mut Vec<u8>) {
     let (mut inside, mut escaped) = (false, false);

@@ -130,6 +130,8 @@ pub struct Core {
     happened: Vec<Completion>,
     clients_made: u64,
     next_tick_ns: u64,
+    /// When queues are looked at next for their metrics.
+    next_queues_ns: u64,
     next_round_ns: u64,
     rates: RateSampler,
     /// A client asked the server to stop.
@@ -197,6 +199,7 @@ impl Core {
             happened: Vec::new(),
             clients_made: 0,
             next_tick_ns: 0,
+            next_queues_ns: 0,
             next_round_ns: 0,
             rates: RateSampler::default(),
             stop: false,

@@ -259,18 +259,29 @@ impl Host<'_> {
             }
         }
         if let Some(command) = command {
-            // One reading ends this request and begins the next.
-            let ended_ns = clock::monotonic_ns();
-            let elapsed = ended_ns - std::mem::replace(&mut self.started_ns, ended_ns);
-            let failed = current.outcome == Some(Answered::WithError);
-            let missed = current.outcome == Some(Answered::WithNothing)
-                && command.spec().access == Access::Read;
-            self.stat(command, |stat| {
-                stat.record(elapsed, failed);
-                stat.missed.add(u64::from(missed));
-            });
-            self.note_slow(id, command, sent, elapsed);
+            self.note_run(id, command, sent, current.outcome);
         }
+    }
+
+    /// Counts a request that was run, and ends its time.
+    fn note_run(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        words: &[&[u8]],
+        outcome: Option<Answered>,
+    ) {
+        // One reading ends this request and begins the next.
+        let ended_ns = clock::monotonic_ns();
+        let elapsed = ended_ns - std::mem::replace(&mut self.started_ns, ended_ns);
+        let failed = outcome == Some(Answered::WithError);
+        let missed =
+            outcome == Some(Answered::WithNothing) && command.spec().access == Access::Read;
+        self.stat(command, |stat| {
+            stat.record(elapsed, failed);
+            stat.missed.add(u64::from(missed));
+        });
+        self.note_slow(id, command, words, elapsed);
     }
 
     pub(super) fn stat(&self, command: CommandId, note: impl FnOnce(&crate::metrics::CommandStat)) {
@@ -318,6 +329,10 @@ impl Host<'_> {
         let settings = &self.outlet.settings;
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
+        }
+        if spec.family == Family::Queue && !settings.queues {
+            let message = "Queue system disabled";
+            return Err(CommandError::Coded { code: "DISABLED", message });
         }
         if spec.id == "server.waitaof"
             && args.integer(Arg(0)) > 0

@@ -20,8 +20,12 @@ use crate::snapshot::Order;
 
 /// Nanoseconds between two rounds of gauges and messages.
 const GAUGES_NS: u64 = 100_000_000;
+/// Nanoseconds between looks at the queues for their metrics.
+const QUEUES_NS: u64 = 1_000_000_000;
 /// Nanoseconds until the next tick while the engine has upkeep left.
 const BUSY_TICK_NS: u64 = 1_000_000;
+/// Nanoseconds between ticks, at most, while queues have deadlines to keep.
+const TIMER_TICK_NS: u64 = 50_000_000;
 /// Keys with a deadline that are sampled for the average lifetime in `INFO`.
 const TTL_SAMPLES: usize = 16;
 
@@ -72,7 +76,9 @@ impl Core {
             let pause_ns = if self.engine.wants_tick() && !self.outlet.disk_full {
                 BUSY_TICK_NS
             } else {
-                self.outlet.settings.expiry_interval_ms * 1_000_000
+                let interval_ns = self.outlet.settings.expiry_interval_ms * 1_000_000;
+                let has_timers = self.engine.has_timers();
+                if has_timers { interval_ns.min(TIMER_TICK_NS) } else { interval_ns }
             };
             self.next_tick_ns = now_ns + pause_ns;
         }
@@ -167,6 +173,10 @@ impl Core {
         for (cells, (keys, elements)) in metrics.types.iter().zip(counts) {
             cells.keys.set(keys as u64);
             cells.elements.set(elements as u64);
+        }
+        if self.outlet.now.monotonic_ns >= self.next_queues_ns {
+            self.next_queues_ns = self.outlet.now.monotonic_ns + QUEUES_NS;
+            metrics.queues.refresh(self.engine.shards());
         }
         metrics.keys.set(keys as u64);
         metrics.volatile_keys.set(volatile as u64);

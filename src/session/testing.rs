@@ -56,6 +56,7 @@ fn settings() -> Settings {
         lfu_decay_minutes: 1,
         expiry_interval_ms: 100,
         allow_flush_commands: false,
+        queues: true,
         read_only: false,
         tracking_keys_max: 1_000_000,
         script_time_limit_ms: 5000,

@@ -27,8 +27,8 @@ use crate::command::reply::Reply;
 use crate::command::spec::{Flags, Keys, Pause};
 use crate::id::CoreId;
 use crate::key::shard_of;
-use crate::shard::ValueType;
 use crate::shard::plan::Now;
+use crate::shard::{Content, ValueType};
 
 /// What a try came to.
 enum Tried {
@@ -331,6 +331,9 @@ impl Engine {
         let mut next = from;
         loop {
             let value_type = self.type_now(now, key);
+            if !self.has_something(key) {
+                return;
+            }
             let Some(line) = self.waiters.lines.get_mut(key) else { return };
             if let Some(turn) = &mut line.turn {
                 turn.again |= next == 0;
@@ -351,6 +354,15 @@ impl Engine {
                 }
                 Who::Here => return,
             }
+        }
+    }
+
+    /// Whether there is something in a key, or no key, which some wait for as well.
+    fn has_something(&self, key: &[u8]) -> bool {
+        let shard = self.shards[shard_of(key).index()].as_deref();
+        match shard.and_then(|shard| shard.get(key)).map(|entry| entry.content()) {
+            Some(Content::Large(large, _)) => large.has_something(),
+            Some(Content::Packed(_)) | None => true,
         }
     }
 

@@ -153,7 +153,8 @@ impl Engine {
     ) -> Self {
         let mut table: ShardTable = std::array::from_fn(|_| None);
         let mut used_bytes = 0;
-        for shard in shards {
+        for mut shard in shards {
+            shard.begin_service();
             assert_eq!(map.owner(shard.id()), core, "a core is given the shards it owns");
             used_bytes += shard.live_bytes();
             let at = shard.id().index();
@@ -330,6 +331,12 @@ impl Engine {
     /// Whether there is upkeep left to do before the next regular tick.
     pub fn wants_tick(&self) -> bool {
         self.upkeep.wants_more()
+    }
+
+    /// Whether something has to be done by the clock sooner than keys expire: queues keep time to a
+    /// tenth of a second.
+    pub fn has_timers(&self) -> bool {
+        self.shards().any(Shard::has_timers)
     }
 
     /// Whether nothing waits: no reply held back, no request unanswered, no shard away.

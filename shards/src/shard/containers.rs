@@ -449,16 +449,35 @@ impl Shard {
     }
 
     /// What lives in a namespace and has had something to do for longest at this Unix millisecond.
-    pub(crate) fn due_timer(&self, now_ms: u64) -> Option<&[u8]> {
+    pub fn due_timer(&self, now_ms: u64) -> Option<&[u8]> {
         self.containers.timers.first_due(now_ms)
     }
 
+    /// Notes that the shard is served from now on: what was with clients of an earlier start is not
+    /// any more, which upkeep will record. No data changes.
+    pub fn begin_service(&mut self) {
+        let keys: Vec<Box<[u8]>> = self.containers.named.iter().cloned().collect();
+        for key in keys {
+            self.change_quietly(&key, Large::begin_service);
+        }
+    }
+
+    /// Whether something that lives in a namespace has something to do at some time.
+    pub fn has_timers(&self) -> bool {
+        self.containers.timers.len() > 0
+    }
+
     /// Looks again at when the container of a key has something to do. No data changes.
-    pub(crate) fn rearm(&mut self, key: &[u8]) {
+    pub fn rearm(&mut self, key: &[u8]) {
+        self.change_quietly(key, Large::rearm);
+    }
+
+    /// Changes what is not data of a large container.
+    fn change_quietly(&mut self, key: &[u8], change: impl FnOnce(&mut Large)) {
         let Some(at) = self.find(key).filter(|at| at.layout.is_large()) else { return };
         let number = number_in(self.entry_at(at).value_bytes());
         let before = self.containers.get(number).least_deadline();
-        self.containers.edit(number, Large::rearm);
+        self.containers.edit(number, change);
         let after = self.containers.get(number).least_deadline();
         self.containers.agenda(at.layout.value_type()).move_key(key, before, after);
     }

@@ -350,7 +350,9 @@ mod tests {
         for end in 0..bytes.len() {
             assert_eq!(take_entry(&mut &bytes[..end]), Err(ImageError::Cut), "cut at {end}");
         }
-        let is_strange = |kind: &u8| kind & !KNOWN != 0 || kind & KIND_MASK > 5 || *kind == MORE;
+        let types = ValueType::ALL.len() as u8;
+        let is_strange =
+            |kind: &u8| kind & !KNOWN != 0 || kind & KIND_MASK >= types || *kind == MORE;
         for kind in (0..=u8::MAX).filter(is_strange) {
             let mut strange = bytes.clone();
             strange[0] = kind;

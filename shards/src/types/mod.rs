@@ -57,6 +57,10 @@ pub struct Thresholds {
     pub stream_node_max_entries: usize,
     /// Bytes of a sparse HyperLogLog.
     pub hll_sparse_max_bytes: usize,
+    /// What a new queue is set to where it does not say.
+    pub queue: queue::Settings,
+    /// Whether a first message creates its queue, where the command may.
+    pub queue_auto_create: bool,
 }
 
 impl Default for Thresholds {
@@ -73,6 +77,8 @@ impl Default for Thresholds {
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
             hll_sparse_max_bytes: 3000,
+            queue: queue::Settings::DEFAULT,
+            queue_auto_create: true,
         }
     }
 }
@@ -157,6 +163,28 @@ impl Large {
             Self::Partition(partition) => partition.least_deadline(),
             Self::Group(group) => group.least_deadline(),
             Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Stream(_) => None,
+        }
+    }
+
+    /// Notes that whoever had something of it is gone, because the server has started.
+    pub(crate) fn begin_service(&mut self) {
+        if let Self::Queue(queue) = self {
+            queue.mark_stale();
+        }
+    }
+
+    /// Whether it has something for those who wait for it. Where no container of a type is empty,
+    /// that is always so.
+    pub(crate) fn has_something(&self) -> bool {
+        match self {
+            Self::Queue(queue) => queue.has_ready(),
+            Self::List(_)
+            | Self::Set(_)
+            | Self::SortedSet(_)
+            | Self::Hash(_)
+            | Self::Stream(_)
+            | Self::Partition(_)
+            | Self::Group(_) => true,
         }
     }
 

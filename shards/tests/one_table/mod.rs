@@ -16,6 +16,7 @@ use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::shard::plan::{Now, Plan, Rules, Tally, Told, View};
 use synap_shards::shard::{Shard, ShardTable};
 use synap_shards::types::Thresholds;
+use synap_shards::types::queue::tick;
 
 /// All shards, a clock that stands until it is moved, and the log of what was applied.
 pub(crate) struct OneTable {
@@ -115,6 +116,26 @@ impl OneTable {
             }
             Run::Session | Run::Transaction | Run::Script(_) | Run::EveryCore(_) | Run::Unblock => {
                 panic!("{} is not run by a shard", spec.resp)
+            }
+        }
+    }
+
+    /// Carries out what is due by the clock in queues.
+    pub(crate) fn tick(&mut self) {
+        for id in ShardId::all() {
+            let now_ms = self.now_ms;
+            while let Some(key) = self.shard(id).due_timer(now_ms).map(<[u8]>::to_vec) {
+                let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
+                let rules = Rules { policy: self.policy, mode: self.mode, notices: 0 };
+                let view = View::over(&self.shards, now, &self.tally, rules, self.rng.draw());
+                let mut records = Vec::new();
+                let mut plan = Plan::new(view, &mut records);
+                tick::due(&mut plan, &key, 1_000);
+                let touched = plan.touched();
+                self.apply(&records, touched);
+                if touched == 0 {
+                    self.shard(id).rearm(&key);
+                }
             }
         }
     }

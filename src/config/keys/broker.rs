@@ -1,5 +1,5 @@
-//! Queues, streams, topics, publish/subscribe and the tool protocols: checked, so that files for
-//! complete installations load, while this build has no such subsystem.
+//! Queues; and streams, topics, publish/subscribe and the tool protocols, which are checked so that
+//! files for complete installations load, while this build has no such subsystem.
 
 use super::super::key::{Key, Kind, MANY, MILLIS, SECS, SOME, int, same};
 
@@ -13,18 +13,27 @@ const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'stati
     Key::new(path, kind, doc).or(default).dormant()
 }
 
+const fn used(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key::new(path, kind, doc).or(default)
+}
+
 pub(super) const KEYS: &[Key] = &[
-    key("queue.enabled", Kind::Bool, "true", "Serve message queues."),
-    key("queue.max_depth", SOME, "100000", "Ready messages per queue."),
-    key("queue.ack_deadline_secs", SECS, "30", "Seconds until an unacknowledged message returns."),
-    key("queue.default_max_retries", int(0, 1 << 20), "3", "Deliveries before dead-lettering."),
-    key("queue.default_priority", int(0, 9), "5", "Priority of messages that name none."),
-    key("queue.prefetch_limit", MANY, "0", "Messages in flight per consumer; 0 is unlimited."),
-    key("queue.auto_create", Kind::Bool, "true", "Create a queue at its first message."),
+    used("queue.enabled", Kind::Bool, "true", "Serve message queues."),
+    used("queue.max_depth", SOME, "100000", "Ready messages per queue."),
+    used(
+        "queue.ack_deadline_secs",
+        int(1, 315_360_000),
+        "30",
+        "Seconds until an unacknowledged message returns.",
+    ),
+    used("queue.default_max_retries", int(0, 1 << 20), "3", "Deliveries before dead-lettering."),
+    used("queue.default_priority", int(0, 9), "5", "Priority of messages that name none."),
+    used("queue.prefetch_limit", MANY, "0", "Messages in flight per consumer; 0 is unlimited."),
+    used("queue.auto_create", Kind::Bool, "true", "Create a queue at its first message."),
     key("queue.max_queues", SOME, "10000", "Queues."),
-    key("queue.dead_letter.enabled", Kind::Bool, "true", "Keep messages that failed for good."),
-    key("queue.dead_letter.max_size", SOME, "10000", "Dead letters kept per queue."),
-    key("queue.dead_letter.retention_hours", int(1, 87_600), "24", "Hours they are kept."),
+    used("queue.dead_letter.enabled", Kind::Bool, "true", "Keep messages that failed for good."),
+    used("queue.dead_letter.max_size", SOME, "10000", "Dead letters kept per queue."),
+    used("queue.dead_letter.retention_hours", int(1, 87_600), "24", "Hours they are kept."),
     key("streams.enabled", Kind::Bool, "true", "Serve event rooms."),
     Key::new(
         "streams.base_dir",

@@ -16,7 +16,7 @@ use super::error::HttpError;
 use super::input::{Given, Inputs, NOT_AN_OBJECT, members, missing, unexpected};
 use super::table::{Route, Shape};
 use super::words::OwnedWords;
-use super::{geo, pubsub, sorted, topics};
+use super::{geo, pubsub, queue, sorted, topics};
 use crate::protocol::json::{self, Kind, Members};
 
 /// What an argument is when the request does not name it: command, argument, word.
@@ -95,7 +95,9 @@ pub(super) fn words(
     }
     let echoed = spec.words()..words.len().min(spec.words() + route.shape.echoes());
     echoed.for_each(|index| context.remember(words.word(index)));
-    if route.shape == Shape::Geo(geo::Body::Distance) {
+    let is_settled =
+        matches!(route.shape, Shape::Queue(queue::Body::Settled | queue::Body::Count("cancelled")));
+    if is_settled || route.shape == Shape::Geo(geo::Body::Distance) {
         context.remember(words.word(words.len() - 1));
     }
     Ok(words)
@@ -149,6 +151,7 @@ fn choose_form(
         Shape::Topic(_) if inputs.query("data") == Some("bytes") => {
             context.form = ValueForm::Numbers;
         }
+        Shape::Queue(body) => context.form = queue::form(body, inputs)?,
         Shape::Sorted(_) => context.with_changed = inputs.flag("ch")?,
         Shape::Keys => {
             if let Some(given) = inputs.get("limit") {
@@ -457,6 +460,7 @@ impl Writer<'_, '_> {
             None if self.inputs.members().is_empty() => return Err(missing(arg.name)),
             None => return self.map(arg, parts, self.inputs.members()),
         };
+        self.token(arg);
         match Kind::of(text) {
             Kind::Object => self.map(arg, parts, &members(text.as_bytes())?),
             Kind::Array => {
@@ -574,6 +578,11 @@ impl Writer<'_, '_> {
             Given::Text(text) => self.words.push(text.as_bytes()),
             Given::Json(text) if Kind::of(text) == Kind::String => {
                 self.words.push(unescape(name, text)?.as_bytes());
+            }
+            Given::Json(text)
+                if self.spec.family == Family::Queue && queue::is_payload(name, Kind::of(text)) =>
+            {
+                self.words.push(&queue::payload(name, text)?);
             }
             Given::Json(text) => self.words.push_with(|out| {
                 json::compact(text, out);

@@ -21,6 +21,8 @@ pub(super) enum ValueForm {
     Base64,
     /// The bytes themselves.
     Raw,
+    /// The JSON that they are, else a JSON string.
+    Json,
 }
 
 /// Which option of a conditional set was chosen.

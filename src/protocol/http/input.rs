@@ -26,7 +26,11 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("from_offset", &["offset"]),
     ("subscriber_id", &["subscriber"]),
     ("to_partition", &["partition", "partition_id"]),
+    ("name", &["queue", "queue_name"]),
     ("payload", &["message", "data"]),
+    ("payloads", &["messages"]),
+    ("message_id", &["message_ids"]),
+    ("max_depth", &["max_size"]),
 ];
 
 /// Parameters of a query.

@@ -19,6 +19,7 @@ mod input;
 pub mod live;
 pub mod openapi;
 pub(crate) mod pubsub;
+mod queue;
 pub mod respond;
 mod response;
 pub mod route;

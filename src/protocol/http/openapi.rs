@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec, Method};
 
+use super::queue;
 use super::route::parameter;
 use super::table::{Own, ROUTES, Route, Shape, Target};
 use crate::protocol::json as text;
@@ -198,6 +199,18 @@ fn schema(arg: &ArgSpec) -> Value {
     if arg.repeated { json!({ "type": "array", "items": one, "minItems": 1 }) } else { one }
 }
 
+/// Members of what `POST /snapshot` answers.
+const SNAPSHOT: &[(&str, &str)] = &[
+    ("success", "boolean"),
+    ("message", "string"),
+    ("name", "string"),
+    ("path", "string"),
+    ("offset", "integer"),
+    ("size_bytes", "integer"),
+    ("entries", "integer"),
+    ("duration_ms", "integer"),
+];
+
 fn responses(shape: Shape) -> Value {
     let fields: &[(&str, &str)] = match shape {
         Shape::Bare | Shape::KvGet | Shape::HashGet | Shape::Own => &[],
@@ -241,17 +254,9 @@ fn responses(shape: Shape) -> Value {
             ("message", "string"),
         ],
         Shape::Geo(body) => body.fields(),
+        Shape::Queue(body) => body.fields(),
         Shape::Pubsub(body) => body.fields(),
-        Shape::Snapshot => &[
-            ("success", "boolean"),
-            ("message", "string"),
-            ("name", "string"),
-            ("path", "string"),
-            ("offset", "integer"),
-            ("size_bytes", "integer"),
-            ("entries", "integer"),
-            ("duration_ms", "integer"),
-        ],
+        Shape::Snapshot => SNAPSHOT,
     };
     if fields.is_empty() {
         return ok(json!({}));
@@ -264,7 +269,12 @@ fn responses(shape: Shape) -> Value {
         }
         schema["nullable"] = Value::from(matches!(
             shape,
-            Shape::Ttl | Shape::BitPosition | Shape::Sorted(_) | Shape::Geo(_) | Shape::Topic(_)
+            Shape::Ttl
+                | Shape::BitPosition
+                | Shape::Sorted(_)
+                | Shape::Geo(_)
+                | Shape::Topic(_)
+                | Shape::Queue(queue::Body::Message | queue::Body::Decoded)
         ));
         properties.insert((*name).to_owned(), schema);
     }

@@ -6,6 +6,7 @@ use synap_shards::types::zset::NO_MEMBER;
 
 use super::context::{HttpContext, ValueForm};
 use super::error::HttpError;
+use super::queue;
 use super::response::{self, JSON};
 use super::shape;
 use super::table::Shape;
@@ -167,6 +168,9 @@ fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
             "NOPERM" => HttpError::with(403, format!("Forbidden: {error}")),
             _ => HttpError::with(401, format!("Unauthorized: {error}")),
         },
+        CommandError::Coded { .. } if queue::refusal(context, error).is_some() => {
+            queue::refusal(context, error).unwrap_or(HttpError::new(404, "Not found"))
+        }
         CommandError::Coded { code, .. } => match *code {
             "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => {
                 HttpError::with(503, format!("{code} {error}"))

@@ -103,6 +103,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Transaction(message) => transaction::done(context, message, out),
         Shape::TransactionExec => transaction::executed(context, reply, out),
         Shape::Geo(body) => body.write(context, reply, out),
+        Shape::Queue(body) => body.write(context, reply, out),
         Shape::Pubsub(body) => body.write(context, reply, out),
     }
 }
@@ -172,6 +173,10 @@ pub(super) fn value(context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>)
         ValueForm::Numbers => json::write_numbers(out, bytes),
         ValueForm::Base64 => base64(out, bytes),
         // Only a bare answer can be raw: inside of JSON the nearest thing is base64.
+        ValueForm::Json => match std::str::from_utf8(bytes) {
+            Ok(text) if json::is_valid(text) => json::compact(text, out),
+            _ => json::write_bytes(out, bytes),
+        },
         ValueForm::Raw if context.full => base64(out, bytes),
         ValueForm::Raw => out.extend_from_slice(bytes),
     }

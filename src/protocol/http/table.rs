@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{containers, geo, pubsub, sorted, topics};
+use super::{containers, geo, pubsub, queue, sorted, topics};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -112,6 +112,8 @@ pub(super) enum Shape {
     Geo(geo::Body),
     /// Of rooms, topics and consumer groups.
     Topic(topics::Body),
+    /// Of message queues.
+    Queue(queue::Body),
     /// Of topics.
     Pubsub(pubsub::Body),
     /// The route's own code writes the body.
@@ -126,7 +128,7 @@ impl Shape {
             Self::Container(body) => body.echoes(),
             Self::Sorted(body) => body.echoes(),
             Self::Topic(body) => body.echoes(),
-            Self::Geo(_) => 1,
+            Self::Geo(_) | Self::Queue(_) => 1,
             Self::KvSet
             | Self::Deleted
             | Self::Keyed(_)
@@ -208,9 +210,11 @@ impl Shape {
                     let container = containers::Body::of(name).map(Self::Container);
                     let sorted = || sorted::Body::of(name).map(Self::Sorted);
                     let geo = || geo::Body::of(name).map(Self::Geo);
+                    let queue = || queue::Body::of(name).map(Self::Queue);
                     let topic = || topics::Body::of(name).map(Self::Topic);
                     let pubsub = || pubsub::Body::of(name).map(Self::Pubsub);
-                    return container.or_else(sorted).or_else(geo).or_else(topic).or_else(pubsub);
+                    let container = container.or_else(sorted).or_else(geo);
+                    return container.or_else(pubsub).or_else(queue).or_else(topic);
                 }
             },
         })

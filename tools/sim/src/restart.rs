@@ -6,7 +6,7 @@ use synap_shards::id::{Epoch, ShardId};
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
-use synap_shards::types::Thresholds;
+use synap_shards::types::{Thresholds, queue};
 
 use crate::dice::Dice;
 use crate::swarm::{Mix, Regime};
@@ -24,6 +24,8 @@ const SMALL: Thresholds = Thresholds {
     stream_node_max_bytes: 256,
     stream_node_max_entries: 3,
     hll_sparse_max_bytes: 64,
+    queue: queue::Settings::DEFAULT,
+    queue_auto_create: true,
 };
 
 /// Where shards stand.

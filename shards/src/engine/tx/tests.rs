@@ -37,6 +37,8 @@ const SMALL: Thresholds = Thresholds {
     stream_node_max_bytes: 256,
     stream_node_max_entries: 4,
     hll_sparse_max_bytes: 64,
+    queue: crate::types::queue::Settings::DEFAULT,
+    queue_auto_create: true,
 };
 
 #[derive(Default)]

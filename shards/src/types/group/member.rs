@@ -227,13 +227,14 @@ fn assignment<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, Command
     Ok(Reply::Array(vec![generation(group.generation), mine]))
 }
 
-/// Takes members out whose sessions are over.
-pub(crate) fn evict_due(plan: &mut Plan<'_>, key: &[u8]) {
+/// Takes members out whose sessions are over; about how many changes that is.
+pub(crate) fn evict_due(plan: &mut Plan<'_>, key: &[u8]) -> usize {
     let now_ms = plan.now().unix_ms;
-    let Ok(Some(group)) = find::group(plan, key) else { return };
+    let Ok(Some(group)) = find::group(plan, key) else { return 1 };
     let (_, edits) = Roster::of(group, now_ms).finish(now_ms);
     if !edits.is_empty() {
         let recorded = plan.edit(key, ValueType::Group, &edits);
         recorded.expect("the key is one that is there");
     }
+    1 + usize::from(group.terms.partitions)
 }

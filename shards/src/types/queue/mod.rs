@@ -1,45 +1,85 @@
-//! Message queues.
+//! Message queues: publish, consume, acknowledge, with priorities, deadlines, retries and dead
+//! letters.
+//!
+//! Delivery is at least once, and a message is with one consumer at a time. What changes a queue by
+//! the clock (deadlines, due messages, lifetimes) is found by upkeep and recorded like a command
+//! ([`tick`]); a queue stands in its shard's agenda once, whatever it holds.
+
+mod answer;
+mod block;
+mod changes;
+mod consume;
+mod consumers;
+mod create;
+mod dead;
+mod find;
+mod gauge;
+mod id;
+mod look;
+mod message;
+mod piece;
+mod publish;
+mod purge;
+mod record;
+mod remove;
+mod scheduled;
+mod settings;
+mod settle;
+mod state;
+mod stats;
+pub mod tick;
 
 use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
-/// Commands on queues.
-pub const COMMANDS: &[&CommandSpec] = &[];
-
-/// A queue.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {}
+pub use gauge::{Gauge, gauges};
+pub(crate) use message::PRIORITY_MAX;
+pub(crate) use record::check;
+pub use settings::{Backoff, Settings};
+pub(crate) use state::Queue;
 
 /// A queue behind one pointer: it is larger than other containers' fixed parts.
 pub(crate) type Large = Box<Queue>;
 
-/// Whether bytes are edits of a queue.
-pub(crate) fn check(edits: &[u8]) -> bool {
-    edits.is_empty()
-}
+/// Commands on queues.
+pub const COMMANDS: &[&CommandSpec] = &[
+    &create::QCREATE,
+    &remove::QDELETE,
+    &remove::QPURGE,
+    &stats::QLIST,
+    &stats::QSTATS,
+    &publish::QPUBLISH,
+    &publish::QSEND,
+    &publish::QMPUBLISH,
+    &consume::QCONSUME,
+    &consume::QRECEIVE,
+    &settle::QACK,
+    &settle::QNACK,
+    &settle::QEXTEND,
+    &dead::LIST,
+    &dead::CONSUME,
+    &dead::REQUEUE,
+    &dead::PURGE,
+    &scheduled::LIST,
+    &scheduled::QCANCEL,
+];
 
 /// The queue that edits build from nothing.
-pub(crate) fn build(_: &[u8]) -> Large {
-    Large::default()
+pub(crate) fn build(edits: &[u8]) -> Large {
+    let mut queue = Large::default();
+    queue.apply_edits(edits);
+    queue
 }
 
 impl Queue {
     /// Applies edits.
-    pub(crate) fn apply(&mut self, _: &[u8], _: &mut MemoryMut<'_>, _: &Thresholds) {}
-
-    /// Bytes taken from the allocator, about.
-    pub(crate) fn held_bytes(&self) -> usize {
-        0
+    pub(crate) fn apply(&mut self, edits: &[u8], _: &mut MemoryMut<'_>, _: &Thresholds) {
+        self.apply_edits(edits);
     }
 
     /// Bytes of cells of its shard that it owns: none.
     pub(crate) fn cell_bytes(&self) -> usize {
-        0
-    }
-
-    /// Number of messages.
-    pub(crate) fn len(&self) -> usize {
         0
     }
 
@@ -48,27 +88,20 @@ impl Queue {
         "queue"
     }
 
-    pub(crate) fn release_some(&mut self, _: &mut MemoryMut<'_>, _: usize) -> bool {
-        true
+    /// Gives memory of about `budget` messages back; true when nothing is left.
+    pub(crate) fn release_some(&mut self, _: &mut MemoryMut<'_>, budget: usize) -> bool {
+        self.release(budget)
     }
 
+    /// Appends edits that rebuild the queue from `cursor` on, about `budget` bytes of them, and
+    /// says where it goes on; nothing at the end.
     pub(crate) fn piece(
         &self,
         _: Memory<'_>,
-        _: Cursor,
-        _: &mut Vec<u8>,
-        _: usize,
+        cursor: Cursor,
+        out: &mut Vec<u8>,
+        budget: usize,
     ) -> Option<Cursor> {
-        None
-    }
-
-    pub(crate) fn armed(&self) -> Option<u64> {
-        None
-    }
-
-    pub(crate) fn rearm(&mut self) {}
-
-    pub(crate) fn take_grave(&mut self) -> Option<Large> {
-        None
+        self.write_piece(cursor, out, budget)
     }
 }

@@ -18,6 +18,7 @@ use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::shard::plan::Now;
 use synap_shards::types::Thresholds;
+use synap_shards::types::queue::Settings;
 
 /// Thresholds that a handful of elements pass.
 pub(super) const SMALL: Thresholds = Thresholds {
@@ -32,6 +33,8 @@ pub(super) const SMALL: Thresholds = Thresholds {
     stream_node_max_bytes: 256,
     stream_node_max_entries: 3,
     hll_sparse_max_bytes: 64,
+    queue: Settings::DEFAULT,
+    queue_auto_create: true,
 };
 
 #[derive(Default)]

@@ -15,7 +15,7 @@ pub(crate) struct Family {
 }
 
 /// Every family; keys of any type are used by all of them.
-pub(crate) const FAMILIES: [Family; 10] = [
+pub(crate) const FAMILIES: [Family; 11] = [
     Family { name: "list", lines: LISTS },
     Family { name: "set", lines: SETS },
     Family { name: "zset", lines: SORTED_SETS },
@@ -24,6 +24,7 @@ pub(crate) const FAMILIES: [Family; 10] = [
     Family { name: "geo", lines: GEO },
     Family { name: "hll", lines: HYPER_LOG_LOGS },
     Family { name: "bitmap", lines: BITMAPS },
+    Family { name: "queue", lines: QUEUES },
     Family { name: "wait", lines: WAITING },
     Family { name: "big", lines: BIG },
 ];
@@ -203,6 +204,36 @@ const BITMAPS: &[&str] = &[
     "BITCOUNT $k $c -1 BIT",
     "BITPOS $k 0 $c",
     "SETRANGE $k $x $e",
+];
+
+/// Messages have names that only a reply tells, so none is acknowledged here: what is taken comes
+/// back when its time is over, after a start, or is purged.
+const QUEUES: &[&str] = &[
+    "QCREATE $k DEADLINE 1 RETRIES $c DLQSIZE 3",
+    "QCREATE $k MAXDEPTH 40 PREFETCH 4 TTL 2 DLQRETENTION 1",
+    "QCREATE $k LINEAR BACKOFFMS 20 RETRIES 5",
+    "QCREATE $k EXPONENTIAL DLQSIZE 0",
+    "QPUBLISH $k $v",
+    "QPUBLISH $k $e PRIORITY $c",
+    "QPUBLISH $k $v DELAY $d TTL $d",
+    "QPUBLISH $k $e KEY $e",
+    "QSEND $k $v PRIORITY $c HEADERS $f $v",
+    "QSEND $k $e RETRIES 0",
+    "QMPUBLISH $k PRIORITY $c PAYLOADS $V",
+    "QCONSUME $k",
+    "QCONSUME $k CONSUMER $e COUNT 3",
+    "QCONSUME $k CONSUMER $e WAIT 3",
+    "QCONSUME $k COUNT 20 WAIT 2",
+    "QSTATS $k",
+    "QLIST",
+    "QDLQ LIST $k",
+    "QDLQ CONSUME $k COUNT 2",
+    "QDLQ REQUEUE $k",
+    "QDLQ PURGE $k",
+    "QSCHEDULED $k",
+    "QPURGE $k",
+    "QPURGE $k DLQ no PENDING",
+    "QDELETE $k",
 ];
 
 /// Commands that wait for somebody, for a few milliseconds or for ever, and those who have
