@@ -1,568 +1,263 @@
-//! Rooms, topics and consumer groups against the real server: what clients see over HTTP and RESP,
-//! who waits for events, and what is there after the server was killed.
+//! Topics over HTTP and RESP, over two cores: one bus, patterns by segment, subscribers without a
+//! connection.
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::thread;
 
 use serde_json::{Value, json};
 use support::http::Http;
-use support::resp::{encode, frame, show};
+use support::resp::{Resp, show};
 use support::{Plan, Server};
 
-fn rounds() -> usize {
-    std::env::var("SYNAP_TOPIC_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+fn post(http: &mut Http, path: &str, body: &Value) -> (u16, Value) {
+    let answer = http.request("POST", path, &body.to_string());
+    (answer.status, answer.json())
 }
 
-fn server() -> Server {
-    Plan::new().workers(2).start()
+fn get(http: &mut Http, path: &str) -> (u16, Value) {
+    let answer = http.request("GET", path, "");
+    (answer.status, answer.json())
 }
 
-/// Sends each request and compares status and body; a member that is `"*"` may be anything.
-fn expect(http: &mut Http, dialogue: &[(&str, &str, Value, u16, Value)]) {
-    for (method, path, body, status, wanted) in dialogue {
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = http.request(method, path, &body);
-        let found = answer.json();
-        assert_eq!(answer.status, *status, "{method} {path} {body}: {found}");
-        matches(wanted, &found, &format!("{method} {path} {body}: {found}"));
-    }
+/// Makes a subscriber.
+fn subscribe(http: &mut Http, topics: &[&str]) -> String {
+    let (status, body) = post(http, "/pubsub/subscribe", &json!({ "topics": topics }));
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["subscription_count"], topics.len());
+    assert_eq!(body["topics"], json!(topics));
+    assert_eq!(body["subscription_id"], body["subscriber_id"]);
+    body["subscriber_id"].as_str().expect("a name").to_owned()
 }
 
-fn matches(wanted: &Value, found: &Value, what: &str) {
-    match (wanted, found) {
-        (Value::String(any), _) if any == "*" => {}
-        (Value::Object(wanted), Value::Object(_)) => {
-            for (name, value) in wanted {
-                matches(value, &found[name], &format!("{name} of {what}"));
-            }
-        }
-        (Value::Array(wanted), Value::Array(found)) => {
-            assert_eq!(wanted.len(), found.len(), "{what}");
-            wanted.iter().zip(found).for_each(|(wanted, found)| matches(wanted, found, what));
-        }
-        _ => assert_eq!(wanted, found, "{what}"),
-    }
+fn poll(http: &mut Http, subscriber: &str, query: &str) -> Vec<Value> {
+    let (status, body) = get(http, &format!("/pubsub/{subscriber}/poll{query}"));
+    assert_eq!(status, 200, "{body}");
+    body["messages"].as_array().expect("messages").clone()
 }
 
 #[test]
-fn rooms_over_http() {
-    let server = server();
-    let mut http = server.http();
-    let none = || Value::Null;
-    let event = |offset: u64, data: Value| {
-        json!({ "id": "*", "offset": offset, "room": "chat", "event": "said",
-                "event_type": "said", "data": data, "timestamp": "*", "metadata": {} })
-    };
-    let said = |data: Value| json!({ "event": "said", "data": data });
-    let gone = "Stream offset 1 out of range; earliest retained offset is 2";
-    expect(
-        &mut http,
-        &[
-            ("POST", "/stream/chat", json!({}), 200, json!({ "success": true, "room": "chat" })),
-            ("POST", "/stream/chat", none(), 409, json!({ "code": 409 })),
-            ("PUT", "/stream/chat", none(), 200, json!({ "room": "chat", "created": false })),
-            ("PUT", "/stream/new", none(), 200, json!({ "room": "new", "created": true })),
-            (
-                "POST",
-                "/stream/no/publish",
-                said(json!(1)),
-                404,
-                json!({ "error": "Room not found: no" }),
-            ),
-            (
-                "POST",
-                "/stream/chat/publish",
-                said(json!("hi")),
-                200,
-                json!({ "offset": 0, "room": "chat" }),
-            ),
-            (
-                "POST",
-                "/stream/chat/publish",
-                said(json!({ "a": [1, null] })),
-                200,
-                json!({ "offset": 1 }),
-            ),
-            (
-                "GET",
-                "/stream/chat/consume/me?from_offset=0&limit=10",
-                none(),
-                200,
-                json!({ "events": [event(0, json!("hi")), event(1, json!({ "a": [1, null] }))],
-                        "next_offset": 2 }),
-            ),
-            (
-                "GET",
-                "/stream/chat/consume/me?from_offset=0&limit=1&data=bytes",
-                none(),
-                200,
-                json!({ "events": [event(0, json!([34, 104, 105, 34]))], "next_offset": 1 }),
-            ),
-            (
-                "GET",
-                "/stream/chat/consume/me?from_offset=7",
-                none(),
-                200,
-                json!({ "events": [], "next_offset": 7 }),
-            ),
-            (
-                "GET",
-                "/stream/chat/stats",
-                none(),
-                200,
-                json!({ "name": "chat", "message_count": 2, "min_offset": 0, "max_offset": 1,
-                        "subscriber_count": 1, "total_published": 2, "total_consumed": 3,
-                        "dropped": 0, "created_at": "*", "generation": "*" }),
-            ),
-            (
-                "POST",
-                "/stream/publish",
-                json!({ "room": "auto", "event": "e", "data": 1 }),
-                200,
-                json!({ "offset": 0, "room": "auto" }),
-            ),
-            ("POST", "/stream/ring", json!({ "max_events": 2 }), 200, json!({ "success": true })),
-            ("POST", "/stream/ring/publish", said(json!(0)), 200, json!({ "offset": 0 })),
-            ("POST", "/stream/ring/publish", said(json!(1)), 200, json!({ "offset": 1 })),
-            ("POST", "/stream/ring/publish", said(json!(2)), 200, json!({ "offset": 2 })),
-            ("POST", "/stream/ring/publish", said(json!(3)), 200, json!({ "offset": 3 })),
-            (
-                "GET",
-                "/stream/ring/consume/me?from_offset=1",
-                none(),
-                400,
-                json!({ "error": gone, "earliest": 2 }),
-            ),
-            ("GET", "/stream/ring/consume/me", none(), 200, json!({ "next_offset": 4 })),
-            ("GET", "/stream/list", none(), 200, json!({ "count": 4 })),
-            ("DELETE", "/stream/chat", none(), 200, json!({ "success": true, "room": "chat" })),
-            ("DELETE", "/stream/chat", none(), 404, json!({ "code": 404 })),
-        ],
+fn messages_reach_each_subscriber_once() {
+    let server = Server::start();
+    // Connections are on either core; who subscribes, publishes and fetches need not share one.
+    let mut connections: Vec<Http> = (0..6).map(|_| server.http()).collect();
+    let all = subscribe(&mut connections[0], &["orders.*", "orders.#", "orders.eu"]);
+    let one = subscribe(&mut connections[1], &["*.eu"]);
+    let other = subscribe(&mut connections[2], &["orders.us.#"]);
+    for (at, http) in connections.iter_mut().enumerate() {
+        let body = json!({ "payload": { "n": at }, "metadata": { "from": "test" } });
+        let (status, answer) = post(http, "/pubsub/orders.eu/publish", &body);
+        assert_eq!((status, &answer["subscribers_matched"]), (200, &json!(2)), "{answer}");
+        assert_eq!(answer["topic"], "orders.eu");
+        assert_eq!(answer["message_id"].as_str().expect("an id").len(), 36);
+    }
+    let (_, answer) = post(
+        &mut connections[0],
+        "/pubsub/publish",
+        &json!({"topic": "orders.us", "message": "x"}),
     );
-}
-
-#[test]
-fn topics_over_http() {
-    let server = server();
-    let mut http = server.http();
-    let none = || Value::Null;
-    let made =
-        json!({ "success": true, "topic": "orders", "num_partitions": 3, "replication_factor": 1 });
-    expect(
-        &mut http,
-        &[
-            ("POST", "/topics/orders", none(), 200, made),
-            ("POST", "/topics/orders", none(), 409, json!({ "code": 409 })),
-            ("POST", "/topics/none", json!({ "num_partitions": 0 }), 400, json!({ "code": 400 })),
-            (
-                "POST",
-                "/topics/many",
-                json!({ "num_partitions": 1025 }),
-                400,
-                json!({ "code": 400 }),
-            ),
-            (
-                "POST",
-                "/topics/short",
-                json!({ "num_partitions": 1,
-                        "retention_policy": { "type": "messages", "max_messages": 2 } }),
-                200,
-                json!({ "num_partitions": 1 }),
-            ),
-            (
-                "POST",
-                "/topics/ever",
-                json!({ "retention_policy": { "type": "Infinite" } }),
-                200,
-                json!({ "num_partitions": 3 }),
-            ),
-            ("GET", "/topics", none(), 200, json!({ "count": 3 })),
-        ],
-    );
-    // One key, one partition, in order, whatever core the client is on.
-    let mut places = Vec::new();
-    for number in 0..20 {
-        let body = json!({ "event_type": "made", "key": "k1", "data": { "n": number } });
-        let answer = server.http().request("POST", "/topics/orders/publish", &body.to_string());
-        places.push(answer.json());
+    assert_eq!(answer["subscribers_matched"], 2);
+    let heard = poll(&mut connections[5], &all, "?limit=1000&wait_ms=1000");
+    let mut heard = heard;
+    while heard.len() < 7 {
+        heard.extend(poll(&mut connections[4], &all, "?wait_ms=30000"));
     }
-    let partition = places[0]["partition_id"].as_u64().expect("a number");
-    for (number, place) in places.iter().enumerate() {
-        let wanted = json!({ "partition_id": partition, "offset": number, "topic": "orders" });
-        assert_eq!(*place, wanted);
+    assert_eq!(heard.len(), 7);
+    let first =
+        heard.iter().find(|message| message["payload"] == json!({"n": 3})).expect("it came");
+    assert_eq!(first["topic"], "orders.eu");
+    assert_eq!(first["metadata"], json!({"from": "test"}));
+    assert!(first["timestamp"].as_u64().expect("seconds") > 1_700_000_000);
+    let mut theirs = Vec::new();
+    while theirs.len() < 6 {
+        theirs.extend(poll(&mut connections[3], &one, "?wait_ms=30000"));
     }
-    let path = format!("/topics/orders/partitions/{partition}/consume");
-    let body = json!({ "from_offset": 18 });
-    let event = |n: u64| {
-        json!({ "id": "*", "partition_id": partition, "offset": n, "topic": "orders",
-                "event_type": "made", "key": "k1", "data": { "n": n }, "timestamp": "*",
-                "size_bytes": "*", "metadata": {} })
-    };
-    let wanted = json!({ "topic": "orders", "partition_id": partition, "next_offset": 20,
-                         "events": [event(18), event(19)], "earliest": 0, "count": 2 });
-    let batch = json!({ "to_partition": 2, "events": [{ "event_type": "a", "data": 1 },
-                                                      { "event_type": "b", "data": 2 }] });
-    expect(
-        &mut http,
-        &[
-            ("POST", &path, body, 200, wanted),
-            ("POST", "/topics/orders/partitions/9/consume", none(), 404, json!({ "code": 404 })),
-            ("POST", "/topics/no/partitions/0/consume", none(), 404, json!({ "code": 404 })),
-            (
-                "POST",
-                "/topics/short/batch",
-                json!({ "events": [[1, 2], ["b", "x"], ["c", "y"]] }),
-                200,
-                json!({ "partition_id": 0, "offset": 0, "count": 3 }),
-            ),
-            (
-                "POST",
-                "/topics/short/partitions/0/consume",
-                none(),
-                200,
-                json!({ "earliest": 1, "next_offset": 3, "count": 2 }),
-            ),
-            ("POST", "/topics/orders/batch", batch, 200, json!({ "partition_id": 2, "count": 2 })),
-            (
-                "GET",
-                "/topics/orders/stats",
-                none(),
-                200,
-                json!({ "topic": "orders", "partitions": ["*", "*", "*"] }),
-            ),
-            (
-                "DELETE",
-                "/topics/orders",
-                none(),
-                200,
-                json!({ "success": true, "deleted": "orders" }),
-            ),
-            (
-                "DELETE",
-                "/topics/orders",
-                none(),
-                404,
-                json!({ "error": "Topic not found: orders" }),
-            ),
-            (
-                "POST",
-                "/topics/orders",
-                json!({ "num_partitions": 7 }),
-                200,
-                json!({ "num_partitions": 7 }),
-            ),
-            (
-                "POST",
-                "/topics/orders/publish",
-                json!({ "event_type": "e", "data": "d", "partition": 6 }),
-                200,
-                json!({ "partition_id": 6, "offset": 0 }),
-            ),
-        ],
-    );
-}
-
-#[test]
-fn groups_over_http() {
-    let server = server();
-    let mut http = server.http();
-    let none = || Value::Null;
-    expect(
-        &mut http,
-        &[
-            ("POST", "/topics/orders", json!({ "num_partitions": 4 }), 200, json!({})),
-            ("POST", "/consumer-groups/g", json!({ "topic": "no" }), 404, json!({})),
-            (
-                "POST",
-                "/consumer-groups/g",
-                json!({ "topic": "orders", "strategy": "x" }),
-                400,
-                json!({}),
-            ),
-            (
-                "POST",
-                "/consumer-groups/g",
-                json!({ "topic": "orders", "partition_count": 3 }),
-                400,
-                json!({}),
-            ),
-            (
-                "POST",
-                "/consumer-groups/g",
-                json!({ "topic": "orders", "partition_count": 4, "strategy": "range" }),
-                200,
-                json!({ "success": true, "group_id": "g", "topic": "orders" }),
-            ),
-            ("POST", "/consumer-groups/g", json!({ "topic": "orders" }), 409, json!({})),
-            ("GET", "/consumer-groups", none(), 200, json!({ "groups": ["g"], "count": 1 })),
-            (
-                "GET",
-                "/consumer-groups/g/stats",
-                none(),
-                200,
-                json!({ "state": "Empty", "generation": 0 }),
-            ),
-        ],
-    );
-    let first = http.request("POST", "/consumer-groups/g/join", "").json();
-    matches(
-        &json!({ "group_id": "g", "generation": 1, "partitions": [0, 1, 2, 3] }),
-        &first,
-        "join",
-    );
-    let begun = Instant::now();
-    let second = http.request("POST", "/consumer-groups/g/join", "{}").json();
-    eprintln!("a rebalance took {:.1?}", begun.elapsed());
-    let ids = [&first, &second].map(|it| it["member_id"].as_str().expect("an id").to_owned());
-    let path = |id: &str, verb: &str| format!("/consumer-groups/g/members/{id}/{verb}");
-    let mine = |at: usize| {
-        let answer = server.http().request("GET", &path(&ids[at], "assignment"), "").json();
-        assert_eq!(answer["generation"], json!(2), "{answer}");
-        answer["partitions"].as_array().expect("a list").clone()
-    };
-    let all: Vec<Value> = [mine(0), mine(1)].concat();
-    assert_eq!(all.len(), 4, "each partition has one owner");
-    assert_eq!((mine(0).len(), mine(1).len()), (2, 2));
-    let commit = |generation: u64| {
-        json!({ "partition_id": 1, "offset": 7, "member_id": ids[0],
-                "generation": generation })
-    };
-    let commits = "/consumer-groups/g/offsets/commit";
-    expect(
-        &mut http,
-        &[
-            ("POST", commits, commit(1), 409, json!({ "code": 409 })),
-            (
-                "POST",
-                commits,
-                commit(2),
-                200,
-                json!({ "success": true, "partition_id": 1, "offset": 7 }),
-            ),
-            ("POST", commits, json!({ "partition_id": 4, "offset": 7 }), 404, json!({})),
-            (
-                "GET",
-                "/consumer-groups/g/offsets/1",
-                none(),
-                200,
-                json!({ "group_id": "g", "partition_id": 1, "offset": 7 }),
-            ),
-            ("GET", "/consumer-groups/g/offsets/0", none(), 200, json!({ "offset": null })),
-            (
-                "POST",
-                &path(&ids[0], "heartbeat"),
-                none(),
-                200,
-                json!({ "success": true, "generation": 2, "rebalance": false }),
-            ),
-            ("POST", &path(&ids[0], "heartbeat"), json!({ "generation": 1 }), 409, json!({})),
-            ("POST", &path("nobody", "heartbeat"), none(), 404, json!({})),
-            (
-                "POST",
-                "/consumer-groups/g/rebalance",
-                none(),
-                200,
-                json!({ "success": true, "generation": 3 }),
-            ),
-            (
-                "DELETE",
-                &path(&ids[0], "leave"),
-                none(),
-                200,
-                json!({ "success": true, "member_id": ids[0] }),
-            ),
-            (
-                "GET",
-                "/consumer-groups/g/stats",
-                none(),
-                200,
-                json!({
-                "group_id": "g", "topic": "orders", "state": "Stable", "member_count": 1,
-                "generation": 4, "partition_count": 4, "committed_partitions": 1,
-                "last_rebalance_secs": "*", "total_lag": 0 }),
-            ),
-            (
-                "DELETE",
-                "/consumer-groups/g",
-                none(),
-                200,
-                json!({ "success": true, "deleted": "g" }),
-            ),
-            ("GET", "/consumer-groups/g/stats", none(), 404, json!({})),
-        ],
-    );
-}
-
-#[test]
-fn a_member_that_is_silent_is_out() {
-    let server = server();
-    let mut client = server.resp();
-    client.call(&["TCREATE", "t"]);
-    client.call(&["GCREATE", "g", "t", "SESSION", "1"]);
-    client.call(&["GJOIN", "g", "MEMBER", "a"]);
-    client.call(&["GJOIN", "g", "MEMBER", "b", "SESSION", "600"]);
-    support::wait_for("the member to be taken out", || {
-        server.resp().call(&["GASSIGNMENT", "g", "b"]) == "[:3, [:0, :1, :2]]"
-    });
-    let refused = client.call(&["GHEARTBEAT", "g", "a"]);
-    assert_eq!(refused, "-NOTFOUND Member not found: a");
-}
-
-#[test]
-fn who_waits_is_woken_by_an_event() {
-    let server = server();
-    server.resp().call(&["TCREATE", "t", "PARTITIONS", "4"]);
-    let readers: Vec<_> = (0..4)
-        .map(|number| {
-            let mut client = server.resp();
-            std::thread::spawn(move || {
-                let number = number.to_string();
-                let words = ["TREAD", "t", &number, "0", "BLOCK", "30000"];
-                client.call(&words)
-            })
-        })
-        .collect();
-    let mut taker = server.resp();
-    taker.command(&["TTAKE", "t", "1", "g", "m", "BLOCK", "30000"]);
-    support::wait_for("all to wait", || {
-        let info = server.resp().call(&["INFO", "clients"]);
-        info.contains("blocked_clients:5")
-    });
-    for number in 0..4u8 {
-        let word = number.to_string();
-        let done = server.resp().call(&["TPUBLISH", "t", "e", "hello", "PARTITION", &word]);
-        assert_eq!(done, format!("[:{number}, :0]"));
-    }
-    for reader in readers {
-        let text = reader.join().expect("it is answered");
-        assert!(text.starts_with("[:1, :0, [[:0, "), "{text}");
-    }
-    let taken = show(&taker.reply());
-    assert!(taken.starts_with("[[:1, [:0, "), "{taken}");
-}
-
-#[test]
-fn events_are_part_of_transactions_and_scripts() {
-    let server = server();
-    let mut client = server.resp();
-    client.call(&["TCREATE", "t", "PARTITIONS", "5"]);
-    client.call(&["SCREATE", "r"]);
-    for line in ["MULTI", "SET k 1", "TPUBLISH t e d KEY a", "SAPPEND r e d", "GLIST"] {
-        client.call(&line.split(' ').collect::<Vec<_>>());
-    }
-    let done = client.call(&["EXEC"]);
-    assert!(done.starts_with("[+OK, [:") && done.ends_with(":0], :0, []]"), "{done}");
-    for line in ["MULTI", "SET k 2", "SAPPEND none e d", "SAPPEND r e d"] {
-        client.call(&line.split(' ').collect::<Vec<_>>());
-    }
-    assert_eq!(client.call(&["EXEC"]), "[+OK, -NOTFOUND Room not found: none, :1]");
-    let script = "for i = 1, 20 do redis.call('TPUBLISH', 't', 'e', i, 'KEY', i) end \
-                  redis.call('SET', KEYS[1], 'x') return redis.call('SAPPEND', 'r', 'e', 'd')";
-    assert_eq!(client.call(&["EVAL", script, "1", "k"]), ":2");
-    let total: i64 = (0..5)
-        .map(|number| {
-            let text = client.call(&["TREAD", "t", &number.to_string(), "0"]);
-            text[2..text.find(',').expect("a number")].parse::<i64>().expect("a number")
-        })
-        .sum();
-    assert_eq!(total, 21);
-}
-
-/// An event that was acknowledged: partition, offset, data.
-type Told = (String, u64, String);
-
-/// Publishes until told to end, a pipeline at a time; what was acknowledged.
-fn publisher(port: u16, name: String, stop: &AtomicBool) -> Vec<Told> {
-    let mut client = support::resp::Resp::connect(port);
-    let mut told = Vec::new();
-    for number in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let data: Vec<String> = (0..8).map(|at| format!("{name}-{number}-{at}")).collect();
-        let mut bytes = Vec::new();
-        for (at, data) in data.iter().enumerate() {
-            let key = format!("k{}", at % 5);
-            bytes.extend(encode(&["TPUBLISH", "t", "e", data, "KEY", &key]));
-        }
-        if !client.try_send(&bytes) {
-            break;
-        }
-        for data in data {
-            let Some(reply) = client.try_reply() else { return told };
-            assert_eq!(frame(&reply), Some(reply.len()));
-            let text = show(&reply);
-            let place = text.trim_matches(['[', ']']).split_once(", :").expect("a place");
-            let partition = place.0.trim_start_matches(':').to_owned();
-            told.push((partition, place.1.parse().expect("an offset"), data));
-        }
-    }
-    told
-}
-
-#[test]
-fn what_was_acknowledged_is_at_its_offset_after_kill_9() {
-    let mut plan = Plan::new().fsync("always").workers(2);
-    let mut told: Vec<Told> = Vec::new();
-    let server = plan.start();
-    server.resp().call(&["TCREATE", "t", "PARTITIONS", "3", "FOREVER"]);
-    server.stop();
-    for round in 0..rounds() {
-        let server = plan.clone().workers(round % 3 + 1).fresh_ports().start();
-        check(&server, &told);
-        if round % 2 == 1 {
-            server.resp().call(&["BGSAVE"]);
-        }
-        let stop = Arc::new(AtomicBool::new(false));
-        let port = server.plan.resp;
-        let writers: Vec<_> = (0..4)
-            .map(|writer| {
-                let (stop, name) = (Arc::clone(&stop), format!("{round}-{writer}"));
-                std::thread::spawn(move || publisher(port, name, &stop))
-            })
-            .collect();
-        std::thread::park_timeout(Duration::from_millis(150));
-        plan = server.plan.clone();
-        server.kill();
-        stop.store(true, Ordering::Relaxed);
-        for writer in writers {
-            told.extend(writer.join().expect("a publisher ends"));
-        }
-    }
-    let server = plan.fresh_ports().start();
-    check(&server, &told);
-    assert!(told.len() > 100, "{} events were acknowledged", told.len());
+    assert_eq!(poll(&mut connections[3], &one, "").len(), 0);
+    let us = poll(&mut connections[3], &other, "?wait_ms=30000");
+    assert_eq!(us[0]["payload"], "x");
     server.stop();
 }
 
-/// Every acknowledged event is at its offset, offsets are dense, and no event is there twice.
-fn check(server: &Server, told: &[Told]) {
-    let mut all = std::collections::BTreeMap::new();
-    let mut datas = std::collections::BTreeSet::new();
+#[test]
+fn resp_and_http_share_one_bus() {
+    let server = Server::start();
     let mut http = server.http();
-    for partition in 0..3 {
-        let mut next = 0;
-        loop {
-            let path = format!("/topics/t/partitions/{partition}/consume");
-            let body = json!({ "from_offset": next, "limit": 1000 });
-            let answer = http.request("POST", &path, &body.to_string()).json();
-            let events = answer["events"].as_array().expect("a list");
-            if events.is_empty() {
-                break;
-            }
-            for event in events {
-                assert_eq!(event["offset"], json!(next), "offsets are dense");
-                let data = event["data"].as_str().expect("text").to_owned();
-                assert!(datas.insert(data.clone()), "{data} is there twice");
-                all.insert((partition.to_string(), next), data);
-                next += 1;
-            }
+    let mut listeners: Vec<Resp> = (0..8).map(|_| server.resp()).collect();
+    for (at, client) in listeners.iter_mut().enumerate() {
+        match at % 2 {
+            0 => assert_eq!(client.call(&["SUBSCRIBE", "a.b"]), "[subscribe, a.b, :1]"),
+            _ => assert_eq!(client.call(&["SYNAP.SUBSCRIBE", "a.*", "#"]), "[tsubscribe, a.*, :1]"),
         }
     }
-    for (partition, offset, data) in told {
-        assert_eq!(all.get(&(partition.clone(), *offset)), Some(data), "{partition} {offset}");
+    for client in listeners.iter_mut().skip(1).step_by(2) {
+        assert_eq!(show(&client.reply()), "[tsubscribe, #, :2]");
     }
+    let subscriber = subscribe(&mut http, &["a.#"]);
+    let mut publisher = server.resp();
+    assert_eq!(publisher.call(&["PUBLISH", "a.b", "plain"]), ":9");
+    let body = json!({ "data": [1, 2], "metadata": { "k": "v" } });
+    assert_eq!(post(&mut http, "/pubsub/a.b/publish", &body).1["subscribers_matched"], 9);
+    let published = publisher.call(&["SYNAP.PUBLISH", "a.b", "{\"x\": 1}", "JSON"]);
+    assert!(published.contains("subscribers_matched, :9"), "{published}");
+    for (at, client) in listeners.iter_mut().enumerate() {
+        let kind = if at % 2 == 0 { "message" } else { "tmessage" };
+        let mut heard: Vec<String> = (0..3).map(|_| show(&client.reply())).collect();
+        heard.sort();
+        let expected = ["[1,2]", "plain", "{\"x\":1}"].map(|text| format!("[{kind}, a.b, {text}]"));
+        assert_eq!(heard, expected);
+    }
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.extend(poll(&mut http, &subscriber, "?wait_ms=30000"));
+    }
+    let payloads: Vec<&Value> = heard.iter().map(|message| &message["payload"]).collect();
+    for payload in [json!("plain"), json!([1, 2]), json!({"x": 1})] {
+        assert!(payloads.contains(&&payload), "{payload} in {payloads:?}");
+    }
+    assert_eq!(listeners[1].call(&["SYNAP.UNSUBSCRIBE"]), "[tunsubscribe, #, :1]");
+    assert_eq!(show(&listeners[1].reply()), "[tunsubscribe, a.*, :0]");
+    assert_eq!(publisher.call(&["PUBLISH", "a.b", "x"]), ":8");
+    server.stop();
+}
+
+#[test]
+fn a_poll_waits_for_a_message_whatever_core_it_comes_from() {
+    let server = Server::start();
+    let subscriber = subscribe(&mut server.http(), &["t"]);
+    for round in 0..8 {
+        let (mut waiting, name) = (server.http(), subscriber.clone());
+        let waiter = thread::spawn(move || poll(&mut waiting, &name, "?wait_ms=30000"));
+        let (_, answer) =
+            post(&mut server.http(), "/pubsub/t/publish", &json!({ "payload": round }));
+        assert_eq!(answer["subscribers_matched"], 1);
+        let heard = waiter.join().expect("it ends");
+        assert_eq!(heard.len(), 1);
+        assert_eq!(heard[0]["payload"], round);
+    }
+    assert!(poll(&mut server.http(), &subscriber, "?wait_ms=1").is_empty());
+    server.stop();
+}
+
+#[test]
+fn subscriptions_end_when_asked() {
+    let server = Server::start();
+    let mut http = server.http();
+    let subscriber = subscribe(&mut http, &["a", "b", "c.*"]);
+    let (status, body) = post(
+        &mut http,
+        "/pubsub/subscribe",
+        &json!({ "topics": ["d"], "subscriber_id": subscriber }),
+    );
+    assert_eq!((status, &body["subscription_count"]), (200, &json!(4)));
+    assert_eq!(get(&mut http, "/pubsub/topics").1, json!({"topics": ["a", "b", "d"], "count": 3}));
+    let stats = get(&mut http, "/pubsub/stats").1;
+    assert_eq!(stats["total_topics"], 3);
+    assert_eq!(stats["total_subscribers"], 1);
+    assert_eq!(stats["total_wildcard_subscriptions"], 1);
+    for _ in 0..3 {
+        post(&mut server.http(), "/pubsub/a/publish", &json!({ "payload": 1 }));
+    }
+    let (status, info) = get(&mut http, "/pubsub/a/info");
+    assert_eq!(status, 200, "{info}");
+    assert_eq!((&info["topic"], &info["subscriber_count"]), (&json!("a"), &json!(1)));
+    assert_eq!(info["message_count"], 3);
+    assert!(info["created_at"].as_u64().expect("seconds") > 1_700_000_000);
+    let ended = json!({ "subscriber_id": subscriber, "topics": ["a", "x"] });
+    assert_eq!(post(&mut http, "/pubsub/unsubscribe", &ended), (200, json!({"unsubscribed": 1})));
+    assert_eq!(get(&mut http, "/pubsub/a/info").0, 404);
+    let all = json!({ "subscriber_id": subscriber });
+    assert_eq!(post(&mut http, "/pubsub/unsubscribe", &all), (200, json!({"unsubscribed": 3})));
+    assert_eq!(get(&mut http, "/pubsub/topics").1["count"], 0);
+    server.stop();
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let server = Server::start();
+    let mut http = server.http();
+    for topic in ["", "a..b", "a*", "#.a", "a.#.b"] {
+        let (status, body) =
+            post(&mut http, "/pubsub/subscribe", &json!({ "topics": ["ok", topic] }));
+        assert_eq!(status, 400, "{topic}: {body}");
+        assert_eq!(body["code"], 400);
+    }
+    assert_eq!(get(&mut http, "/pubsub/topics").1["count"], 0, "all or nothing");
+    for (path, body, expected) in [
+        ("/pubsub/subscribe", json!({}), 400),
+        ("/pubsub/subscribe", json!({ "topics": [] }), 400),
+        ("/pubsub/a.*/publish", json!({ "payload": 1 }), 400),
+        ("/pubsub/publish", json!({ "topic": "a" }), 400),
+        ("/pubsub/publish", json!({ "topic": "a", "payload": 1, "metadata": { "a": 1 } }), 400),
+        ("/pubsub/publish", json!({ "topic": "a", "payload": 1, "metadata": "x" }), 400),
+        ("/pubsub/unsubscribe", json!({}), 400),
+        ("/pubsub/unsubscribe", json!({ "subscriber_id": "nobody" }), 404),
+    ] {
+        let (status, answer) = post(&mut http, path, &body);
+        assert_eq!(status, expected, "{path} {body}: {answer}");
+    }
+    assert_eq!(get(&mut http, "/pubsub/nobody/poll").0, 404);
+    assert_eq!(get(&mut http, "/pubsub/nobody/info").0, 404);
+    let subscriber = subscribe(&mut http, &["a"]);
+    assert_eq!(get(&mut http, &format!("/pubsub/{subscriber}/poll?wait_ms=30001")).0, 400);
+    assert_eq!(get(&mut http, &format!("/pubsub/{subscriber}/poll?limit=0")).0, 400);
+    server.stop();
+}
+
+#[test]
+fn the_oldest_messages_give_way_to_new_ones() {
+    let server = Plan::new().env("SYNAP_PUBSUB__CHANNEL_CAPACITY", 10).start();
+    let mut http = server.http();
+    let subscriber = subscribe(&mut http, &["t"]);
+    let mut publisher = server.resp();
+    for number in 0..25 {
+        assert_eq!(publisher.call(&["PUBLISH", "t", &number.to_string()]), ":1");
+    }
+    let mut last = Value::Null;
+    let mut heard = Vec::new();
+    while last != json!("24") {
+        heard.extend(poll(&mut http, &subscriber, "?wait_ms=30000&limit=1024"));
+        last = heard.last().expect("something came")["payload"].clone();
+    }
+    let stats = get(&mut http, "/pubsub/stats").1;
+    assert_eq!(stats["slow_consumers_dropped"], 25 - heard.len());
+    assert_eq!(stats["messages_published"], 25);
+    server.stop();
+}
+
+#[test]
+fn who_comes_late_is_told_the_last_message_where_it_is_kept() {
+    let server = Plan::new().env("SYNAP_PUBSUB__KEEP_LAST_VALUE", "true").start();
+    let mut publishers: Vec<Http> = (0..4).map(|_| server.http()).collect();
+    for (number, http) in publishers.iter_mut().enumerate() {
+        for topic in ["t.a", "t.b"] {
+            let body = json!({ "payload": number });
+            post(http, &format!("/pubsub/{topic}/publish"), &body);
+        }
+    }
+    // Cores hear of messages in any order; what they keep of two cores' may differ for a moment,
+    // but a message that is known to have come everywhere is the last one for everybody.
+    let mut early = server.resp();
+    early.call(&["SUBSCRIBE", "t.a"]);
+    post(&mut publishers[0], "/pubsub/t.a/publish", &json!({ "payload": "newest" }));
+    assert_eq!(show(&early.reply()), "[message, t.a, newest]");
+    for _ in 0..4 {
+        let mut late = server.resp();
+        assert_eq!(late.call(&["SYNAP.SUBSCRIBE", "t.a", "t.*"]), "[tsubscribe, t.a, :1]");
+        assert_eq!(show(&late.reply()), "[tsubscribe, t.*, :2]");
+        let mut heard = vec![show(&late.reply()), show(&late.reply())];
+        heard.sort();
+        assert!(heard[0].starts_with("[tmessage, t.a, "), "{heard:?}");
+        assert!(heard[1].starts_with("[tmessage, t.b, "), "{heard:?}");
+    }
+    let subscriber = subscribe(&mut server.http(), &["t.b"]);
+    assert_eq!(poll(&mut server.http(), &subscriber, "?wait_ms=30000").len(), 1);
+    server.stop();
+}
+
+#[test]
+fn a_server_without_it_says_so() {
+    let server = Plan::new().env("SYNAP_PUBSUB__ENABLED", "false").start();
+    let (status, body) = post(&mut server.http(), "/pubsub/a/publish", &json!({ "payload": 1 }));
+    assert_eq!((status, &body["error"]), (503, &json!("Pub/sub system disabled")));
+    server.stop();
 }
