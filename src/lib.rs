@@ -25,6 +25,7 @@ pub mod health;
 pub mod protocol;
 pub mod scripts;
 pub mod session;
+pub mod topics;
 
 pub mod backup;
 pub mod boot;

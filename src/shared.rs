@@ -15,6 +15,7 @@ use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::scripts::Scripts;
 use crate::snapshot::Snapshots;
+use crate::topics::Topics;
 use crate::transactions::HttpTransactions;
 
 /// Facts about this process, and everyone's counters.
@@ -60,6 +61,8 @@ pub struct Shared {
     pub alive: Alive,
     /// The scripts that the process knows.
     pub scripts: Arc<Scripts>,
+    /// Topics of several partitions.
+    pub topics: Arc<Topics>,
     /// Where each core shows that it runs a script, by core.
     pub script_gauges: Vec<Arc<Gauge>>,
     /// One set of counters per core, written by that core only.

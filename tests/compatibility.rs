@@ -178,7 +178,8 @@ fn reference(entries: &[Entry]) -> String {
 
 /// Whether Redis has nothing of the kind.
 fn is_own(spec: &CommandSpec) -> bool {
-    spec.resp.starts_with(OWN) || spec.family == Family::Queue
+    let families = [Family::Queue, Family::Topic, Family::Group];
+    spec.resp.starts_with(OWN) || families.contains(&spec.family)
 }
 
 #[test]

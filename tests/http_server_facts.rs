@@ -69,6 +69,7 @@ fn shared() -> Shared {
         transactions: HttpTransactions::default(),
         mailboxes: synap::mailboxes::Mailboxes::default(),
         scripts: Arc::default(),
+        topics: Arc::default(),
         script_gauges: vec![Arc::default(), Arc::default()],
         metrics: vec![CoreMetrics::default(), CoreMetrics::default()],
     }

@@ -60,3 +60,34 @@ pub const TRANSACTION_BYTES_MAX: usize = VALUE_BYTES_MAX + VALUE_BYTES_MAX / 8;
 pub const TRANSACTION_REPLY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
 /// Keys that are looked ahead for in one go.
 pub const PREFETCH_MAX: usize = 16;
+
+/// Partitions of a topic.
+pub const PARTITIONS_MAX: u16 = 1024;
+/// Bytes of an event or a packed batch, key, name and metadata included.
+pub const EVENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Names of the metadata of an event.
+pub const EVENT_NAMES_MAX: usize = 128;
+/// Events of a packed batch.
+pub const PACKED_EVENTS_MAX: u64 = 10_000;
+/// Bytes of a packed batch, unpacked or not: unpacking it takes about a millisecond.
+pub const PACKED_BYTES_MAX: usize = 1024 * 1024;
+/// Events that one command reads of a room.
+pub const ROOM_READ_MAX: i64 = 10_000;
+/// Events that one command reads of a partition of a topic.
+pub const TOPIC_READ_MAX: i64 = 1_000;
+/// Bytes of events after which a command that reads some answers no more.
+pub const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Events that a group may have been given of a partition and not be done with.
+pub const SHARE_WINDOW_MAX: usize = 10_000;
+/// Events of a partition that a group keeps account of as dead.
+pub const SHARE_DEAD_MAX: usize = 10_000;
+/// Groups of a partition that acknowledge event by event.
+pub const SHARES_MAX: usize = 1_000;
+/// Members of a consumer group.
+pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// Readers of a room that are remembered.
+pub const ROOM_READERS_MAX: usize = 10_000;
+/// Bytes of the name of a group or of a member.
+pub const MEMBER_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(PARTITIONS_MAX <= 1024, "a partition is ten bits of the id of an event");

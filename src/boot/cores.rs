@@ -16,6 +16,7 @@ use synap_shards::engine::Engine;
 use synap_shards::engine::event::{Acknowledge, EngineSettings, MemorySettings};
 use synap_shards::engine::parcel::Parcel;
 use synap_shards::engine::script::{ScriptInputs, ScriptSettings};
+use synap_shards::engine::topics::{Directory, topics_in};
 use synap_shards::id::CoreId;
 use synap_shards::shard::Shard;
 use synap_shards::shard::libraries::Libraries;
@@ -186,6 +187,9 @@ fn sow(
         if shard.id() == Libraries::shard() {
             shared.scripts.recovered(shard.libraries().set());
         }
+        for (topic, partitions) in topics_in(std::iter::once(&*shard)) {
+            shared.topics.change(&topic, Some(partitions));
+        }
         by_core[shared.shard_map.owner(shard.id()).index()].push(shard);
     }
     let durable_first = config.persistence.wal.fsync_mode == FsyncMode::Always;
@@ -264,6 +268,7 @@ async fn grow(
     let inputs = ScriptInputs { registry, gauge, clock: clock::monotonic_ns };
     // The core brings the settings before it serves anybody.
     engine.enable_scripts(inputs, ScriptSettings::default());
+    engine.share_topics(Arc::clone(&seed.shared.topics) as Arc<dyn Directory>);
     let control = control.clone();
     let parts = Parts {
         reactor,

@@ -380,6 +380,8 @@ fn is_kv(family: CommandFamily) -> bool {
         | CommandFamily::Hash
         | CommandFamily::Stream
         | CommandFamily::Queue
+        | CommandFamily::Topic
+        | CommandFamily::Group
         | CommandFamily::HyperLogLog
         | CommandFamily::Transaction
         | CommandFamily::Scripting

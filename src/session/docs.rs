@@ -143,6 +143,8 @@ fn categories(spec: &CommandSpec) -> Vec<&'static str> {
         Family::Hash => Some("@hash"),
         Family::Stream => Some("@stream"),
         Family::Queue => Some("@queue"),
+        Family::Topic => Some("@topic"),
+        Family::Group => Some("@group"),
         Family::HyperLogLog => Some("@hyperloglog"),
         Family::Transaction => Some("@transaction"),
         Family::Scripting => Some("@scripting"),

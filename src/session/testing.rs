@@ -115,6 +115,7 @@ impl Server {
                 transactions: HttpTransactions::default(),
                 mailboxes: crate::mailboxes::Mailboxes::default(),
                 scripts: Arc::default(),
+                topics: Arc::default(),
                 script_gauges: (0..cores).map(|_| Arc::default()).collect(),
                 metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
             },

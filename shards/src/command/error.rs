@@ -109,6 +109,32 @@ pub enum CommandError {
         /// What it may, in milliseconds.
         limit_ms: u64,
     },
+    /// What a name stands for does not exist and has to.
+    NotFound {
+        /// What it is: `Queue`, `Topic`.
+        what: &'static str,
+        /// The name, cut to a readable length.
+        name: String,
+    },
+    /// What a name stands for exists and must not.
+    Exists {
+        /// What it is: `Queue`, `Topic`.
+        what: &'static str,
+        /// The name, cut to a readable length.
+        name: String,
+    },
+    /// An offset that is no longer there.
+    OffsetGone {
+        /// What was asked for.
+        offset: u64,
+        /// The first that is there.
+        earliest: u64,
+    },
+    /// A member of a consumer group acts for a generation that is over, or is none any more.
+    Rebalance {
+        /// The generation now.
+        generation: u64,
+    },
     /// Any other refusal with a fixed text; the first word is not the code.
     Invalid(&'static str),
     /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
@@ -150,6 +176,16 @@ pub fn quote(bytes: &[u8]) -> String {
 }
 
 impl CommandError {
+    /// What `name` stands for does not exist.
+    pub fn not_found(what: &'static str, name: &[u8]) -> Self {
+        Self::NotFound { what, name: quote(name) }
+    }
+
+    /// What `name` stands for exists.
+    pub fn exists(what: &'static str, name: &[u8]) -> Self {
+        Self::Exists { what, name: quote(name) }
+    }
+
     /// An error from a script's text: its first word is the code.
     pub fn scripted(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
@@ -170,6 +206,10 @@ impl CommandError {
             Self::NoGroup { .. } => "NOGROUP",
             Self::Busy => "BUSY",
             Self::Moved { .. } => "MOVED",
+            Self::NotFound { .. } => "NOTFOUND",
+            Self::Exists { .. } => "EXISTS",
+            Self::OffsetGone { .. } => "OFFSETGONE",
+            Self::Rebalance { .. } => "REBALANCE",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
             Self::UnknownCommand { .. }
             | Self::UnknownSubcommand { .. }
@@ -248,6 +288,15 @@ impl fmt::Display for CommandError {
             Self::Scripted { message, .. } => f.write_str(message),
             Self::ScriptTimeout { limit_ms } => {
                 write!(f, "Error running script: it ran longer than {limit_ms} ms and was stopped")
+            }
+            Self::NotFound { what, name } => write!(f, "{what} not found: {name}"),
+            Self::Exists { what, name } => write!(f, "{what} already exists: {name}"),
+            Self::OffsetGone { offset, earliest } => write!(
+                f,
+                "Stream offset {offset} out of range; earliest retained offset is {earliest}"
+            ),
+            Self::Rebalance { generation } => {
+                write!(f, "rebalance: the group is in generation {generation}")
             }
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
         }

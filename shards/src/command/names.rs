@@ -6,8 +6,9 @@
 
 use super::args::Words;
 use super::error::CommandError;
-use super::spec::CommandSpec;
+use super::spec::{ArgKind, CommandSpec};
 use crate::key::Namespace;
+use crate::types::topic::names::{PARTITION, key_of_word};
 use smallvec::SmallVec;
 
 /// Bytes of a name.
@@ -58,9 +59,22 @@ fn names(spec: &CommandSpec, space: Namespace, words: &[&[u8]]) -> Result<Names,
     let positions = spec.key_positions(words).into_iter();
     let keys = positions.filter(|at| *at < words.len()).map(|at| {
         check(words[at])?;
-        Ok((at, space.key(words[at])))
+        let space = match spec.args.get(at - spec.words()).map(|arg| arg.kind) {
+            Some(ArgKind::Name(own)) => own,
+            Some(_) | None => space,
+        };
+        Ok((at, numbered(spec, at, words).unwrap_or_else(|| space.key(words[at]))))
     });
     Ok(Names { keys: keys.collect::<Result<_, CommandError>>()? })
+}
+
+/// The key of the partition whose number stands right behind the name of its topic.
+fn numbered(spec: &CommandSpec, at: usize, words: &[&[u8]]) -> Option<Vec<u8>> {
+    let behind = spec.args.get(at + 1 - spec.words())?;
+    if behind.name != PARTITION || !matches!(behind.kind, ArgKind::Integer) {
+        return None;
+    }
+    key_of_word(words[at], words.get(at + 1)?)
 }
 
 /// Whether these bytes can be a name.
@@ -78,7 +92,7 @@ pub fn check(name: &[u8]) -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::{ArgKind, ArgSpec};
+    use super::super::spec::ArgSpec;
     use super::super::table::{commands, lookup};
     use super::*;
 
@@ -86,7 +100,8 @@ mod tests {
     fn names_stand_first_and_at_the_keys() {
         for spec in commands() {
             let is_name = |arg: &ArgSpec| matches!(arg.kind, ArgKind::Name(_));
-            assert!(!spec.args.iter().skip(1).any(is_name), "{}", spec.resp);
+            let names = spec.args.iter().take_while(|arg| is_name(arg)).count();
+            assert!(!spec.args.iter().skip(names).any(is_name), "{}", spec.resp);
         }
     }
 

@@ -230,6 +230,10 @@ pub enum Family {
     Stream,
     /// Message queues.
     Queue,
+    /// Topics and rooms.
+    Topic,
+    /// Consumer groups.
+    Group,
     /// Estimates of how many distinct elements there are.
     HyperLogLog,
     /// Commands for keys of any type.
@@ -261,6 +265,8 @@ impl Family {
             Self::Hash => "hash",
             Self::Stream => "stream",
             Self::Queue => "queue",
+            Self::Topic => "topic",
+            Self::Group => "group",
             Self::HyperLogLog => "hyperloglog",
             Self::Transaction => "transactions",
             Self::Scripting => "scripting",
@@ -408,7 +414,8 @@ impl ArgSpec {
         Self::new(name, ArgKind::Key, doc)
     }
 
-    /// A name in a namespace. Stands first, and all keys of the command are names then.
+    /// A name in a namespace. The first is one, and all keys of the command are names then, each in
+    /// the namespace that is declared at its position, or in that of the first.
     pub const fn name(name: &'static str, space: Namespace, doc: &'static str) -> Self {
         Self::new(name, ArgKind::Name(space), doc)
     }
@@ -515,6 +522,8 @@ pub enum Method {
     Post,
     /// Removes.
     Delete,
+    /// Makes sure.
+    Put,
 }
 
 impl Method {
@@ -524,6 +533,7 @@ impl Method {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Delete => "DELETE",
+            Self::Put => "PUT",
         }
     }
 }
@@ -549,6 +559,11 @@ impl HttpRoute {
     /// A route that acts.
     pub const fn post(path: &'static str, json: JsonReply) -> Self {
         Self { method: Method::Post, path, json }
+    }
+
+    /// A route that makes sure that something is there.
+    pub const fn put(path: &'static str, json: JsonReply) -> Self {
+        Self { method: Method::Put, path, json }
     }
 
     /// A route that removes.
@@ -602,6 +617,11 @@ impl Flags {
     pub const NO_MULTI: Self = Self(1024);
     /// Its patterns behind `BY` and `GET` name keys that only the data tells (`SORT`).
     pub const REACHES: Self = Self(2048);
+
+    /// The topic it names is replaced by the partition that the event goes to, before it is run.
+    pub const SPREADS: Self = Self(4096);
+    /// Works on shards that only the data tells: it is given all of them.
+    pub const EVERYWHERE: Self = Self(8192);
 
     /// Both sets together.
     #[must_use]
@@ -682,6 +702,9 @@ impl CommandSpec {
     /// of them when it has patterns that reach keys which only the data tells. Not for commands
     /// about whole shards.
     pub fn shards(&self, words: &[&[u8]]) -> u64 {
+        if self.flags.has(Flags::EVERYWHERE) {
+            return u64::MAX;
+        }
         if self.flags.has(Flags::REACHES) && words.windows(2).any(reaches) {
             return u64::MAX;
         }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
 use super::{cluster, connection, key, pubsub, scripting, server, transaction};
-use crate::types::{hash, hll, list, queue, set, string, xstream, zset};
+use crate::types::{group, hash, hll, list, queue, set, string, topic, xstream, zset};
 
 /// Every family, in the order of the reference.
 pub const FAMILIES: &[&[&CommandSpec]] = &[
@@ -18,6 +18,8 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     hash::COMMANDS,
     xstream::COMMANDS,
     queue::COMMANDS,
+    topic::COMMANDS,
+    group::COMMANDS,
     hll::COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,

@@ -87,8 +87,12 @@ impl Engine {
         at_home.apply_focused(&batch, (part.seq, now.unix_ms), focus);
         self.used_bytes += at_home.live_bytes();
         self.fired |= u64::from(at_home.has_news()) << shard.index();
+        let has_topic_news = at_home.has_topic_news();
         if self.settings.acknowledge == Acknowledge::OnAppend {
             at_home.set_stable(part.seq);
+        }
+        if has_topic_news {
+            self.tell_topics(1 << shard.index());
         }
         self.committed(1 << shard.index(), unstable)
     }
@@ -104,6 +108,7 @@ impl Engine {
         self.stats.batches += 1;
         let batch = Batch::sealed(&self.log[start..]);
         let records: SmallVec<[_; 8]> = batch.records().collect();
+        let mut topic_news = 0;
         for part in &parts {
             let shard = self.shards[part.shard.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
@@ -112,10 +117,13 @@ impl Engine {
             shard.apply_decoded((part.seq, now.unix_ms), &records);
             self.used_bytes += shard.live_bytes();
             self.fired |= u64::from(shard.has_news()) << part.shard.index();
+            topic_news |= u64::from(shard.has_topic_news()) << part.shard.index();
             if self.settings.acknowledge == Acknowledge::OnAppend {
                 shard.set_stable(part.seq);
             }
         }
+        drop(records);
+        self.tell_topics(topic_news);
     }
 
     pub(super) fn seq_of(&self, shard: ShardId) -> Seq {

@@ -27,6 +27,7 @@ mod run;
 pub mod script;
 mod task;
 mod timers;
+pub mod topics;
 mod tracking;
 pub mod tx;
 mod upkeep;
@@ -126,6 +127,7 @@ pub struct Engine {
     fired: u64,
     used_bytes: usize,
     upkeep: upkeep::Upkeep,
+    topics: topics::Topics,
     /// Changes that somebody wants to be told of, in order.
     told: Vec<Told>,
     #[cfg(feature = "lua")]
@@ -191,11 +193,13 @@ impl Engine {
             fired: 0,
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
+            topics: topics::Topics::default(),
             told: Vec::new(),
             #[cfg(feature = "lua")]
             scripts: None,
         };
         engine.set_memory(settings.memory);
+        engine.tell_topics(u64::MAX);
         engine
     }
 

@@ -113,6 +113,7 @@ impl Engine {
 
     /// Applies the records of an open batch from `start` on, which concern these shards.
     fn apply_since(&mut self, now: Now, open: &mut Open, start: usize, touched: u64) {
+        let mut topic_news = 0;
         for id in shards_in(touched) {
             let shard = self.shards[id.index()].as_deref_mut();
             let shard = shard.expect("a command writes to shards that are here");
@@ -121,7 +122,9 @@ impl Engine {
             shard.apply_open(&open.records[start..], now.unix_ms);
             self.used_bytes += shard.live_bytes();
             self.fired |= u64::from(shard.has_news()) << id.index();
+            topic_news |= u64::from(shard.has_topic_news()) << id.index();
         }
+        self.tell_topics(topic_news);
         open.touched |= touched;
     }
 

@@ -46,6 +46,11 @@ impl Engine {
         out: &mut dyn Outbound,
     ) -> Flow {
         let spec = request.command.spec();
+        if let Some(key) = self.partition_for(spec, request.args) {
+            let words = spread_words(request.args, &key);
+            let args = &Args::parse(spec, &words).expect("another key changes nothing about words");
+            return self.request_of_key(now, Request { args, target: None, ..request }, out);
+        }
         if let Run::EveryCore(fold) = spec.run {
             return self.scatter(now, request, fold, Manner::OnCore, out);
         }
@@ -79,6 +84,12 @@ impl Engine {
                 self.whole(now, request, out)
             }
         }
+    }
+
+    /// A request whose key is that of a partition by now.
+    fn request_of_key(&mut self, now: Now, request: Request<'_>, out: &mut dyn Outbound) -> Flow {
+        let (request, shard) = targeted(request, None);
+        self.single(now, request, shard, out)
     }
 
     fn refuse(
@@ -226,6 +237,13 @@ impl Engine {
         peer.outstanding += 1;
         self.stats.forwarded += 1;
     }
+}
+
+/// The words of a command with another key in place of its own.
+pub(super) fn spread_words<'w>(args: &Args<'w>, key: &'w [u8]) -> Words<'w> {
+    let mut words: Words<'w> = args.words().iter().copied().collect();
+    words[1] = key;
+    words
 }
 
 /// The position of the key of a command that has one.

@@ -1,14 +1,17 @@
 //! What lives in namespaces and has something to do by the clock: deadlines of messages, messages
-//! that are due, lifetimes. Found through the agenda of each shard, recorded like a command.
+//! that are due, lifetimes, retention, sessions. Each has one timer in the agenda of its shard, and
+//! what is due is recorded like a command.
 
 use super::Engine;
 use crate::id::ShardId;
 use crate::limits::TIMED_PER_TICK;
+use crate::shard::ValueType;
 use crate::shard::plan::{Now, Plan, View};
 use crate::types::queue::tick;
+use crate::types::{group, topic};
 
 impl Engine {
-    /// Carries out what is due, each queue by a batch of its own; whether there may be more.
+    /// Carries out what is due, each thing by a batch of its own; whether there may be more.
     pub(super) fn run_timers(&mut self, now: Now) -> bool {
         let mut left = TIMED_PER_TICK;
         for id in ShardId::all() {
@@ -34,7 +37,11 @@ impl Engine {
         let (rules, draw) = (self.settings.memory.rules(), self.rng.draw());
         let view = View::new(&self.shards, now, &self.tally, rules, draw, None);
         let mut plan = Plan::new(view, &mut records);
-        let done = tick::due(&mut plan, key, most);
+        let done = match plan.peek(key).map(|entry| entry.value_type()) {
+            Some(ValueType::Partition) => topic::keep_up(&mut plan, key, most),
+            Some(ValueType::Group) => group::evict_due(&mut plan, key),
+            Some(_) | None => tick::due(&mut plan, key, most),
+        };
         let touched = plan.touched();
         self.records = records;
         if touched == 0 {

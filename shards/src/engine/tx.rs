@@ -8,7 +8,7 @@ use super::event::{Flow, Outbound, Reads};
 use super::gather::Gather;
 use super::open::Open;
 use super::parcel::{Envelope, Manner, OwnedWords};
-use super::route::Request;
+use super::route::{Request, spread_words};
 use super::task::{Fate, Ran, Task, Work};
 use super::{Engine, ReplyTo, shards_in};
 use crate::command::args::{Args, Words};
@@ -97,16 +97,36 @@ impl Engine {
     pub(super) fn exec(
         &mut self,
         now: Now,
-        transaction: Transaction,
+        mut transaction: Transaction,
         (reply_to, reads, here): (ReplyTo, Reads, bool),
         out: &mut dyn Outbound,
     ) -> Flow {
+        for queued in &mut transaction.commands {
+            self.spread_queued(queued);
+        }
         let all = if here { self.owned_mask() } else { u64::MAX };
         let wanted = transaction.commands.iter().fold(transaction.watched, |mask, queued| {
             mask | shards_of_command(queued.command.spec(), &queued.words.get(), all)
         });
         let task = Task { reply_to, reads, work: Work::Exec(transaction) };
         self.start_task(now, task, wanted, out)
+    }
+
+    /// Puts the partition in the place of a topic that a command names.
+    fn spread_queued(&mut self, queued: &mut Queued) {
+        let spec = queued.command.spec();
+        if !spec.flags.has(Flags::SPREADS) {
+            return;
+        }
+        let spread = {
+            let words = queued.words.get();
+            let args = Args::parse(spec, &words).expect("it was decoded when it was queued");
+            let key = self.partition_for(spec, &args);
+            key.map(|key| OwnedWords::new(&spread_words(&args, &key)))
+        };
+        if let Some(words) = spread {
+            queued.words = words;
+        }
     }
 
     /// Runs a transaction over the shards in the table.

@@ -92,6 +92,7 @@ impl Entry {
             Family::SortedSet => Some(ValueType::SortedSet),
             Family::Stream => Some(ValueType::Stream),
             Family::Queue => Some(ValueType::Queue),
+            Family::Topic => Some(ValueType::Partition),
             _ => None,
         };
         Self { who, wants, wakes_when_gone: spec.flags.has(Flags::WAKES_WHEN_GONE) }

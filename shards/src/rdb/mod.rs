@@ -96,7 +96,7 @@ pub(crate) fn dump(entry: &Entry<'_>, now_ms: u64) -> Option<Vec<u8>> {
         ValueType::SortedSet => write::sorted_set(&mut out, entry),
         ValueType::Hash => write::hash(&mut out, entry, now_ms)?,
         ValueType::Stream => stream::write(&mut out, entry),
-        ValueType::Queue => return None,
+        ValueType::Queue | ValueType::Partition | ValueType::Group => return None,
     };
     seal(&mut out, version);
     Some(out)

@@ -47,11 +47,15 @@ pub enum ValueType {
     Stream = 5,
     /// A message queue.
     Queue = 6,
+    /// A partition of a topic, or a room.
+    Partition = 7,
+    /// A consumer group.
+    Group = 8,
 }
 
 impl ValueType {
     /// Every type, by number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::String,
         Self::List,
         Self::Set,
@@ -59,6 +63,8 @@ impl ValueType {
         Self::Hash,
         Self::Stream,
         Self::Queue,
+        Self::Partition,
+        Self::Group,
     ];
 
     /// The name that `TYPE` answers.
@@ -71,6 +77,8 @@ impl ValueType {
             Self::Hash => "hash",
             Self::Stream => "stream",
             Self::Queue => "queue",
+            Self::Partition => "partition",
+            Self::Group => "group",
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) mod tracking;
 pub(crate) mod undo;
 mod watches;
 
+use std::collections::BTreeSet;
+
 use ahash::RandomState;
 
 pub(crate) use containers::Content;
@@ -32,6 +34,7 @@ use crate::key::Namespace;
 use crate::limits::SHARDS;
 use crate::seq::Seq;
 use crate::types::Thresholds;
+use crate::types::topic::names::split_key;
 use containers::{Change, Containers};
 use entry::{Layout, Parts};
 use evict::AccessMode;
@@ -68,6 +71,8 @@ pub struct Shard {
     /// Bytes of the container that is being changed.
     scratch: Vec<u8>,
     watches: Watches,
+    /// Keys of topics that were made or deleted since somebody asked.
+    topic_news: BTreeSet<Box<[u8]>>,
     /// Of shard 0 alone.
     libraries: Libraries,
     /// Bucket at which the expiry sweep goes on.
@@ -194,6 +199,7 @@ impl Shard {
             thresholds: Thresholds::default(),
             scratch: Vec::new(),
             watches: Watches::default(),
+            topic_news: BTreeSet::new(),
             libraries: Libraries::default(),
             sweep_at: 0,
         }
@@ -413,6 +419,24 @@ impl Shard {
         self.interest.has_fired() || self.tracking.has_changes()
     }
 
+    /// Notes that a topic was made or deleted: its first partition was.
+    fn note_topic(&mut self, value_type: ValueType, key: &[u8]) {
+        if value_type == ValueType::Partition && split_key(key).1 == 0 {
+            self.topic_news.insert(key.into());
+        }
+    }
+
+    /// Whether topics were made or deleted.
+    #[inline]
+    pub(crate) fn has_topic_news(&self) -> bool {
+        !self.topic_news.is_empty()
+    }
+
+    /// Keys of topics, rooms among them, that were made or deleted since the last call.
+    pub(crate) fn take_topic_news(&mut self) -> BTreeSet<Box<[u8]>> {
+        std::mem::take(&mut self.topic_news)
+    }
+
     /// Whether a transaction to come depends on some key of this shard.
     pub fn is_watched(&self) -> bool {
         !self.watches.is_empty()
@@ -601,6 +625,7 @@ impl Shard {
             self.counts.keys[parts.value_type as usize] += 1;
             if parts.value_type.is_named() {
                 self.containers.add_name(parts.key);
+                self.note_topic(parts.value_type, parts.key);
             }
             let handle = self.store(parts);
             let (slab, hasher) = (&self.slab, &self.hasher);
@@ -698,7 +723,9 @@ impl Shard {
     fn remove(&mut self, at: Located, seq: Seq) {
         self.counts.keys[at.layout.value_type() as usize] -= 1;
         if at.layout.value_type().is_named() {
-            self.containers.remove_name(at.layout.key(self.slab.bytes(at.handle)));
+            let key = at.layout.key(self.slab.bytes(at.handle)).to_vec();
+            self.containers.remove_name(&key);
+            self.note_topic(at.layout.value_type(), &key);
         }
         self.index.remove(at.slot);
         self.slab.release(at.handle);

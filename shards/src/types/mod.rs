@@ -17,12 +17,14 @@
 //! container that becomes empty is deleted by the record of whoever emptied it, never by applying.
 
 pub(crate) mod codec;
+pub mod group;
 pub mod hash;
 pub mod hll;
 pub mod list;
 pub mod queue;
 pub mod set;
 pub mod string;
+pub mod topic;
 pub mod xstream;
 pub mod zset;
 
@@ -99,6 +101,8 @@ pub(crate) enum Large {
     Hash(hash::Large),
     Stream(xstream::Large),
     Queue(queue::Large),
+    Partition(topic::Large),
+    Group(group::Large),
 }
 
 /// What an image of a container is made of that cannot be walked while it changes: the state it
@@ -118,6 +122,8 @@ macro_rules! each {
             Large::Hash($it) => $call,
             Large::Stream($it) => $call,
             Large::Queue($it) => $call,
+            Large::Partition($it) => $call,
+            Large::Group($it) => $call,
         }
     };
 }
@@ -155,6 +161,8 @@ impl Large {
         match self {
             Self::Hash(hash) => hash.least_deadline(),
             Self::Queue(queue) => queue.armed(),
+            Self::Partition(partition) => partition.least_deadline(),
+            Self::Group(group) => group.least_deadline(),
             Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Stream(_) => None,
         }
     }
@@ -171,9 +179,13 @@ impl Large {
     pub(crate) fn has_something(&self) -> bool {
         match self {
             Self::Queue(queue) => queue.has_ready(),
-            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
-                true
-            }
+            Self::List(_)
+            | Self::Set(_)
+            | Self::SortedSet(_)
+            | Self::Hash(_)
+            | Self::Stream(_)
+            | Self::Partition(_)
+            | Self::Group(_) => true,
         }
     }
 
@@ -181,8 +193,13 @@ impl Large {
     pub(crate) fn rearm(&mut self) {
         match self {
             Self::Queue(queue) => queue.rearm(),
-            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
-            }
+            Self::List(_)
+            | Self::Set(_)
+            | Self::SortedSet(_)
+            | Self::Hash(_)
+            | Self::Stream(_)
+            | Self::Partition(_)
+            | Self::Group(_) => {}
         }
     }
 
@@ -191,9 +208,13 @@ impl Large {
     pub(crate) fn take_grave(&mut self) -> Option<Self> {
         match self {
             Self::Queue(queue) => queue.take_grave().map(Self::Queue),
-            Self::List(_) | Self::Set(_) | Self::SortedSet(_) | Self::Hash(_) | Self::Stream(_) => {
-                None
-            }
+            Self::List(_)
+            | Self::Set(_)
+            | Self::SortedSet(_)
+            | Self::Hash(_)
+            | Self::Stream(_)
+            | Self::Partition(_)
+            | Self::Group(_) => None,
         }
     }
 
@@ -222,7 +243,9 @@ impl Large {
             | Self::SortedSet(_)
             | Self::Hash(_)
             | Self::Stream(_)
-            | Self::Queue(_) => None,
+            | Self::Queue(_)
+            | Self::Partition(_)
+            | Self::Group(_) => None,
         }
     }
 }
@@ -246,6 +269,8 @@ pub(crate) fn check(value_type: ValueType, edits: &[u8]) -> bool {
         ValueType::Hash => hash::check(edits),
         ValueType::Stream => xstream::check(edits),
         ValueType::Queue => queue::check(edits),
+        ValueType::Partition => topic::check(edits),
+        ValueType::Group => group::check(edits),
     }
 }
 
@@ -268,13 +293,19 @@ pub(crate) fn apply_packed(
         ValueType::Hash => hash::apply_packed(value, edits, memory, limits).map(Large::Hash),
         ValueType::Stream => xstream::apply_packed(edits, limits).map(Large::Stream),
         ValueType::Queue => Some(Large::Queue(queue::build(edits))),
+        ValueType::Partition => Some(Large::Partition(topic::build(edits))),
+        ValueType::Group => Some(Large::Group(group::build(edits))),
     }
 }
 
 /// Appends edits that rebuild a packed container.
 pub(crate) fn packed_edits(value_type: ValueType, value: &[u8], out: &mut Vec<u8>) {
     match value_type {
-        ValueType::String | ValueType::Stream | ValueType::Queue => {
+        ValueType::String
+        | ValueType::Stream
+        | ValueType::Queue
+        | ValueType::Partition
+        | ValueType::Group => {
             unreachable!("there is no packed form of it")
         }
         ValueType::List => list::packed_edits(value, out),
@@ -287,7 +318,11 @@ pub(crate) fn packed_edits(value_type: ValueType, value: &[u8], out: &mut Vec<u8
 /// Number of elements of a packed container.
 pub(crate) fn packed_len(value_type: ValueType, value: &[u8]) -> usize {
     match value_type {
-        ValueType::String | ValueType::Stream | ValueType::Queue => {
+        ValueType::String
+        | ValueType::Stream
+        | ValueType::Queue
+        | ValueType::Partition
+        | ValueType::Group => {
             unreachable!("there is no packed form of it")
         }
         ValueType::List => list::packed_len(value),
@@ -300,7 +335,11 @@ pub(crate) fn packed_len(value_type: ValueType, value: &[u8]) -> usize {
 /// What `OBJECT ENCODING` calls a packed container.
 pub(crate) fn packed_encoding(value_type: ValueType, value: &[u8]) -> &'static str {
     match value_type {
-        ValueType::String | ValueType::Stream | ValueType::Queue => {
+        ValueType::String
+        | ValueType::Stream
+        | ValueType::Queue
+        | ValueType::Partition
+        | ValueType::Group => {
             unreachable!("there is no packed form of it")
         }
         ValueType::List => "listpack",

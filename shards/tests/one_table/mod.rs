@@ -7,8 +7,9 @@ use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::{Blocked, Run};
+use synap_shards::command::spec::{Blocked, CommandSpec, Flags, Run};
 use synap_shards::command::table::lookup;
+use synap_shards::engine::topics::{spread, topics_in};
 use synap_shards::id::{Epoch, ShardId};
 use synap_shards::rng::Rng;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
@@ -26,6 +27,8 @@ pub(crate) struct OneTable {
     pub(crate) mode: AccessMode,
     /// Changes that commands told of, in order.
     pub(crate) told: Vec<Told>,
+    /// Events that were sent to topics.
+    turns: u64,
     rng: Rng,
     tally: Tally,
 }
@@ -52,6 +55,7 @@ impl OneTable {
             policy: EvictionPolicy::NoEviction,
             mode: AccessMode::Recency,
             told: Vec::new(),
+            turns: 0,
             rng: Rng::new(11),
             tally: Tally::default(),
         }
@@ -68,21 +72,38 @@ impl OneTable {
         let over = names.as_ref().map(|names| names.over(words));
         let words = over.as_deref().unwrap_or(words);
         let args = Args::parse(spec, words)?;
+        if spec.flags.has(Flags::SPREADS) {
+            self.turns += 1;
+            let topics = topics_in(self.shards.iter().flatten().map(|shard| &**shard));
+            if let Some(key) = spread(spec, &args, &topics, self.turns) {
+                let mut words: Vec<&[u8]> = words.to_vec();
+                words[1] = &key;
+                return self.carry_out(spec, &Args::parse(spec, &words)?);
+            }
+        }
+        self.carry_out(spec, &args)
+    }
+
+    fn carry_out(
+        &mut self,
+        spec: &CommandSpec,
+        args: &Args<'_>,
+    ) -> Result<Reply<'static>, CommandError> {
         let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
         let rules = Rules { policy: self.policy, mode: self.mode, notices: u16::MAX };
         let draw = self.rng.draw();
         let view = View::over(&self.shards, now, &self.tally, rules, draw);
         let mut records = Vec::new();
         match spec.run {
-            Run::Read(run) => Ok(run(&view, &args)?.into_owned()),
+            Run::Read(run) => Ok(run(&view, args)?.into_owned()),
             Run::Write(_) | Run::Block(_) => {
                 let mut plan = Plan::new(view, &mut records);
                 let reply = match spec.run {
-                    Run::Block(run) => match run(&mut plan, &args)? {
+                    Run::Block(run) => match run(&mut plan, args)? {
                         Blocked::Done(reply) => reply,
                         Blocked::Wait(pause) => pause.nothing,
                     },
-                    Run::Write(run) => run(&mut plan, &args)?,
+                    Run::Write(run) => run(&mut plan, args)?,
                     _ => unreachable!("see above"),
                 };
                 self.told.extend(plan.take_told());

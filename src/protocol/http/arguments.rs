@@ -16,7 +16,7 @@ use super::error::HttpError;
 use super::input::{Given, Inputs, NOT_AN_OBJECT, members, missing, unexpected};
 use super::table::{Route, Shape};
 use super::words::OwnedWords;
-use super::{geo, pubsub, queue, sorted};
+use super::{geo, pubsub, queue, sorted, topics};
 use crate::protocol::json::{self, Kind, Members};
 
 /// What an argument is when the request does not name it: command, argument, word.
@@ -47,6 +47,8 @@ const DEFAULTS: &[(&str, &str, &str)] = &[
     ("geo.georadiusbymember_ro", "unit", "m"),
     ("set.spop", "count", "1"),
     ("set.srandmember", "count", "1"),
+    ("stream.consume", "from_offset", "0"),
+    ("topic.consume", "from_offset", "0"),
     ("script.timed", "timeout_ms", "0"),
     ("script.timed_sha", "timeout_ms", "0"),
 ];
@@ -146,6 +148,9 @@ fn choose_form(
                 (false, false) => Condition::None,
             };
         }
+        Shape::Topic(_) if inputs.query("data") == Some("bytes") => {
+            context.form = ValueForm::Numbers;
+        }
         Shape::Queue(body) => context.form = queue::form(body, inputs)?,
         Shape::Sorted(_) => context.with_changed = inputs.flag("ch")?,
         Shape::Keys => {
@@ -189,7 +194,10 @@ pub(super) struct Writer<'i, 'a> {
 
 impl Writer<'_, '_> {
     fn argument(&mut self, arg: &'static ArgSpec) -> Result<(), HttpError> {
-        if sorted::argument(self, arg)? || geo::argument(self, arg)? || pubsub::argument(self, arg)?
+        if sorted::argument(self, arg)?
+            || geo::argument(self, arg)?
+            || pubsub::argument(self, arg)?
+            || topics::argument(self, arg)?
         {
             return Ok(());
         }

@@ -26,7 +26,7 @@ pub(super) fn method_list(methods: &[Method]) -> String {
 
 pub(super) fn options(
     request: &HttpRequest<'_>,
-    allowed: SmallVec<[Method; 3]>,
+    allowed: SmallVec<[Method; 4]>,
     context: HttpContext,
 ) -> Routed {
     if allowed.is_empty() {

@@ -21,6 +21,11 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("seconds", &["ttl"]),
     ("milliseconds", &["ttl_ms"]),
     ("ex", &["ttl"]),
+    ("event", &["event_type"]),
+    ("data", &["payload", "message"]),
+    ("from_offset", &["offset"]),
+    ("subscriber_id", &["subscriber"]),
+    ("to_partition", &["partition", "partition_id"]),
     ("name", &["queue", "queue_name"]),
     ("payload", &["message", "data"]),
     ("payloads", &["messages"]),
@@ -108,6 +113,12 @@ impl<'a> Inputs<'a> {
             Given::Text(text) => Some(text),
             Given::Json(text) => json::string(text).ok(),
         }
+    }
+
+    /// A parameter of the query.
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().find(|(known, _)| known == name);
+        found.map(|(_, text)| &**text)
     }
 
     /// Whether the input of this name is from the path.

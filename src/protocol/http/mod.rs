@@ -28,6 +28,7 @@ mod shape;
 mod sorted;
 pub mod stats;
 pub mod table;
+mod topics;
 mod transaction;
 pub mod words;
 

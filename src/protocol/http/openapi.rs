@@ -87,7 +87,7 @@ fn command_operation(route: &'static Route, spec: &CommandSpec) -> Value {
         "tags": [spec.family.name()],
         "responses": responses(route.shape),
     });
-    if route.method == Method::Post {
+    if matches!(route.method, Method::Post | Method::Put) {
         if !properties.is_empty() {
             let needed = !required.is_empty();
             let mut schema = json!({ "type": "object", "properties": properties });
@@ -251,6 +251,7 @@ fn responses(shape: Shape) -> Value {
         Shape::KeyedSuccess => &[("key", "string"), ("success", "boolean")],
         Shape::Container(body) => body.fields(),
         Shape::Sorted(body) => body.fields(),
+        Shape::Topic(body) => body.fields(),
         Shape::Transaction(_) => {
             &[("success", "boolean"), ("message", "string"), ("client_id", "string")]
         }
@@ -280,6 +281,7 @@ fn responses(shape: Shape) -> Value {
                 | Shape::BitPosition
                 | Shape::Sorted(_)
                 | Shape::Geo(_)
+                | Shape::Topic(_)
                 | Shape::Queue(queue::Body::Message | queue::Body::Decoded)
         ));
         properties.insert((*name).to_owned(), schema);

@@ -123,6 +123,13 @@ fn write_refusal(
 
 fn refuse(context: &HttpContext, error: &CommandError, out: &mut Vec<u8>) -> u16 {
     let HttpError { status, message } = of_command(context, error);
+    if let CommandError::OffsetGone { earliest, .. } = error {
+        let mut body = b"{\"error\":".to_vec();
+        json::write_str(&mut body, &message);
+        body.extend_from_slice(format!(",\"code\":{status},\"earliest\":{earliest}}}").as_bytes());
+        write_json(context, status, &body, out);
+        return status;
+    }
     write_error(context, status, &message, out);
     status
 }
@@ -176,6 +183,11 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
         },
         CommandError::ScriptTimeout { .. } => HttpError::new(408, "Operation timed out"),
         CommandError::Scripted { code, .. } => HttpError::with(400, format!("{code} {error}")),
+        CommandError::NotFound { .. } => HttpError::with(404, error.to_string()),
+        CommandError::Exists { .. } | CommandError::Rebalance { .. } => {
+            HttpError::with(409, error.to_string())
+        }
+        CommandError::OffsetGone { .. } => HttpError::with(400, error.to_string()),
         CommandError::Failed { .. } => HttpError::with(500, error.to_string()),
         disabled if *disabled == DISABLED => HttpError::with(400, error.to_string()),
         CommandError::Invalid(_) | CommandError::Quoted { .. } => {

@@ -315,13 +315,14 @@ fn method(verb: Verb) -> Option<Method> {
         Verb::Get | Verb::Head => Some(Method::Get),
         Verb::Post => Some(Method::Post),
         Verb::Delete => Some(Method::Delete),
-        Verb::Put | Verb::Options | Verb::Other => None,
+        Verb::Put => Some(Method::Put),
+        Verb::Options | Verb::Other => None,
     }
 }
 
 /// The methods that `path` is served with; `*` is served with all of them.
-fn allowed(path: &str) -> SmallVec<[Method; 3]> {
-    let all = [Method::Get, Method::Post, Method::Delete];
+fn allowed(path: &str) -> SmallVec<[Method; 4]> {
+    let all = [Method::Get, Method::Post, Method::Put, Method::Delete];
     all.into_iter().filter(|method| path == "*" || find(*method, path).is_some()).collect()
 }
 
@@ -343,7 +344,7 @@ pub(super) fn parameter(segment: &'static str) -> Option<&'static str> {
 struct Node {
     fixed: Vec<(&'static str, Self)>,
     parameter: Option<Box<Self>>,
-    routes: [Option<usize>; 3],
+    routes: [Option<usize>; 4],
 }
 
 static TREE: LazyLock<Node> = LazyLock::new(|| {

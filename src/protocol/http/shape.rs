@@ -99,6 +99,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         }
         Shape::Container(body) => body.write(context, reply, out),
         Shape::Sorted(body) => body.write(context, reply, out),
+        Shape::Topic(body) => body.write(context, reply, out),
         Shape::Transaction(message) => transaction::done(context, message, out),
         Shape::TransactionExec => transaction::executed(context, reply, out),
         Shape::Geo(body) => body.write(context, reply, out),

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{containers, geo, pubsub, queue, sorted};
+use super::{containers, geo, pubsub, queue, sorted, topics};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -115,6 +115,8 @@ pub(super) enum Shape {
     TransactionExec,
     /// Of positions.
     Geo(geo::Body),
+    /// Of rooms, topics and consumer groups.
+    Topic(topics::Body),
     /// Of message queues.
     Queue(queue::Body),
     /// Of topics.
@@ -130,6 +132,7 @@ impl Shape {
             Self::Rename | Self::RenameNx | Self::Copy | Self::BitGet | Self::BitOperation => 2,
             Self::Container(body) => body.echoes(),
             Self::Sorted(body) => body.echoes(),
+            Self::Topic(body) => body.echoes(),
             Self::Geo(_) | Self::Queue(_) => 1,
             Self::KvSet
             | Self::Deleted
@@ -213,8 +216,10 @@ impl Shape {
                     let sorted = || sorted::Body::of(name).map(Self::Sorted);
                     let geo = || geo::Body::of(name).map(Self::Geo);
                     let queue = || queue::Body::of(name).map(Self::Queue);
+                    let topic = || topics::Body::of(name).map(Self::Topic);
                     let pubsub = || pubsub::Body::of(name).map(Self::Pubsub);
-                    return container.or_else(sorted).or_else(geo).or_else(pubsub).or_else(queue);
+                    let container = container.or_else(sorted).or_else(geo);
+                    return container.or_else(pubsub).or_else(queue).or_else(topic);
                 }
             },
         })

@@ -48,7 +48,9 @@ impl Value {
         let mut rest = Reader(&image);
         match value_type {
             ValueType::String => Self::Text(image),
-            ValueType::Stream | ValueType::Queue => Self::Stream(image),
+            ValueType::Stream | ValueType::Queue | ValueType::Partition | ValueType::Group => {
+                Self::Stream(image)
+            }
             ValueType::List => Self::List(rest.list()),
             ValueType::Set => {
                 let mut members = BTreeSet::new();

@@ -4,6 +4,7 @@
 use super::super::event::{Outbound, Reads};
 use super::super::open::Open;
 use super::super::route::Request;
+use super::super::route::spread_words;
 use super::super::tx::shards_of_command;
 use super::super::{Engine, ReplyTo};
 use crate::command::args::Args;
@@ -84,9 +85,25 @@ impl Runner<'_> {
     fn checked(&mut self, words: &[&[u8]]) -> Result<Result<Reply<'static>, Stop>, CommandError> {
         let command = table::lookup(words).map_err(|_| UNKNOWN)?;
         match names::qualify(command.spec(), words)? {
-            Some(names) => self.run(command, &names.over(words)),
+            Some(names) => self.spread(command, &names.over(words)),
             None => self.run(command, words),
         }
+    }
+
+    /// Carries out a command, on a partition where it names a topic of several.
+    fn spread(
+        &mut self,
+        command: table::CommandId,
+        words: &[&[u8]],
+    ) -> Result<Result<Reply<'static>, Stop>, CommandError> {
+        let spec = command.spec();
+        let args = spec.flags.has(Flags::SPREADS).then(|| Args::parse(spec, words));
+        if let Some(Ok(args)) = args
+            && let Some(key) = self.engine.partition_for(spec, &args)
+        {
+            return self.run(command, &spread_words(&args, &key));
+        }
+        self.run(command, words)
     }
 
     /// Carries out a command whose names are keys already.

@@ -147,9 +147,12 @@ fn elements<'s>(entry: &Entry<'s>) -> Result<Vec<Bytes<'s>>, CommandError> {
         ValueType::SortedSet => {
             Ok(ZsetView::of(entry).iter().map(|(_, member)| Cow::Borrowed(member)).collect())
         }
-        ValueType::String | ValueType::Hash | ValueType::Stream | ValueType::Queue => {
-            Err(CommandError::WrongType)
-        }
+        ValueType::String
+        | ValueType::Hash
+        | ValueType::Stream
+        | ValueType::Queue
+        | ValueType::Partition
+        | ValueType::Group => Err(CommandError::WrongType),
     }
 }
 
