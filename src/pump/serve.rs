@@ -317,6 +317,7 @@ impl Host<'_> {
     }
 
     /// Decodes the arguments and checks what does not depend on data.
+    #[inline]
     fn checked<'w>(
         &mut self,
         id: ConnId,
@@ -515,9 +516,11 @@ impl Host<'_> {
 /// tell replies from messages.
 fn check_subscribed(client: &Client, spec: &CommandSpec) -> Result<(), CommandError> {
     const ALLOWED: [&str; 3] = ["PING", "QUIT", "RESET"];
+    if client.protocol == Protocol::Resp3 || !client.is_subscribed() {
+        return Ok(());
+    }
     let subscribes = spec.family == Family::Pubsub && matches!(spec.run, Run::EveryCore(_));
-    let allowed = subscribes || ALLOWED.contains(&spec.resp);
-    if allowed || client.protocol == Protocol::Resp3 || !client.is_subscribed() {
+    if subscribes || ALLOWED.contains(&spec.resp) {
         return Ok(());
     }
     Err(CommandError::Quoted {
