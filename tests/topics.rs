@@ -195,6 +195,8 @@ fn what_makes_no_sense_is_refused() {
         let (status, answer) = post(&mut http, path, &body);
         assert_eq!(status, expected, "{path} {body}: {answer}");
     }
+    let many: Vec<String> = (0..10_001).map(|number| number.to_string()).collect();
+    assert_eq!(post(&mut http, "/pubsub/subscribe", &json!({ "topics": many })).0, 400);
     assert_eq!(get(&mut http, "/pubsub/nobody/poll").0, 404);
     assert_eq!(get(&mut http, "/pubsub/nobody/info").0, 404);
     let subscriber = subscribe(&mut http, &["a"]);

@@ -16,6 +16,9 @@ pub const NO_TOPIC: &str = "no subscriber of this topic";
 /// Nobody of this name subscribed, or too long ago.
 pub const NO_SUBSCRIBER: &str = "no such subscriber";
 
+/// Topics of one subscriber. Every core counts the same, so all of them refuse or none.
+const TOPICS_MAX: usize = 10_000;
+
 const ARG_JSON: Arg = Arg(2);
 const ARG_METADATA: Arg = Arg(3);
 
@@ -31,10 +34,11 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
 
 pub(super) const CORE_HANDLERS: &[(&str, CoreHandler)] = &[
     ("pubsub.topic_subscribe", |cx, args| {
-        args.rest(Arg(0))
-            .iter()
-            .try_for_each(|name| topic::check_pattern(name))
-            .map_err(refusal)?;
+        let names = args.rest(Arg(0));
+        names.iter().try_for_each(|name| topic::check_pattern(name)).map_err(refusal)?;
+        if cx.pubsub.index.count(Kind::Topic, cx.caller) + names.len() > TOPICS_MAX {
+            return Err(CommandError::Invalid("a subscriber has at most 10000 topics"));
+        }
         Ok(subscribe(cx, args, Kind::Topic))
     }),
     ("pubsub.topic_unsubscribe", |cx, args| Ok(unsubscribe(cx, args, Kind::Topic))),
