@@ -114,11 +114,10 @@ impl Containers {
         let slot = slot.expect("an entry names a container that is there");
         let before = slot.large.held_bytes();
         edit(&mut slot.large);
-        self.held_bytes = self.held_bytes - before + slot.large.held_bytes();
-        if let Some(grave) = slot.large.take_grave() {
-            self.held_bytes += grave.held_bytes();
-            self.graves.push(grave);
-        }
+        let grave = slot.large.take_grave();
+        let buried = grave.as_ref().map_or(0, Large::held_bytes);
+        self.held_bytes = self.held_bytes - before + slot.large.held_bytes() + buried;
+        self.graves.extend(grave);
     }
 
     fn bury(&mut self, number: u32) {

@@ -108,3 +108,26 @@ fn clearing_every_key_leaves_queues() {
     let replayed: usize = db.replayed().iter().flatten().map(|shard| shard.entry_count()).sum();
     assert_eq!(replayed, 40);
 }
+
+#[test]
+fn what_is_purged_or_deleted_gives_its_memory_back() {
+    let mut db = OneTable::new();
+    let live = |db: &OneTable| -> usize {
+        db.shards.iter().flatten().map(|shard| shard.live_bytes()).sum()
+    };
+    let nothing = live(&db);
+    db.ask("QCREATE q");
+    let empty = live(&db);
+    for line in ["QPURGE q", "QDELETE q"] {
+        for number in 0..3_000 {
+            db.ask(&format!("QPUBLISH q {number} PRIORITY {} TTL 5000 KEY k", number % 7));
+            db.ask(&format!("QPUBLISH q {number} DELAY {number}"));
+        }
+        assert!(live(&db) > empty + 50_000);
+        assert_ne!(db.ask(line), "0");
+        while db.shards.iter_mut().flatten().any(|shard| shard.free_some(100)) {}
+        // A timer, and the idempotency key, may be left.
+        assert!(live(&db) < empty + 1_000, "{line}: {} of {empty}", live(&db));
+    }
+    assert_eq!(live(&db), nothing);
+}
