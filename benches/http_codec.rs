@@ -41,7 +41,10 @@ fn routed(input: &[u8], options: &HttpOptions) -> HttpContext {
             black_box(words);
             context
         }
-        Routed::Direct { .. } | Routed::Builtin { .. } | Routed::Live { .. } => {
+        Routed::Direct { .. }
+        | Routed::Builtin { .. }
+        | Routed::Live { .. }
+        | Routed::Envelopes { .. } => {
             panic!("the route runs a command")
         }
     }

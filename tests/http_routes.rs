@@ -55,6 +55,7 @@ fn words_of(routed: &Routed) -> Vec<String> {
         Routed::Direct { response, .. } => panic!("refused: {}", String::from_utf8_lossy(response)),
         Routed::Builtin { builtin, .. } => panic!("{builtin:?}"),
         Routed::Live { live, .. } => panic!("{live:?}"),
+        Routed::Envelopes { envelopes, .. } => panic!("{envelopes:?}"),
     }
 }
 
@@ -736,6 +737,7 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
         "/queue/",
         "/pubsub/",
         "/kv/ws",
+        "/api/",
     ];
     for id in table::ids().skip(1) {
         let (method, path) = id.label();
@@ -921,7 +923,10 @@ fn every_operation_of_the_description_is_routed() {
             assert!(operation["summary"].is_string() && operation["responses"]["200"].is_object());
             let concrete = path.replace("{offset}", "1").replace("{component}", "kv");
             let concrete = concrete.replace(['{', '}'], "");
-            let routed = send(&format!("{} {concrete}", method.to_uppercase()), "");
+            let command_path = Some("/api/v1/command".to_owned());
+            let options = HttpOptions { command_path, ..HttpOptions::default() };
+            let head = format!("{} {concrete}", method.to_uppercase());
+            let routed = send_with(&head, "", &options);
             // Without its inputs an operation may be refused, but not as unknown.
             if let Routed::Direct { status, .. } = routed {
                 assert!(!matches!(status, 404 | 405), "{method} {path}: {status}");

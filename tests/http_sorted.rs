@@ -30,6 +30,7 @@ fn words(routed: &Routed) -> String {
         Routed::Direct { response, .. } => panic!("refused: {}", String::from_utf8_lossy(response)),
         Routed::Builtin { builtin, .. } => panic!("{builtin:?}"),
         Routed::Live { live, .. } => panic!("{live:?}"),
+        Routed::Envelopes { envelopes, .. } => panic!("{envelopes:?}"),
     }
 }
 

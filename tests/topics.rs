@@ -225,6 +225,36 @@ fn the_oldest_messages_give_way_to_new_ones() {
 }
 
 #[test]
+fn who_comes_late_is_told_the_last_message_where_it_is_kept() {
+    let server = Plan::new().env("SYNAP_PUBSUB__KEEP_LAST_VALUE", "true").start();
+    let mut publishers: Vec<Http> = (0..4).map(|_| server.http()).collect();
+    for (number, http) in publishers.iter_mut().enumerate() {
+        for topic in ["t.a", "t.b"] {
+            let body = json!({ "payload": number });
+            post(http, &format!("/pubsub/{topic}/publish"), &body);
+        }
+    }
+    // Cores hear of messages in any order; what they keep of two cores' may differ for a moment,
+    // but a message that is known to have come everywhere is the last one for everybody.
+    let mut early = server.resp();
+    early.call(&["SUBSCRIBE", "t.a"]);
+    post(&mut publishers[0], "/pubsub/t.a/publish", &json!({ "payload": "newest" }));
+    assert_eq!(show(&early.reply()), "[message, t.a, newest]");
+    for _ in 0..4 {
+        let mut late = server.resp();
+        assert_eq!(late.call(&["SYNAP.SUBSCRIBE", "t.a", "t.*"]), "[tsubscribe, t.a, :1]");
+        assert_eq!(show(&late.reply()), "[tsubscribe, t.*, :2]");
+        let mut heard = vec![show(&late.reply()), show(&late.reply())];
+        heard.sort();
+        assert!(heard[0].starts_with("[tmessage, t.a, "), "{heard:?}");
+        assert!(heard[1].starts_with("[tmessage, t.b, "), "{heard:?}");
+    }
+    let subscriber = subscribe(&mut server.http(), &["t.b"]);
+    assert_eq!(poll(&mut server.http(), &subscriber, "?wait_ms=30000").len(), 1);
+    server.stop();
+}
+
+#[test]
 fn a_server_without_it_says_so() {
     let server = Plan::new().env("SYNAP_PUBSUB__ENABLED", "false").start();
     let (status, body) = post(&mut server.http(), "/pubsub/a/publish", &json!({ "payload": 1 }));

@@ -213,7 +213,12 @@ fn facts(
             websocket_pong_timeout_secs: config.server.websocket_pong_timeout_secs,
             without_pubsub: !config.pubsub.enabled,
             slow_messages_max: config.pubsub.channel_capacity,
+            keeps_last_values: config.pubsub.keep_last_value,
             slow_disconnects: config.pubsub.slow_consumer == SlowConsumer::Disconnect,
+            command_path: {
+                let envelopes = &config.protocols.streamable_http;
+                envelopes.enabled.then(|| envelopes.path.clone())
+            },
             cors_origins: config.server.cors.allowed_origins.clone(),
             without_rest: !config.protocols.rest.enabled,
             without_metrics: !config.monitoring.enabled,

@@ -115,6 +115,8 @@ pub struct Pubsub {
     pub enabled: bool,
     /// Messages that may wait for one subscriber, 1..=2^20. Default 1024.
     pub channel_capacity: usize,
+    /// Keep the last message to each topic for who subscribes later. Default false.
+    pub keep_last_value: bool,
     /// What happens to a subscriber that does not keep up. Default `disconnect`.
     pub slow_consumer: SlowConsumer,
 }
@@ -157,6 +159,17 @@ pub struct Resp3 {
 pub struct Protocols {
     /// REST routes.
     pub rest: Rest,
+    /// Command envelopes.
+    pub streamable_http: StreamableHttp,
+}
+
+/// Section `protocols.streamable_http`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamableHttp {
+    /// Serve them. Default true.
+    pub enabled: bool,
+    /// Where. Default `/api/v1/command`.
+    pub path: String,
 }
 
 /// Section `protocols.rest`.

@@ -8,7 +8,7 @@ use super::value::{Value, from_text};
 use super::{
     CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
     Monitoring, Network, Persistence, Protocols, Pubsub, Recovery, Resp3, Rest, Scripting, Server,
-    SlowConsumer, Snapshot, SnapshotCodec, Wal,
+    SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Wal,
 };
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -135,6 +135,7 @@ impl<'a> Reader<'a> {
         Pubsub {
             enabled: self.flag("pubsub.enabled"),
             channel_capacity: self.int("pubsub.channel_capacity"),
+            keep_last_value: self.flag("pubsub.keep_last_value"),
             slow_consumer: self.named("pubsub.slow_consumer", SlowConsumer::NAMES),
         }
     }
@@ -149,7 +150,13 @@ impl<'a> Reader<'a> {
     }
 
     fn protocols(&self) -> Protocols {
-        Protocols { rest: Rest { enabled: self.flag("protocols.rest.enabled") } }
+        Protocols {
+            rest: Rest { enabled: self.flag("protocols.rest.enabled") },
+            streamable_http: StreamableHttp {
+                enabled: self.flag("protocols.streamable_http.enabled"),
+                path: self.text("protocols.streamable_http.path"),
+            },
+        }
     }
 
     fn kv_store(&self) -> KvStore {

@@ -157,6 +157,33 @@ impl<'a> Forms<'a> {
     }
 }
 
+/// Bytes of a value that goes along when its key changes.
+const INLINE_BYTES_MAX: usize = 65_536;
+
+/// A change of a key as those see it who watch keys. `found` is what the key holds: version, and
+/// the value where it is a string.
+pub fn change(key: &[u8], event: &str, found: Option<(u64, Option<&[u8]>)>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + key.len());
+    out.extend_from_slice(b"{\"key\":");
+    json::write_bytes(&mut out, key);
+    out.extend_from_slice(b",\"event\":");
+    json::write_str(&mut out, event);
+    if let Some((version, value)) = found {
+        out.extend_from_slice(b",\"version\":");
+        json::write_u64(&mut out, version);
+        match value {
+            Some(value) if value.len() <= INLINE_BYTES_MAX => {
+                out.extend_from_slice(b",\"value\":");
+                json::write_bytes(&mut out, value);
+            }
+            Some(_) => out.extend_from_slice(b",\"truncated\":true"),
+            None => {}
+        }
+    }
+    out.push(b'}');
+    out
+}
+
 /// Appends an event of a stream of them (the HTML standard's `text/event-stream`). `data` has no
 /// line end in it, as compact JSON has none.
 pub fn event(out: &mut Vec<u8>, id: Option<&str>, name: &str, data: &[u8]) {

@@ -6,10 +6,12 @@ use std::collections::VecDeque;
 use synap_shards::command::reply::Reply;
 use synap_shards::id::{ConnId, Ticket};
 
+use super::envelope::Underway;
 use super::live::Live;
+use super::live_style::LiveStyle;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
-use crate::protocol::http::{HttpContext, respond};
+use crate::protocol::http::{HttpContext, envelope, respond};
 use crate::protocol::resp::decode;
 use crate::protocol::resp::encode::{self, Protocol};
 use crate::protocol::ws;
@@ -38,6 +40,10 @@ pub(super) enum Style {
     Finished(Finish, Box<Self>),
     /// Not at all (`CLIENT REPLY OFF`).
     Silent,
+    /// As one that is pushed to is told.
+    Live(Box<LiveStyle>),
+    /// In an envelope.
+    Envelope(Box<envelope::Style>),
     /// As this route answers; also when the work on the request began.
     Http(Box<HttpContext>, u64),
 }
@@ -58,6 +64,8 @@ impl Style {
                 return style.write(&finish.apply(reply.clone().into_owned()), out);
             }
             Self::Silent => {}
+            Self::Live(style) => style.write(reply, out),
+            Self::Envelope(style) => style.write(reply, out),
             Self::Http(context, started_ns) => {
                 let status = respond::respond(context, reply, out);
                 return Some(Noted { route: context.route, status, started_ns: *started_ns });
@@ -80,6 +88,8 @@ pub(super) enum Decoder {
     Resp(decode::Decoder),
     Http(HttpDecoder),
     WebSocket(Box<ws::Decoder>),
+    /// Not at all.
+    Deaf,
 }
 
 impl Default for Decoder {
@@ -116,6 +126,10 @@ pub(super) struct Connection {
     /// Close as soon as everything is answered and sent.
     pub(super) closing: bool,
     pub(super) is_dirty: bool,
+    /// It is closed without sending what is left, and without waiting for what is being sent.
+    is_abandoned: bool,
+    /// Commands of an HTTP request that are not begun; nothing of most.
+    pub(super) underway: Option<Box<Underway>>,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
 }
@@ -140,6 +154,8 @@ impl Connection {
             read_ended: false,
             closing: false,
             is_dirty: false,
+            is_abandoned: false,
+            underway: None,
             live: None,
         }
     }
@@ -261,9 +277,15 @@ impl Connection {
     /// Whether a peer that sends no more can be let go: everything it sent is answered, but for a
     /// request that it did not finish.
     pub(super) fn is_done(&self) -> bool {
-        let unstarted = self.input.len() >= self.input_wanted && !self.input.is_empty();
+        let unstarted = (self.input.len() >= self.input_wanted && !self.input.is_empty())
+            || self.underway.is_some();
         let ended = self.closing || (self.read_ended && !unstarted);
-        ended && self.is_drained()
+        self.is_abandoned || (ended && self.is_drained())
+    }
+
+    /// Whether there is something to go on with.
+    pub(super) fn has_unstarted(&self) -> bool {
+        !self.input.is_empty() || self.underway.is_some()
     }
 
     /// Whether so much input waits that the socket should rest.
@@ -274,6 +296,7 @@ impl Connection {
     /// Closes without sending what is left.
     pub(super) fn abandon(&mut self) {
         self.close();
+        self.is_abandoned = true;
         self.output = Vec::new();
         self.slots.clear();
         self.held = 0;
@@ -350,7 +373,7 @@ impl Connections {
 
     /// Connections whose input waits, though it may be complete.
     pub(super) fn with_input(&mut self) -> Vec<ConnId> {
-        self.iter_mut().filter(|(_, c)| !c.input.is_empty()).map(|(id, _)| id).collect()
+        self.iter_mut().filter(|(_, c)| c.has_unstarted()).map(|(id, _)| id).collect()
     }
 
     pub(super) fn ids(&self) -> Vec<ConnId> {

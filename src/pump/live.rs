@@ -1,19 +1,28 @@
-//! Connections that stay open and are pushed to: WebSockets. What they are told of waits in a
-//! bounded line of messages that all of a core's connections share, and goes to the socket in
-//! portions; a peer that does not read costs that line, one portion and nothing more.
+//! Connections that stay open and are pushed to: WebSockets and streams of events. What they are
+//! told of waits in a bounded line of messages, which all of a core's connections share, and goes
+//! to the socket in portions; a peer that does not read costs that line and one portion.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use synap_shards::id::ConnId;
+use synap_shards::pubsub::WATCH_PREFIX;
 
 use super::Core;
-use super::connection::Connection;
+use super::connection::{Connection, Decoder, Style};
+use super::live_style::{LiveStyle, Request, What};
 use super::serve::{Host, Stop};
 use crate::protocol::http::live::Live as Wanted;
 use crate::protocol::push::Form;
 use crate::protocol::ws::{self, CloseCode, Decoded, Message, Opcode, close, frame};
+use crate::transactions;
 
+/// Bytes of a message of a client, but for those that are echoed.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// What a stream of events says so that who is gone is noticed; clients ignore it.
+const EVENT_COMMENT: &[u8] = b":\n\n";
+const SUBSCRIBE: &str = "SYNAP.SUBSCRIBE";
+const UNSUBSCRIBE: &str = "SYNAP.UNSUBSCRIBE";
 /// Bytes of messages that are on their way to one socket at a time, about.
 const PORTION_BYTES: usize = 64 * 1024;
 /// Places for messages that are kept when none waits.
@@ -37,12 +46,19 @@ pub(super) struct Live {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Echo,
+    Topics,
+    Keys,
+    /// A stream of events: nothing is read from it.
+    Events,
 }
 
 impl Live {
     fn new(wanted: &Wanted, now_ms: u64) -> Self {
         let kind = match wanted {
             Wanted::Echo => Kind::Echo,
+            Wanted::Topics(_) => Kind::Topics,
+            Wanted::Keys(_) => Kind::Keys,
+            Wanted::Events(_) => Kind::Events,
         };
         Self { kind, pinged_ms: now_ms, awaited_since_ms: 0, queue: VecDeque::new(), queued: 0 }
     }
@@ -50,8 +66,14 @@ impl Live {
     /// The form in which it takes messages.
     pub(super) fn form(&self) -> Form {
         match self.kind {
-            Kind::Echo => Form::Frame,
+            Kind::Echo | Kind::Topics | Kind::Keys => Form::Frame,
+            Kind::Events => Form::Event,
         }
+    }
+
+    /// Whether it is a WebSocket.
+    pub(super) fn is_websocket(&self) -> bool {
+        self.kind != Kind::Events
     }
 
     /// Lets a message wait for the socket; false when too many do.
@@ -61,6 +83,10 @@ impl Live {
         messages_max: usize,
         bytes_max: usize,
     ) -> bool {
+        if self.queue.back().is_some_and(|last| Arc::ptr_eq(last, &message)) {
+            // It matched another of its subscriptions already.
+            return true;
+        }
         if self.queue.len() >= messages_max || self.queued + message.len() > bytes_max {
             return false;
         }
@@ -96,23 +122,78 @@ impl Live {
 }
 
 impl Connection {
-    /// Says why the connection ends, and that it does.
-    pub(super) fn close_websocket(&mut self, code: CloseCode, reason: &str) {
-        let mut bytes = Vec::new();
-        close::write(&mut bytes, Some(code), reason);
-        self.say(&bytes);
+    /// Says why the connection ends, where the protocol has words for it, and that it does.
+    pub(super) fn close_live(&mut self, code: CloseCode, reason: &str) {
+        if self.live.as_ref().is_some_and(|live| live.is_websocket()) {
+            let mut bytes = Vec::new();
+            close::write(&mut bytes, Some(code), reason);
+            self.say(&bytes);
+        }
         self.close();
     }
 }
 
 impl Host<'_> {
     /// Makes a connection that its request turned into something else just that.
-    pub(super) fn go_live(&mut self, id: ConnId, wanted: &Wanted) {
+    pub(super) fn go_live(&mut self, id: ConnId, wanted: &Wanted) -> Decoder {
         let now_ms = self.outlet.now.unix_ms;
-        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
-        connection.live = Some(Box::new(Live::new(wanted, now_ms)));
-        let metrics = &self.outlet.shared.metrics[self.outlet.core.index()];
-        metrics.websocket_connections.add(1);
+        let live = Box::new(Live::new(wanted, now_ms));
+        let (is_websocket, form) = (live.is_websocket(), live.form());
+        if let Some(connection) = self.outlet.connections.get_mut(id) {
+            connection.live = Some(live);
+            if is_websocket {
+                let metrics = &self.outlet.shared.metrics[self.outlet.core.index()];
+                metrics.websocket_connections.add(1);
+            }
+        }
+        let subscriber = transactions::new_client_id();
+        match wanted {
+            Wanted::Echo => {}
+            Wanted::Topics(topics) | Wanted::Events(topics) => {
+                let style = LiveStyle { form, what: What::Connected(subscriber) };
+                self.live_subscribe(id, SUBSCRIBE, topics, style);
+            }
+            Wanted::Keys(keys) => self.watch_keys(id, keys, subscriber),
+        }
+        if is_websocket { Decoder::WebSocket(Box::default()) } else { Decoder::Deaf }
+    }
+
+    /// Has the engine subscribe a connection, or end that.
+    fn live_subscribe(&mut self, id: ConnId, verb: &str, names: &[String], style: LiveStyle) {
+        let mut words: Vec<&[u8]> = vec![verb.as_bytes()];
+        words.extend(names.iter().map(String::as_bytes));
+        self.dispatch(id, &words, Some(Style::Live(Box::new(style))), None);
+    }
+
+    /// Subscribes to the channels of changes of keys; those with wildcards are patterns.
+    fn watch_keys(&mut self, id: ConnId, keys: &[String], subscriber: Box<str>) {
+        let prefix = std::str::from_utf8(WATCH_PREFIX).expect("it is text");
+        let channels = keys.iter().map(|key| format!("{prefix}{key}"));
+        let is_pattern = |name: &String| name.contains(['*', '?', '[', '\\']);
+        let (patterns, plain): (Vec<String>, Vec<String>) = channels.partition(is_pattern);
+        let told = What::Watching(subscriber, keys.into());
+        let told = LiveStyle { form: Form::Frame, what: told };
+        let quiet = LiveStyle { form: Form::Frame, what: What::Nothing };
+        match (plain.is_empty(), patterns.is_empty()) {
+            (_, true) => self.live_subscribe(id, "SUBSCRIBE", &plain, told),
+            (true, false) => self.live_subscribe(id, "PSUBSCRIBE", &patterns, told),
+            (false, false) => {
+                self.live_subscribe(id, "SUBSCRIBE", &plain, quiet);
+                self.live_subscribe(id, "PSUBSCRIBE", &patterns, told);
+            }
+        }
+    }
+
+    /// Carries out what a WebSocket of topics asks for.
+    fn live_command(&mut self, id: ConnId, text: &str) {
+        let (verb, names, what) = match Request::read(text) {
+            Ok(Request::Subscribe(names)) => (SUBSCRIBE, names, What::Subscribed),
+            Ok(Request::Unsubscribe(names)) => (UNSUBSCRIBE, names, What::Unsubscribed),
+            Err(why) => {
+                return self.answer_websocket(id, |out| LiveStyle::refuse(why, Form::Frame, out));
+            }
+        };
+        self.live_subscribe(id, verb, &names, LiveStyle { form: Form::Frame, what });
     }
 
     /// Serves what a WebSocket says.
@@ -125,6 +206,7 @@ impl Host<'_> {
         let Some(kind) = self.kind_of(id) else { return (input.len(), Stop::Closed) };
         let bytes_max = match kind {
             Kind::Echo => self.outlet.settings.http_body_bytes_max,
+            Kind::Topics | Kind::Keys | Kind::Events => MESSAGE_BYTES_MAX,
         };
         let mut used = 0;
         loop {
@@ -182,12 +264,20 @@ impl Host<'_> {
                         frame::write(out, Opcode::Text, text.as_bytes());
                     });
                 }
+                Kind::Topics => self.live_command(id, &text),
+                Kind::Keys | Kind::Events => self.answer_websocket(id, |out| {
+                    LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
+                }),
             },
-            Message::Binary(bytes) => match kind {
-                Kind::Echo => {
-                    self.answer_websocket(id, |out| frame::write(out, Opcode::Binary, &bytes));
+            Message::Binary(bytes) => {
+                if kind != Kind::Echo {
+                    self.answer_websocket(id, |out| {
+                        close::write(out, Some(CloseCode::UNSUPPORTED), "text is expected");
+                    });
+                    return false;
                 }
-            },
+                self.answer_websocket(id, |out| frame::write(out, Opcode::Binary, &bytes));
+            }
         }
         true
     }
@@ -211,16 +301,20 @@ impl Core {
                 since_ms => now_ms.saturating_sub(since_ms),
             };
             if unanswered_ms >= pong_ms {
-                connection.close_websocket(CloseCode::POLICY, "no pong");
+                connection.close_live(CloseCode::POLICY, "no pong");
                 spoken.push(id);
             } else if now_ms.saturating_sub(live.pinged_ms) >= ping_ms {
                 live.pinged_ms = now_ms;
-                if live.awaited_since_ms == 0 {
-                    live.awaited_since_ms = now_ms;
+                if !live.is_websocket() {
+                    connection.say(EVENT_COMMENT);
+                } else {
+                    if live.awaited_since_ms == 0 {
+                        live.awaited_since_ms = now_ms;
+                    }
+                    let mut bytes = Vec::new();
+                    frame::write(&mut bytes, Opcode::Ping, b"");
+                    connection.say(&bytes);
                 }
-                let mut bytes = Vec::new();
-                frame::write(&mut bytes, Opcode::Ping, b"");
-                connection.say(&bytes);
                 spoken.push(id);
             }
         }

@@ -6,7 +6,9 @@
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
 mod connection;
+mod envelope;
 mod live;
+mod live_style;
 mod outlet;
 mod poll;
 mod pubsub;
@@ -41,6 +43,7 @@ use crate::latency::LatencyLog;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::resp::decode;
 use crate::session::client::{Client, Listener, client_id};
+use crate::session::last_values::LastValues;
 use crate::session::pubsub::Pubsub;
 use crate::session::rates::RateSampler;
 use crate::settings::Settings;
@@ -158,15 +161,19 @@ impl Core {
         let now = read_clocks();
         let slowlog = SlowLog::new(id, shared.shard_map.cores());
         let cores = shared.shard_map.cores();
+        let mut pubsub = Pubsub::new(cores, clock::entropy());
+        pubsub.last = shared.http.keeps_last_values.then(LastValues::default);
         let outlet = Outlet {
             core: id,
             shared,
             settings,
             now,
             connections: Connections::default(),
-            pubsub: Pubsub::new(cores, clock::entropy()),
+            pubsub,
             polls: Polls::default(),
             speaker: None,
+            late: None,
+            watching: false,
             trackers: Trackers::default(),
             dirty: Vec::new(),
             resumed: Vec::new(),
@@ -363,7 +370,7 @@ impl Core {
             connection.client.active_ms = now_ms;
             if connection.closing {
                 // Its requests are not read any more; what still arrives is dropped.
-            } else if connection.input.is_empty() && connection.may_start() {
+            } else if !connection.has_unstarted() && connection.may_start() {
                 let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);
                 let used = host.serve(conn, bytes);
                 if used < bytes.len()
@@ -411,7 +418,7 @@ impl Core {
 
     fn go_on(&mut self, conn: ConnId) {
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        if !connection.input.is_empty() && connection.may_start() {
+        if connection.has_unstarted() && connection.may_start() {
             let mut input = std::mem::take(&mut connection.input);
             let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);
             let used = host.serve(conn, &input);
@@ -442,7 +449,7 @@ impl Core {
         if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
             self.spare.push(buffer);
         }
-        if !connection.input.is_empty() && connection.may_start() {
+        if connection.has_unstarted() && connection.may_start() {
             self.outlet.resumed.push(conn);
         }
         self.outlet.mark_dirty(conn);
@@ -464,7 +471,7 @@ impl Core {
             Listener::Resp | Listener::RespShard => &metrics.resp_connections,
         };
         gauge.set(gauge.get() - 1);
-        if connection.live.is_some() {
+        if connection.live.is_some_and(|live| live.is_websocket()) {
             let gauge = &metrics.websocket_connections;
             gauge.set(gauge.get() - 1);
         }
@@ -482,6 +489,7 @@ impl Core {
             for lane in [mesh::Lane::Completions, mesh::Lane::Requests] {
                 while let Some(parcel) = self.mesh.receive(from, lane) {
                     self.engine.step(now, Event::Parcel { from, parcel }, &mut self.outlet);
+                    self.outlet.tell_late();
                 }
             }
         }

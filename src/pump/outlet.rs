@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synap_io::clock;
-use synap_shards::command::args::Args;
+use synap_shards::command::args::{Arg, Args};
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::Family;
 use synap_shards::command::table::CommandId;
@@ -79,6 +79,10 @@ pub(super) struct Outlet {
     pub(super) disk_full: bool,
     /// Connections that were closed by a command; what they wait for is to be given up.
     pub(super) killed: Vec<ConnId>,
+    /// Who has subscribed to what just now and is to be told last messages behind the confirmation.
+    pub(super) late: Option<(u64, Vec<Box<[u8]>>)>,
+    /// Somebody watches keys, so the engine tells of all changes.
+    pub(super) watching: bool,
     /// Settings were changed by a command and have to be brought to the engine.
     pub(super) settings_changed: bool,
     /// Counters are to be set back.
@@ -174,6 +178,11 @@ impl Outbound for Outlet {
         self.stats_reset |= stats_reset;
         if command.spec().family == Family::Pubsub {
             self.refresh_subscriptions(caller);
+            self.refresh_watching();
+            if command.spec().id == "pubsub.topic_subscribe" && !matches!(reply, Reply::Error(_)) {
+                let patterns = args.rest(Arg(0)).iter().map(|name| (*name).into()).collect();
+                self.late = Some((caller, patterns));
+            }
         }
         reply
     }
@@ -252,6 +261,7 @@ impl Connection {
     pub(super) fn close(&mut self) {
         self.closing = true;
         self.input = Vec::new();
+        self.underway = None;
         if let Some(live) = &mut self.live {
             live.clear();
         }

@@ -11,13 +11,12 @@ use synap_shards::id::{ConnId, Ticket};
 use synap_shards::pubsub::Kind;
 
 use super::Core;
-use super::connection::Style;
 use super::outlet::Outlet;
 use super::pubsub::POLLED;
 use super::serve::Host;
 use crate::mailboxes::{Wait, Waiter};
 use crate::protocol::http::words::OwnedWords;
-use crate::protocol::http::{HttpContext, Subscriber, respond};
+use crate::protocol::http::{HttpContext, Subscriber};
 use crate::session::topics::NO_SUBSCRIBER;
 
 /// Longest wait for a message.
@@ -47,38 +46,31 @@ struct Poll {
 }
 
 impl Host<'_> {
-    /// Subscribes somebody without a connection, or ends that. False: the request is not about
-    /// such a one.
-    pub(super) fn serve_subscriber(
-        &mut self,
-        id: ConnId,
+    /// Who a request speaks for where it is about a subscriber without a connection, who is made
+    /// when there is none of that name. Nothing where it is not.
+    pub(super) fn speak_for(
+        &self,
         words: &OwnedWords,
         context: &mut HttpContext,
-    ) -> bool {
-        let Some(subscriber) = context.subscriber.take() else { return false };
+    ) -> Option<Result<u64, CommandError>> {
+        let subscriber = context.subscriber.take()?;
         let shared = &self.outlet.shared;
         let now_ms = self.outlet.now.unix_ms;
         let place = (self.outlet.core, shared.shard_map.cores());
         let number = match subscriber {
             Subscriber::Begin(name) => {
-                shared.mailboxes.open(name.as_deref(), place, now_ms).map(|(name, number)| {
-                    context.subscriber_name = Some(name);
-                    number
-                })
+                match shared.mailboxes.open(name.as_deref(), place, now_ms) {
+                    Ok((name, number)) => {
+                        context.subscriber_name = Some(name);
+                        number
+                    }
+                    Err(error) => return Some(Err(error)),
+                }
             }
-            Subscriber::End(name) => {
-                let found = shared.mailboxes.find(&name, now_ms);
-                found.ok_or(CommandError::Invalid(NO_SUBSCRIBER))
-            }
-        };
-        let number = match number {
-            Ok(number) => number,
-            Err(error) => {
-                let mut response = Vec::new();
-                let status = respond::respond(context, &Reply::Error(error), &mut response);
-                self.http_answer(id, context, status, &response);
-                return true;
-            }
+            Subscriber::End(name) => match shared.mailboxes.find(&name, now_ms) {
+                Some(number) => number,
+                None => return Some(Err(CommandError::Invalid(NO_SUBSCRIBER))),
+            },
         };
         let index = &self.outlet.pubsub.index;
         context.ended = match words.as_words().get(1..) {
@@ -88,11 +80,7 @@ impl Host<'_> {
                 names.iter().filter(held).count()
             }
         };
-        self.outlet.speaker = Some(number);
-        let style = Style::Http(Box::new(context.clone()), self.started_ns);
-        self.dispatch(id, &words.as_words(), Some(style), None);
-        self.outlet.speaker = None;
-        true
+        Some(Ok(number))
     }
 
     /// `SYNAP.POLL`: answers what is there, or waits.

@@ -5,17 +5,20 @@
 use synap_shards::command::reply::Reply;
 use synap_shards::engine::Engine;
 use synap_shards::id::{ConnId, CoreId};
-use synap_shards::pubsub::{How, KINDS};
+use synap_shards::pubsub::{How, KINDS, WATCH_PREFIX};
+use synap_shards::shard::plan::Told;
 
 use super::outlet::Outlet;
 use super::serve::Host;
 use crate::mailboxes::is_mailbox;
-use crate::protocol::push::{Extra, Form, Forms};
+use crate::protocol::push::{self, Extra, Form, Forms};
 use crate::protocol::resp::encode::{Protocol, encode};
+use crate::session::last_values::{Last, LastValues};
 use crate::session::pubsub::Message;
 
 const MESSAGE: &[u8] = b"message";
 const SHARDED: &[u8] = b"smessage";
+const BY_TOPIC: &[u8] = b"tmessage";
 const FORGET: &[u8] = b"forget";
 /// To the core of a request that waits for messages of a subscriber.
 pub(super) const POLLED: &[u8] = b"polled";
@@ -49,16 +52,43 @@ impl Outlet {
     /// Sends on what was published and which keys changed since the last call.
     pub(super) fn deliver(&mut self, engine: &mut Engine) {
         self.deliver_stale(engine);
-        if self.settings.notices != 0 {
+        if self.settings.notices != 0 || self.watching {
             let told = engine.take_told();
+            if self.watching {
+                self.publish_watched(engine, &told);
+            }
             self.pubsub.publish_changes(told, self.settings.notices, self.now.unix_ms);
         }
+        self.refresh_watching();
         while self.pubsub.has_outgoing() {
             for message in self.pubsub.take_outgoing() {
                 self.send_on(engine, &message);
             }
         }
         self.wake_polls(engine);
+    }
+
+    /// Has the engine tell of changes of keys while somebody wants to know.
+    pub(super) fn refresh_watching(&mut self) {
+        let watching = self.pubsub.index.is_watching();
+        if watching != self.watching {
+            self.watching = watching;
+            self.settings_changed = true;
+        }
+    }
+
+    /// Publishes changes of keys, with what became of them, to those who watch keys.
+    fn publish_watched(&mut self, engine: &Engine, told: &[Told]) {
+        for Told { event, key, .. } in told {
+            let channel = [WATCH_PREFIX, key].concat();
+            if self.pubsub.index.reach(&channel, false).receivers == 0 {
+                continue;
+            }
+            let mut extra = self.pubsub.extra(self.now.unix_ms);
+            extra.is_json = true;
+            let payload = push::change(key, event, engine.look(key));
+            self.pubsub.publish_with(&channel, &payload, extra);
+        }
     }
 
     fn send_on(&mut self, engine: &mut Engine, message: &Message) {
@@ -76,17 +106,68 @@ impl Outlet {
         }
     }
 
+    /// Tells a client of this core the last message to each topic that it has subscribed to just
+    /// now, if those are kept.
+    pub(super) fn tell_late(&mut self) {
+        if let Some((client, patterns)) = self.late.take() {
+            self.tell_last(client, &patterns);
+        }
+    }
+
+    fn tell_last(&mut self, client: u64, patterns: &[Box<[u8]>]) {
+        let cores = self.shared.shard_map.cores();
+        let is_here = client % cores as u64 == self.core.index() as u64;
+        let Some(last) = self.pubsub.last.as_ref().filter(|_| is_here) else { return };
+        let options = &self.shared.http;
+        let mut found = Vec::new();
+        for pattern in patterns {
+            let left = options.slow_messages_max.saturating_sub(found.len());
+            found.extend(last.matching(pattern, left));
+        }
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.dedup_by(|(one, _), (other, _)| one == other);
+        let conn = self.pubsub.subscribers.get(&client).copied();
+        for (topic, Last { payload, extra }) in found {
+            let mut forms = Forms::new(&topic, &payload, &extra);
+            if is_mailbox(client, cores) {
+                let message = forms.get(Form::Object);
+                self.shared.mailboxes.put(client, message, options.slow_messages_max);
+                continue;
+            }
+            let connection = conn.and_then(|conn| self.connections.get_mut(conn));
+            let Some(connection) = connection else { return };
+            match &mut connection.live {
+                Some(live) => {
+                    let bytes_max = self.settings.output_buffer_bytes_max;
+                    let message = forms.get(live.form());
+                    live.enqueue(message, options.slow_messages_max, bytes_max);
+                }
+                None => {
+                    let protocol = connection.client.protocol;
+                    let mut push = Encoded::new(&[BY_TOPIC, &topic, &payload]);
+                    connection.say(push.bytes(protocol));
+                }
+            }
+        }
+        if let Some(conn) = conn {
+            self.mark_dirty(conn);
+        }
+    }
+
     /// Writes a message to this core's subscribers.
     fn hand_out(&mut self, channel: &[u8], payload: &[u8], sharded: bool, extra: Option<&Extra>) {
+        if let (Some(last), Some(extra), false) = (&mut self.pubsub.last, extra, sharded)
+            && LastValues::are_kept_of(channel)
+        {
+            last.keep(channel, payload, extra);
+        }
         let kind = if sharded { SHARDED } else { MESSAGE };
         let mut plain = Encoded::new(&[kind, channel, payload]);
-        let mut by_topic = Encoded::new(&[b"tmessage", channel, payload]);
+        let mut by_topic = None;
         // Who subscribed just now may be known here before the publisher's core knows.
-        let own = if extra.is_none() && !sharded && self.pubsub.index.has_topics() {
-            Some(self.pubsub.extra(self.now.unix_ms))
-        } else {
-            None
-        };
+        let index = &self.pubsub.index;
+        let may_be_wanted = !sharded && (index.has_topics() || index.is_watching());
+        let own = (extra.is_none() && may_be_wanted).then(|| self.pubsub.extra(self.now.unix_ms));
         let mut forms = extra.or(own.as_ref()).map(|extra| Forms::new(channel, payload, extra));
         let metrics = &self.shared.metrics[self.core.index()];
         let cores = self.shared.shard_map.cores();
@@ -110,7 +191,7 @@ impl Outlet {
             let Some(connection) = connections.get_mut(conn) else { return };
             let protocol = connection.client.protocol;
             let is_sent = match (how, &mut connection.live, &mut forms) {
-                (How::Topic, Some(live), Some(forms)) => {
+                (_, Some(live), Some(forms)) => {
                     live.enqueue(forms.get(live.form()), options.slow_messages_max, bytes_max)
                 }
                 (How::Channel, ..) => {
@@ -118,7 +199,8 @@ impl Outlet {
                     true
                 }
                 (How::Topic, ..) => {
-                    connection.say(by_topic.bytes(protocol));
+                    let push = || Encoded::new(&[BY_TOPIC, channel, payload]);
+                    connection.say(by_topic.get_or_insert_with(push).bytes(protocol));
                     true
                 }
                 (How::Pattern(pattern), ..) => {

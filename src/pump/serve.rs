@@ -112,6 +112,7 @@ impl Host<'_> {
                 let (used, stop) = self.serve_http(id, input, &mut decoder);
                 (used, Decoder::Http(decoder), stop)
             }
+            Decoder::Deaf => (input.len(), Decoder::Deaf, Stop::Blocked),
             Decoder::WebSocket(mut decoder) => {
                 let (used, stop) = self.serve_websocket(id, input, &mut decoder);
                 (used, Decoder::WebSocket(decoder), stop)
@@ -258,6 +259,7 @@ impl Host<'_> {
                 connection.client.is_blocked = command.is_some_and(waits);
             }
         }
+        self.outlet.tell_late();
         if let Some(command) = command {
             self.note_run(id, command, sent, current.outcome);
         }
@@ -315,6 +317,7 @@ impl Host<'_> {
     }
 
     /// Decodes the arguments and checks what does not depend on data.
+    #[inline]
     fn checked<'w>(
         &mut self,
         id: ConnId,
@@ -477,7 +480,7 @@ impl Host<'_> {
         let protocol = connection.client.protocol;
         if let Some(current) = &mut self.outlet.current {
             match (&current.style, &outcome.reply) {
-                (Some(Style::Http(..)), _) => {}
+                (Some(Style::Http(..) | Style::Envelope(_)), _) => {}
                 // HELLO answers in the version it switches to.
                 (_, Some(_)) => current.style = Some(Style::Resp(protocol)),
                 (_, None) => current.style = Some(Style::Silent),
@@ -513,9 +516,11 @@ impl Host<'_> {
 /// tell replies from messages.
 fn check_subscribed(client: &Client, spec: &CommandSpec) -> Result<(), CommandError> {
     const ALLOWED: [&str; 3] = ["PING", "QUIT", "RESET"];
+    if client.protocol == Protocol::Resp3 || !client.is_subscribed() {
+        return Ok(());
+    }
     let subscribes = spec.family == Family::Pubsub && matches!(spec.run, Run::EveryCore(_));
-    let allowed = subscribes || ALLOWED.contains(&spec.resp);
-    if allowed || client.protocol == Protocol::Resp3 || !client.is_subscribed() {
+    if subscribes || ALLOWED.contains(&spec.resp) {
         return Ok(());
     }
     Err(CommandError::Quoted {

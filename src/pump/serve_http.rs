@@ -1,13 +1,15 @@
 //! From the bytes of an HTTP connection to commands and to answers of the server's own.
 
+use synap_shards::command::reply::Reply;
 use synap_shards::id::ConnId;
 
 use super::connection::{Decoder, Noted, Style};
 use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
-use crate::protocol::http::HttpContext;
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
+use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{self, Builtin, Routed};
+use crate::protocol::http::{HttpContext, respond};
 use crate::session::server;
 
 /// What comes behind a request.
@@ -37,6 +39,11 @@ impl Host<'_> {
         loop {
             if !self.may_start(id) {
                 return (used, Stop::Blocked);
+            }
+            match self.next_envelope(id) {
+                None => {}
+                Some(true) => continue,
+                Some(false) => return (used, Stop::Closed),
             }
             let rest = &input[used..];
             let body_max = self.outlet.settings.http_body_bytes_max;
@@ -73,20 +80,29 @@ impl Host<'_> {
         match routed {
             Routed::Command { words, mut context } => {
                 let keep_alive = context.keep_alive;
-                if self.serve_subscriber(id, &words, &mut context) {
-                    return After::of(keep_alive);
+                match self.speak_for(&words, &mut context) {
+                    Some(Err(error)) => {
+                        let mut answer = Vec::new();
+                        let status = respond::respond(&context, &Reply::Error(error), &mut answer);
+                        self.http_answer(id, &context, status, &answer);
+                        return After::of(keep_alive);
+                    }
+                    number => self.outlet.speaker = number.and_then(Result::ok),
                 }
-                let shared = &self.outlet.shared;
-                let counted = context.counted().map(|names| server::calls(shared, names));
-                context.calls.extend(counted);
+                self.count_calls(&mut context);
                 let style = Style::Http(Box::new(context), self.started_ns);
                 self.dispatch(id, &words.as_words(), Some(style), None);
+                self.outlet.speaker = None;
                 After::of(keep_alive)
             }
+            Routed::Envelopes { envelopes, context } => {
+                self.begin_envelopes(id, envelopes, context);
+                After::Next
+            }
             Routed::Live { live, response, context } => {
-                self.http_answer(id, &context, 101, &response);
-                self.go_live(id, &live);
-                After::Switch(Decoder::WebSocket(Box::default()))
+                let status = if matches!(live, Live::Events(_)) { 200 } else { 101 };
+                self.http_answer(id, &context, status, &response);
+                After::Switch(self.go_live(id, &live))
             }
             Routed::Direct { response, status, context } => {
                 if let Some(caller) = &context.client_id {
@@ -104,7 +120,14 @@ impl Host<'_> {
         }
     }
 
-    fn builtin(&self, builtin: &Builtin, context: &HttpContext) -> (u16, Vec<u8>) {
+    /// Adds what the answer tells of calls so far.
+    pub(super) fn count_calls(&self, context: &mut HttpContext) {
+        let shared = &self.outlet.shared;
+        let counted = context.counted().map(|names| server::calls(shared, names));
+        context.calls.extend(counted);
+    }
+
+    pub(super) fn builtin(&self, builtin: &Builtin, context: &HttpContext) -> (u16, Vec<u8>) {
         let facts = Facts {
             shared: &self.outlet.shared,
             settings: &self.outlet.settings,

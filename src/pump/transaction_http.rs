@@ -69,7 +69,8 @@ impl Host<'_> {
     fn context(&mut self) -> Option<&mut HttpContext> {
         match self.outlet.current.as_mut()?.style.as_mut()? {
             Style::Http(context, _) => Some(context),
-            Style::Resp(_) | Style::Finished(..) | Style::Silent => None,
+            Style::Envelope(style) => Some(&mut style.context),
+            Style::Resp(_) | Style::Finished(..) | Style::Silent | Style::Live(_) => None,
         }
     }
 

@@ -10,6 +10,7 @@ use synap_shards::engine::script::ScriptSettings;
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
 use synap_shards::shard::TypeCounts;
+use synap_shards::shard::plan::Notice;
 
 use super::Core;
 use crate::fatal::Fatal;
@@ -130,7 +131,7 @@ impl Core {
             policy: settings.eviction_policy,
             sample_size: settings.eviction_sample_size,
             mode: settings.access_mode(),
-            notices: settings.notices,
+            notices: settings.notices | if self.outlet.watching { Notice::CHANGES } else { 0 },
             thresholds: settings.thresholds,
         });
         let cores = self.outlet.shared.shard_map.cores();
@@ -261,7 +262,7 @@ impl Core {
             if let Some(connection) = self.outlet.connections.get_mut(id) {
                 connection.end_reading();
                 if connection.live.is_some() {
-                    connection.close_websocket(CloseCode::GOING_AWAY, "the server stops");
+                    connection.close_live(CloseCode::GOING_AWAY, "the server stops");
                 }
                 if !std::mem::replace(&mut connection.reading_paused, true) {
                     self.reactor.pause_reading(id);

@@ -17,6 +17,7 @@ mod connection;
 mod docs;
 pub mod finish;
 mod info;
+pub mod last_values;
 mod memory;
 pub mod pubsub;
 pub mod rates;

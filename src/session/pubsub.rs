@@ -8,10 +8,11 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::glob;
 use synap_shards::id::{ConnId, CoreId};
-use synap_shards::pubsub::{Index, Kind};
+use synap_shards::pubsub::{Index, Kind, Reach};
 use synap_shards::rng::Rng;
 use synap_shards::shard::plan::{Notice, Told};
 
+use super::last_values::LastValues;
 use super::{CoreContext, CoreHandler, Handler, SessionContext};
 use crate::protocol::push::{self, Extra};
 
@@ -43,6 +44,8 @@ pub struct Pubsub {
     /// Connections of this core's subscribers by the number of the client.
     pub subscribers: HashMap<u64, ConnId>,
     outgoing: Vec<Message>,
+    /// The last message to each topic, where those are kept.
+    pub last: Option<LastValues>,
     /// What ids of messages are made with.
     chance: Rng,
 }
@@ -50,17 +53,26 @@ pub struct Pubsub {
 impl Pubsub {
     /// That of a process with so many cores; `seed` is chance from outside.
     pub fn new(cores: usize, seed: u64) -> Self {
-        let (subscribers, outgoing) = (HashMap::new(), Vec::new());
-        Self { index: Index::new(cores), subscribers, outgoing, chance: Rng::new(seed) }
+        let (subscribers, outgoing, last) = (HashMap::new(), Vec::new(), None);
+        Self { index: Index::new(cores), subscribers, outgoing, last, chance: Rng::new(seed) }
+    }
+
+    /// Every core is told of every message to a topic where the last ones are kept.
+    fn cores_for(&self, reach: &Reach, is_kept: bool) -> BTreeSet<CoreId> {
+        match is_kept {
+            true => (0..self.index.cores()).map(CoreId::new).collect(),
+            false => reach.cores.clone(),
+        }
     }
 
     /// Publishes; how many subscriptions it is for.
     pub fn publish(&mut self, channel: &[u8], payload: &[u8], sharded: bool, now_ms: u64) -> usize {
         let reach = self.index.reach(channel, sharded);
-        if reach.receivers > 0 {
+        let is_kept = self.last.is_some() && !sharded && LastValues::are_kept_of(channel);
+        if reach.receivers > 0 || is_kept {
+            let cores = self.cores_for(&reach, is_kept);
             let (channel, payload) = (channel.to_vec(), payload.to_vec());
-            let extra = reach.by_topic.then(|| self.extra(now_ms));
-            let cores = reach.cores;
+            let extra = (reach.by_topic || is_kept).then(|| self.extra(now_ms));
             self.outgoing.push(Message { channel, payload, sharded, extra, cores });
         }
         reach.receivers
@@ -70,9 +82,11 @@ impl Pubsub {
     /// RESP it is for.
     pub fn publish_with(&mut self, channel: &[u8], payload: &[u8], extra: Extra) -> usize {
         let reach = self.index.reach(channel, false);
-        if reach.receivers > 0 {
+        let is_kept = self.last.is_some() && LastValues::are_kept_of(channel);
+        if reach.receivers > 0 || is_kept {
+            let cores = self.cores_for(&reach, is_kept);
             let (channel, payload) = (channel.to_vec(), payload.to_vec());
-            let (extra, cores) = (Some(extra), reach.cores);
+            let extra = Some(extra);
             self.outgoing.push(Message { channel, payload, sharded: false, extra, cores });
         }
         reach.receivers
@@ -86,7 +100,9 @@ impl Pubsub {
 
     /// Publishes changes of keys as `flags` wants it.
     pub fn publish_changes(&mut self, told: Vec<Told>, flags: u16, now_ms: u64) {
-        for Told { class: _, event, key } in told {
+        // More may be told than these flags want: watchers of keys want all of it.
+        for Told { event, key, .. } in told.into_iter().filter(|told| flags & told.class.bit() != 0)
+        {
             if flags & BY_KEY != 0 {
                 let channel = [b"__keyspace@0__:", &key[..]].concat();
                 self.publish(&channel, event.as_bytes(), false, now_ms);
@@ -277,6 +293,8 @@ mod tests {
         pubsub.publish_changes(told(), Notice::Generic.bit(), 0);
         assert!(!pubsub.has_outgoing());
         pubsub.publish_changes(told(), BY_KEY | BY_EVENT, 0);
+        assert!(!pubsub.has_outgoing());
+        pubsub.publish_changes(told(), BY_KEY | BY_EVENT | Notice::Generic.bit(), 0);
         let sent = pubsub.take_outgoing();
         let payloads: Vec<&[u8]> = sent.iter().map(|message| &message.payload[..]).collect();
         assert_eq!(payloads, [&b"del"[..], b"k"]);

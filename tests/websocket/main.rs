@@ -7,6 +7,7 @@ mod support;
 mod cases;
 mod client;
 mod handshake;
+mod live;
 
 use client::{Reply, Socket, frame, masked};
 use support::{Plan, Server};

@@ -8,6 +8,7 @@ use super::{
 use crate::id::{Epoch, ShardId};
 use crate::limits::BATCH_BYTES_MAX;
 use crate::seq::Seq;
+use crate::shard::ValueType;
 
 /// A shard that a batch touches, and the Seq it takes there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -131,5 +132,30 @@ pub fn push_record(out: &mut Vec<u8>, shard: ShardId, record: &Record<'_>) {
         | Record::Delete { .. }
         | Record::Expire { .. }
         | Record::Clear => {}
+    }
+}
+
+/// Appends a [`Record::Edit`] whose edits `write` appends: they are written once, where they stay.
+pub(crate) fn push_edit(
+    out: &mut Vec<u8>,
+    shard: ShardId,
+    (key, value_type, creates): (&[u8], ValueType, bool),
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let flags = if creates { FLAG_CREATES } else { 0 };
+    out.extend_from_slice(&[TAG_EDIT | value_type as u8, flags, shard.index() as u8]);
+    put_varint(out, key.len());
+    out.extend_from_slice(key);
+    let at = out.len();
+    out.push(0);
+    write(out);
+    let length = out.len() - at - 1;
+    if length < 0x80 {
+        out[at] = length as u8;
+    } else {
+        // The length needs more than the byte that was left for it.
+        let mut varint = Vec::with_capacity(5);
+        put_varint(&mut varint, length);
+        out.splice(at..=at, varint);
     }
 }

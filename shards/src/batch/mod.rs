@@ -41,7 +41,7 @@ pub use decode::{Batch, BatchError, Records};
 pub use encode::{PartSpec, push_record, seal};
 
 use crate::shard::ValueType;
-pub(crate) use encode::{open_single, seal_single};
+pub(crate) use encode::{open_single, push_edit, seal_single};
 
 /// Bytes before the parts.
 pub const HEADER_BYTES: usize = 20;
@@ -247,6 +247,20 @@ mod tests {
         let patch = Record::Patch { key: b"k", offset: 300, bytes: b"x", creates: false };
         assert_eq!(records[1], (shard(THREE), patch));
         assert_eq!(records[4], (shard(9), Record::Clear));
+    }
+
+    #[test]
+    fn edits_that_are_written_in_place_are_the_same_bytes() {
+        for length in [0, 1, 127, 128, 300, 20_000] {
+            let edits = vec![7; length];
+            let (key, value_type) = (&b"key"[..], ValueType::List);
+            let (mut copied, mut in_place) = (vec![1], vec![1]);
+            let record = Record::Edit { key, value_type, edits: &edits, creates: true };
+            push_record(&mut copied, shard(9), &record);
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(&edits);
+            push_edit(&mut in_place, shard(9), (key, value_type, true), write);
+            assert_eq!(copied, in_place, "{length} bytes");
+        }
     }
 
     #[test]

@@ -628,7 +628,7 @@ impl CommandSpec {
 
     /// Number of words in the name.
     pub fn words(&self) -> usize {
-        1 + usize::from(self.resp.as_bytes().contains(&b' '))
+        1 + usize::from(self.resp.bytes().any(|byte| byte == b' '))
     }
 
     /// The namespace that the names in its arguments belong to; nothing where they are keys.

@@ -214,7 +214,7 @@ impl Engine {
         }
         let planned = self.plan_records(now, request);
         if let Some(pause) = planned.pause {
-            return Tried::Wait(pause);
+            return Tried::Wait(*pause);
         }
         let needs = if planned.touched == 0 {
             self.needs_of(planned.unstable)
@@ -490,7 +490,7 @@ impl Engine {
         if let Some(pause) = planned.pause
             && !closed
         {
-            self.goes_on_waiting(now, number, pause);
+            self.goes_on_waiting(now, number, *pause);
             return Ran { reply: Reply::Nil, touched: 0, unstable: 0, fate: Fate::Waits };
         }
         if planned.touched != 0 {

@@ -83,7 +83,8 @@ impl Engine {
         let at_home = at_home.expect("a command writes to shards that are here");
         self.used_bytes -= at_home.live_bytes();
         at_home.tracking.writer = self.trackers.writer;
-        at_home.apply_focused(&Batch::sealed(&self.log[start..]), focus);
+        let batch = Batch::sealed(&self.log[start..]);
+        at_home.apply_focused(&batch, (part.seq, now.unix_ms), focus);
         self.used_bytes += at_home.live_bytes();
         self.fired |= u64::from(at_home.has_news()) << shard.index();
         if self.settings.acknowledge == Acknowledge::OnAppend {

@@ -35,12 +35,12 @@ mod waiters;
 use std::collections::VecDeque;
 
 use crate::id::{ConnId, CoreId, ShardId, Ticket};
-use crate::key::ShardMap;
+use crate::key::{ShardMap, shard_of};
 use crate::limits::{CREDITS_PER_CORE, PREFETCH_MAX, SHARDS};
 use crate::rng::Rng;
 use crate::seq::Seq;
 use crate::shard::plan::{Now, Tally, Told};
-use crate::shard::{Shard, ShardTable};
+use crate::shard::{Shard, ShardTable, ValueType};
 use commit::Held;
 use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place};
 use gather::Gathers;
@@ -362,6 +362,19 @@ impl Engine {
         self.tally = Tally::default();
     }
 
+    /// What a key holds, where this core has its shard at hand: the Seq of its last change, and
+    /// the value of a string. Of a key that is not there, the Seq of its shard.
+    pub fn look(&self, key: &[u8]) -> Option<(u64, Option<&[u8]>)> {
+        let shard = self.shards[shard_of(key).index()].as_deref()?;
+        Some(match shard.get(key) {
+            None => (shard.seq().get(), None),
+            Some(entry) => {
+                let is_string = entry.value_type() == ValueType::String;
+                (entry.stamp().get(), is_string.then(|| entry.value()))
+            }
+        })
+    }
+
     /// The shards that are at home.
     pub fn shards(&self) -> impl Iterator<Item = &Shard> {
         self.shards.iter().filter_map(Option::as_deref)
@@ -389,7 +402,7 @@ impl Engine {
         let mut places = Places::default();
         for (place, key) in places.iter_mut().zip(keys) {
             let Some(key) = key else { continue };
-            let id = crate::key::shard_of(key);
+            let id = shard_of(key);
             if let Some(shard) = self.shards[id.index()].as_deref() {
                 *place = Some(Place { shard: id, hash: shard.prefetch_index(key) });
             }

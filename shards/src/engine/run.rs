@@ -349,7 +349,7 @@ impl Engine {
                 Blocked::Done(reply) => reply,
                 Blocked::Wait(wanted) => {
                     let reply = wanted.at_once.clone();
-                    pause = Some(wanted);
+                    pause = Some(Box::new(wanted));
                     reply
                 }
             }),
@@ -551,7 +551,7 @@ pub(super) struct Planned {
     pub(super) unstable: u64,
     pub(super) access: Option<(ShardId, Vec<u8>, u32)>,
     /// The command found nothing, and this is how it wants to wait.
-    pub(super) pause: Option<Pause>,
+    pub(super) pause: Option<Box<Pause>>,
 }
 
 pub(super) fn items(reply: Reply<'static>) -> Vec<Reply<'static>> {

@@ -127,7 +127,13 @@ impl Engine {
     }
 
     /// Evicts until memory is below the limit; false when that is not possible now.
+    #[inline]
     pub(super) fn make_room(&mut self, now: Now) -> bool {
+        let memory = &self.settings.memory;
+        (memory.limit_bytes == 0 && memory.limit_keys == 0) || self.make_room_below_limit(now)
+    }
+
+    fn make_room_below_limit(&mut self, now: Now) -> bool {
         for _ in 0..EVICTIONS_PER_COMMAND {
             if !self.is_over_limit() {
                 return true;

@@ -105,6 +105,11 @@ impl Index {
         }
     }
 
+    /// How many cores there are.
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+
     fn core_of(&self, client: u64) -> CoreId {
         CoreId::new((client % self.cores as u64) as usize)
     }
@@ -211,7 +216,10 @@ impl Index {
     /// where somebody subscribes to its very name.
     pub fn reach(&self, channel: &[u8], sharded: bool) -> Reach {
         let mut reach = Reach::default();
-        self.matching(channel, sharded, |_, listened| {
+        self.matching(channel, sharded, |pattern, listened| {
+            if pattern.is_none() {
+                listened.messages.set(listened.messages.get() + 1);
+            }
             for (core, clients) in &listened.audience {
                 reach.receivers += clients.len();
                 reach.cores.insert(*core);
@@ -220,17 +228,13 @@ impl Index {
         if !sharded && !self.topics.is_empty() {
             self.reach_topics(channel, &mut reach);
         }
-        if reach.receivers > 0 {
-            for kind in [if sharded { Kind::Shard } else { Kind::Channel }, Kind::Topic] {
-                if let Some(listened) = self.names[kind as usize].get(channel) {
-                    listened.messages.set(listened.messages.get() + 1);
-                }
-            }
-        }
         reach
     }
 
     fn reach_topics(&self, topic: &[u8], reach: &mut Reach) {
+        if let Some(listened) = self.names[Kind::Topic as usize].get(topic) {
+            listened.messages.set(listened.messages.get() + 1);
+        }
         let audiences = self.topic_audiences(topic);
         reach.by_topic = !audiences.is_empty();
         let cores: BTreeSet<CoreId> =
@@ -288,7 +292,7 @@ impl Index {
         }
     }
 
-    /// How many names there are.
+    /// How many names there are of a kind.
     pub fn name_count(&self, kind: Kind) -> usize {
         self.names[kind as usize].len()
     }

@@ -109,15 +109,9 @@ impl Containers {
         self.slot(number).serial
     }
 
-    fn edit(&mut self, number: u32, edit: impl FnOnce(&mut Large)) {
+    fn get_mut(&mut self, number: u32) -> &mut Large {
         let slot = self.slots[number as usize].as_mut();
-        let slot = slot.expect("an entry names a container that is there");
-        let before = slot.large.held_bytes();
-        edit(&mut slot.large);
-        let grave = slot.large.take_grave();
-        let buried = grave.as_ref().map_or(0, Large::held_bytes);
-        self.held_bytes = self.held_bytes - before + slot.large.held_bytes() + buried;
-        self.graves.extend(grave);
+        &mut slot.expect("an entry names a container that is there").large
     }
 
     fn bury(&mut self, number: u32) {
@@ -189,8 +183,8 @@ impl<'s> Content<'s> {
             Self::Packed(value) if value_type == ValueType::Hash => {
                 hash::packed_least_deadline(value)
             }
-            Self::Large(large, _) => large.least_deadline(),
             Self::Packed(_) => None,
+            Self::Large(large, _) => large.least_deadline(),
         }
     }
 
@@ -321,32 +315,40 @@ impl Shard {
         };
         let type_found = at.layout.value_type();
         assert_eq!(type_found, change.value_type, "edits suit the container that they change");
-        let entry = self.entry_at(at);
-        let (before, deadline_ms) = (entry.element_count(), entry.deadline_ms());
-        let type_index = change.value_type as usize;
-        let due_before = entry.content().least_deadline(change.value_type);
         if at.layout.is_large() {
-            let number = number_in(entry.value_bytes());
-            let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
-            let limits = &self.thresholds;
-            self.containers.edit(number, |large| large.apply(change.edits, &mut memory, limits));
-            let after = self.containers.get(number).len();
-            let large = Content::Large(self.containers.get(number), self.memory());
-            let due_after = large.least_deadline(change.value_type);
-            let agenda = self.containers.agenda(change.value_type);
-            agenda.move_key(change.key, due_before, due_after);
-            self.counts.elements[type_index] = self.counts.elements[type_index] + after - before;
-            let bytes = self.slab.bytes_mut(at.handle);
-            entry::set_stamp(bytes, stamp);
-            entry::set_access(bytes, access);
+            self.edit_large(at, change, stamp, access);
             return;
         }
-        self.counts.elements[type_index] -= before;
+        let entry = self.entry_at(at);
+        let (before, deadline_ms) = (entry.element_count(), entry.deadline_ms());
+        let due_before = entry.content().least_deadline(change.value_type);
+        self.counts.elements[change.value_type as usize] -= before;
         let mut value = std::mem::take(&mut self.scratch);
         value.clear();
         value.extend_from_slice(self.entry_at(at).value_bytes());
         self.containers.agenda(change.value_type).move_key(change.key, due_before, None);
         self.put_edited(found, change, value, (stamp, access, deadline_ms));
+    }
+
+    fn edit_large(&mut self, at: Located, change: &Change<'_>, stamp: Seq, access: u32) {
+        let number = number_in(at.layout.value(self.slab.bytes(at.handle)));
+        let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };
+        let containers = &mut self.containers;
+        let large = containers.get_mut(number);
+        let (len, held_bytes, due) = (large.len(), large.held_bytes(), large.least_deadline());
+        large.apply(change.edits, &mut memory, &self.thresholds);
+        let grave = large.take_grave();
+        let buried = grave.as_ref().map_or(0, Large::held_bytes);
+        let (len_after, held_after) = (large.len(), large.held_bytes() + buried);
+        let due_after = large.least_deadline();
+        let count = &mut self.counts.elements[change.value_type as usize];
+        *count = *count + len_after - len;
+        containers.held_bytes = containers.held_bytes + held_after - held_bytes;
+        containers.agenda(change.value_type).move_key(change.key, due, due_after);
+        containers.graves.extend(grave);
+        let bytes = self.slab.bytes_mut(at.handle);
+        entry::set_stamp(bytes, stamp);
+        entry::set_access(bytes, access);
     }
 
     /// Stores the container that edits build from nothing, over whatever was found.
@@ -475,10 +477,13 @@ impl Shard {
     fn change_quietly(&mut self, key: &[u8], change: impl FnOnce(&mut Large)) {
         let Some(at) = self.find(key).filter(|at| at.layout.is_large()) else { return };
         let number = number_in(self.entry_at(at).value_bytes());
-        let before = self.containers.get(number).least_deadline();
-        self.containers.edit(number, change);
-        let after = self.containers.get(number).least_deadline();
-        self.containers.agenda(at.layout.value_type()).move_key(key, before, after);
+        let containers = &mut self.containers;
+        let large = containers.get_mut(number);
+        let (held_bytes, before) = (large.held_bytes(), large.least_deadline());
+        change(large);
+        let (held_after, after) = (large.held_bytes(), large.least_deadline());
+        containers.held_bytes = containers.held_bytes + held_after - held_bytes;
+        containers.agenda(at.layout.value_type()).move_key(key, before, after);
     }
 
     /// Number of hashes with fields that expire.

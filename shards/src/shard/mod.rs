@@ -358,7 +358,7 @@ impl Shard {
 
     /// Applies what a batch says about this shard. The batch must be the next one of the shard.
     pub fn apply(&mut self, batch: &Batch<'_>) {
-        self.apply_as(batch, Origin::Live, None);
+        self.apply_as(batch, Origin::Live);
     }
 
     /// The same for a batch of several shards whose records were decoded once for all of them.
@@ -372,16 +372,22 @@ impl Shard {
         self.apply_records(seq, time_ms, mine, Origin::Live, None);
     }
 
-    /// The same for a batch of the command that was given `focus`, whose one key is not looked up
-    /// again: the shard has not changed since.
-    pub(crate) fn apply_focused(&mut self, batch: &Batch<'_>, focus: &Focus<'_>) {
-        self.apply_as(batch, Origin::Live, Some(focus));
+    /// The same for a batch of this shard alone, of the command that was given `focus`, whose one
+    /// key is not looked up again: the shard has not changed since.
+    pub(crate) fn apply_focused(
+        &mut self,
+        batch: &Batch<'_>,
+        (seq, time_ms): (Seq, u64),
+        focus: &Focus<'_>,
+    ) {
+        let mine = batch.records().map(|(_, record)| record);
+        self.apply_records(seq, time_ms, mine, Origin::Live, Some(focus));
     }
 
     /// Applies a batch from a log: records that the shard holds already are skipped, so that a
     /// snapshot may overlap the log.
     pub fn replay(&mut self, batch: &Batch<'_>) {
-        self.apply_as(batch, Origin::Replay, None);
+        self.apply_as(batch, Origin::Replay);
         self.stable = self.seq;
     }
 
@@ -442,12 +448,12 @@ impl Shard {
         self.watches = watches;
     }
 
-    fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin, focus: Option<&Focus<'_>>) {
+    fn apply_as(&mut self, batch: &Batch<'_>, origin: Origin) {
         let part = batch.parts().find(|part| part.shard == self.id);
         let seq = part.expect("a batch is applied to the shards it names").seq;
         let id = self.id;
         let mine = batch.records().filter(|(shard, _)| *shard == id).map(|(_, record)| record);
-        self.apply_records(seq, batch.time_ms(), mine, origin, focus);
+        self.apply_records(seq, batch.time_ms(), mine, origin, None);
     }
 
     /// Applies the records of one batch that concern this shard, where it takes this Seq.
@@ -471,19 +477,21 @@ impl Shard {
             };
             self.apply_record(&record, found, &context);
         }
+        if only {
+            self.seq = seq;
+            return;
+        }
         for record in second.into_iter().chain(mine) {
             self.apply_record(&record, self.look_up(record.key()), &context);
         }
-        if !only {
-            // Stamps are set when the batch ends, so that replay can tell a key that holds the
-            // whole batch from one that holds its first half.
-            for record in records {
-                if let Some(Located { handle, .. }) = self.find(record.key()) {
-                    let bytes = self.slab.bytes_mut(handle);
-                    // An image may hold what a later batch made of the key.
-                    let stamp = entry::stamp(bytes).max(seq);
-                    entry::set_stamp(bytes, stamp);
-                }
+        // Stamps are set when the batch ends, so that replay can tell a key that holds the whole
+        // batch from one that holds its first half.
+        for record in records {
+            if let Some(Located { handle, .. }) = self.find(record.key()) {
+                let bytes = self.slab.bytes_mut(handle);
+                // An image may hold what a later batch made of the key.
+                let stamp = entry::stamp(bytes).max(seq);
+                entry::set_stamp(bytes, stamp);
             }
         }
         self.seq = seq;
@@ -574,6 +582,7 @@ impl Shard {
         }
     }
 
+    #[inline]
     fn access_after(&self, at: Option<Located>, time_ms: u64) -> u32 {
         match at {
             None => self.access_mode.fresh(time_ms),

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use super::evict::{AccessMode, EvictionPolicy};
 use super::{Entry, Located, Shard, ShardTable, ValueType};
-use crate::batch::{Record, push_record};
+use crate::batch::{Record, push_edit, push_record};
 use crate::command::error::CommandError;
 use crate::engine::event::Place;
 use crate::id::ShardId;
@@ -63,6 +63,9 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// The bits of all classes but [`Notice::New`], which says nothing that another does not.
+    pub const CHANGES: u16 = Self::New.bit() - 1;
+
     /// Its bit in [`Rules::notices`].
     pub const fn bit(self) -> u16 {
         1 << self as u8
@@ -418,6 +421,24 @@ impl<'s> Plan<'s> {
         let creates = self.creates(key);
         let shard = self.view.shard_id(key);
         self.push(shard, &Record::Edit { key, value_type, edits, creates });
+        Ok(())
+    }
+
+    /// As [`Plan::edit`], for edits that `write` appends to where they stay. `stands` says whether
+    /// the caller has seen the live container.
+    #[inline]
+    pub fn edit_with(
+        &mut self,
+        key: &[u8],
+        value_type: ValueType,
+        stands: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), CommandError> {
+        Self::check_key(key)?;
+        let creates = !stands && self.creates(key);
+        let shard = self.view.shard_id(key);
+        self.touched |= 1 << shard.index();
+        push_edit(self.records, shard, (key, value_type, creates), write);
         Ok(())
     }
 

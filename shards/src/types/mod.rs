@@ -150,6 +150,7 @@ impl Large {
 
     /// The nearest time at which it wants something done, Unix milliseconds: no later than that,
     /// earlier where looking ([`Large::rearm`]) is cheaper than keeping it exact.
+    #[inline]
     pub(crate) fn least_deadline(&self) -> Option<u64> {
         match self {
             Self::Hash(hash) => hash.least_deadline(),

@@ -82,6 +82,13 @@ pub(super) const KEYS: &[Key] = &[
     )
     .or("1024"),
     Key::new(
+        "pubsub.keep_last_value",
+        Kind::Bool,
+        "Keep the last message to each topic, on every core up to 64 MiB, and tell it to whoever \
+         subscribes to the topic. Every message then goes to every core.",
+    )
+    .or("false"),
+    Key::new(
         "pubsub.slow_consumer",
         SLOW,
         "What happens to a subscriber over WebSocket or server-sent events for whom more would \
@@ -91,7 +98,8 @@ pub(super) const KEYS: &[Key] = &[
     key("pubsub.max_topics", SOME, "1000000", "Topics."),
     key("pubsub.max_subscribers_per_topic", SOME, "10000", "Subscribers per topic."),
     key("pubsub.max_wildcard_subscriptions", SOME, "10000", "Pattern subscriptions."),
-    key("pubsub.inactive_topic_timeout_hours", int(1, 87_600), "24", "Hours until forgotten."),
+    Key::new("pubsub.inactive_topic_timeout_hours", int(1, 87_600), "Hours until forgotten.")
+        .no_effect("a topic is forgotten with its last subscriber"),
     key("mcp.enable_kv_tools", Kind::Bool, "true", "Offer key-value tools to MCP clients."),
     key("mcp.enable_hash_tools", Kind::Bool, "true", "Offer hash tools."),
     key("mcp.enable_list_tools", Kind::Bool, "true", "Offer list tools."),

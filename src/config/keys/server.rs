@@ -128,11 +128,9 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Bool,
         "Serve the command envelope over HTTP.",
     )
-    .or("true")
-    .dormant(),
+    .or("true"),
     Key::new("protocols.streamable_http.path", Kind::UrlPath, "Path of the command envelope.")
-        .or("/api/v1/command")
-        .dormant(),
+        .or("/api/v1/command"),
     Key::new(
         "logging.level",
         TEXT,

@@ -46,7 +46,7 @@ pub struct HttpContext {
     /// Whether the connection stays open after the answer; the answer says the same. May be set to
     /// false when the server is about to stop.
     pub keep_alive: bool,
-    pub(super) http_1_0: bool,
+    pub(crate) http_1_0: bool,
     pub(super) head_only: bool,
     pub(super) gzip: bool,
     pub(super) full: bool,
@@ -89,6 +89,11 @@ impl HttpContext {
             origin: allowed_origin(request, origins),
             ..Self::closing(route)
         }
+    }
+
+    /// The context of a part of a request that asks for nothing.
+    pub(crate) fn nothing() -> Self {
+        Self::closing(RouteId::NONE)
     }
 
     /// The context of what could not be decoded: answer and close.

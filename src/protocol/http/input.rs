@@ -65,6 +65,11 @@ impl<'a> Inputs<'a> {
         Ok(Self { path, query, body, list: None })
     }
 
+    /// Of members that were taken from a body already.
+    pub(super) fn of_members(path: Params<'a>, body: Members<'a>) -> Self {
+        Self { path, query: SmallVec::new(), body, list: None }
+    }
+
     /// The body where it is an array: the one list that the route is about.
     pub(super) fn list(&self) -> Option<&'a str> {
         self.list

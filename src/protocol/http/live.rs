@@ -1,16 +1,127 @@
-//! Requests whose connection stays open and is pushed to: upgrades to WebSocket.
+//! Requests whose connection stays open and is pushed to: upgrades to WebSocket, and streams of
+//! events (`text/event-stream`).
+
+use synap_shards::pubsub::topic;
 
 use super::context::HttpContext;
 use super::decode::HttpRequest;
 use super::error::HttpError;
+use super::input::{Inputs, missing, unexpected};
 use super::route::HttpOptions;
 use crate::protocol::ws::handshake::{self, Refusal};
+
+/// Topics or keys that one request may name.
+const NAMES_MAX: usize = 1024;
 
 /// What a connection becomes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Live {
     /// A WebSocket that answers each message with itself.
     Echo,
+    /// A WebSocket that is told messages to topics that match these patterns.
+    Topics(Vec<String>),
+    /// A WebSocket that is told of changes of these keys, or of those that match a glob pattern.
+    Keys(Vec<String>),
+    /// A stream of messages to topics that match these patterns.
+    Events(Vec<String>),
+}
+
+/// Routes of such requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum LiveRoute {
+    Topics,
+    Keys,
+    Events,
+}
+
+impl LiveRoute {
+    /// For people.
+    pub(super) fn summary(self) -> &'static str {
+        match self {
+            Self::Topics => "A WebSocket that is told messages to topics",
+            Self::Keys => "A WebSocket that is told of changes of keys",
+            Self::Events => "A stream of messages to topics (server-sent events)",
+        }
+    }
+
+    /// The content type of its answer.
+    pub(super) fn media_type(self) -> &'static str {
+        match self {
+            Self::Topics | Self::Keys => "application/json",
+            Self::Events => "text/event-stream",
+        }
+    }
+
+    /// The query parameter that it needs.
+    pub(super) fn parameter(self) -> &'static str {
+        match self {
+            Self::Topics | Self::Events => "topics",
+            Self::Keys => "keys",
+        }
+    }
+
+    /// What the connection becomes, and the answer that says so.
+    ///
+    /// # Errors
+    /// 400 for names that are missing or none, and what [`upgrade`] refuses with.
+    pub(super) fn open(
+        self,
+        inputs: &Inputs<'_>,
+        request: &HttpRequest<'_>,
+        context: &HttpContext,
+        options: &HttpOptions,
+    ) -> Result<(Live, Vec<u8>), HttpError> {
+        let response = match self {
+            Self::Topics | Self::Keys => upgrade(request, context, options)?,
+            Self::Events if context.head_only => {
+                return Err(HttpError::new(405, "Method not allowed"));
+            }
+            Self::Events => events(context),
+        };
+        let names = self.names(inputs)?;
+        let live = match self {
+            Self::Topics => Live::Topics(names),
+            Self::Keys => Live::Keys(names),
+            Self::Events => Live::Events(names),
+        };
+        Ok((live, response))
+    }
+
+    fn names(self, inputs: &Inputs<'_>) -> Result<Vec<String>, HttpError> {
+        let parameter = self.parameter();
+        let text = inputs.text(parameter).filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| missing(parameter))?;
+        let names: Vec<String> = text.split(',').map(str::to_owned).collect();
+        if names.len() > NAMES_MAX {
+            let found = names.len().to_string();
+            return Err(unexpected(parameter, "at most 1024 names", &found));
+        }
+        for name in &names {
+            match self {
+                Self::Keys if name.is_empty() => {
+                    return Err(unexpected(parameter, "keys", "an empty one"));
+                }
+                Self::Keys => {}
+                Self::Topics | Self::Events => topic::check_pattern(name.as_bytes())
+                    .map_err(|error| HttpError::with(400, format!("Invalid request: {error}")))?,
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// The head of a stream of events, which ends with its connection.
+fn events(context: &HttpContext) -> Vec<u8> {
+    let mut head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+        Cache-Control: no-cache\r\nConnection: close\r\n"
+        .to_vec();
+    if let Some(origin) = &context.origin {
+        for part in ["Access-Control-Allow-Origin: ", origin, "\r\nVary: Origin\r\n"] {
+            head.extend_from_slice(part.as_bytes());
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 /// The answer that switches a connection to WebSocket.

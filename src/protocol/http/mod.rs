@@ -12,6 +12,7 @@ mod context;
 mod cors;
 pub mod decode;
 mod echo;
+pub mod envelope;
 pub mod error;
 mod geo;
 pub(crate) mod head;

@@ -119,9 +119,17 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
         Own::TypeStats(_) => ("Totals of all keys of this type", "application/json"),
         Own::OpenapiJson => ("This document as JSON", "application/json"),
         Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
+        Own::Live(live) => (live.summary(), live.media_type()),
+        Own::Envelope => ("Carries out a command, a batch or lines of them", "application/json"),
     };
     let mut parameters: Vec<Value> =
         route.path.split('/').filter_map(parameter).map(path_parameter).collect();
+    if let Own::Live(live) = own {
+        parameters.push(json!({
+            "name": live.parameter(), "in": "query", "required": true,
+            "schema": { "type": "string" },
+        }));
+    }
     if own == Own::Info {
         parameters.push(json!({
             "name": "section", "in": "query", "required": false, "schema": { "type": "string" },

@@ -128,7 +128,7 @@ fn refuse(context: &HttpContext, error: &CommandError, out: &mut Vec<u8>) -> u16
 }
 
 /// Status and text of what a command refuses with.
-fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
+pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpError {
     match error {
         CommandError::UnknownCommand { .. } | CommandError::UnknownSubcommand { .. } => {
             HttpError::with(400, format!("Unknown command: {error}"))

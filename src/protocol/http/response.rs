@@ -90,6 +90,23 @@ pub(super) fn open(
     Open { length_line, digits, body: out.len() }
 }
 
+/// Begins a response of unknown length: in chunks, or to HTTP/1.0 until the connection ends.
+pub(super) fn open_stream(out: &mut Vec<u8>, context: &HttpContext, content_type: &str) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    header(out, "Content-Type", content_type);
+    if !context.keep_alive {
+        header(out, "Connection", "close");
+    }
+    if let Some(origin) = &context.origin {
+        header(out, "Access-Control-Allow-Origin", origin);
+        header(out, "Vary", "Origin");
+    }
+    if !context.http_1_0 {
+        header(out, "Transfer-Encoding", "chunked");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Ends the response: fills the length in, compresses, and drops the body of an answer to `HEAD`.
 pub(super) fn close(out: &mut Vec<u8>, context: &HttpContext, open: &Open) {
     let length = out.len() - open.body;

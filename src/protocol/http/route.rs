@@ -11,6 +11,7 @@ use synap_shards::command::spec::Method;
 
 use super::context::HttpContext;
 use super::decode::HttpRequest;
+use super::envelope::Envelopes;
 use super::error::HttpError;
 use super::head::Verb;
 use super::input::{self, Inputs};
@@ -33,12 +34,16 @@ pub struct HttpOptions {
     pub websocket_ping_secs: u64,
     /// Seconds after a ping without an answer at which a WebSocket is closed.
     pub websocket_pong_timeout_secs: u64,
+    /// Command envelopes are taken at this path; nowhere when absent.
+    pub command_path: Option<String>,
     /// Publish and subscribe is not served.
     pub without_pubsub: bool,
     /// Messages that may wait for one subscriber over HTTP.
     pub slow_messages_max: usize,
     /// A subscriber for whom more would wait is closed; otherwise it misses messages.
     pub slow_disconnects: bool,
+    /// The last message to each topic is kept for who subscribes later.
+    pub keeps_last_values: bool,
     /// Origins that a browser may call from; `*` is any. Empty: no cross-origin headers at all.
     pub cors_origins: Vec<String>,
     /// The routes of commands are not served.
@@ -73,6 +78,13 @@ pub enum Routed {
         /// The answer that says so.
         response: Vec<u8>,
         /// For the counters.
+        context: HttpContext,
+    },
+    /// Carry out the commands in these one after the other.
+    Envelopes {
+        /// What is in them.
+        envelopes: Envelopes,
+        /// For the answer.
         context: HttpContext,
     },
     /// Write the answer with [`crate::health::answer`].
@@ -131,6 +143,12 @@ pub enum Section {
     Cluster,
 }
 
+/// The route of command envelopes, for counters and documents: its path can be another.
+static ENVELOPE: LazyLock<RouteId> = LazyLock::new(|| {
+    let at = ROUTES.iter().position(|route| route.target == Target::Own(Own::Envelope));
+    RouteId::at(at.expect("it is one of the routes") + 1)
+});
+
 /// Parameters of a path in order, percent-decoded.
 pub(super) type Params<'a> = SmallVec<[(&'static str, Cow<'a, str>); 2]>;
 
@@ -149,6 +167,13 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
             Err(error) => refuse(&error, context),
         };
     }
+    if options.command_path.as_deref() == Some(request.path) && request.verb == Verb::Post {
+        let context = HttpContext::new(*ENVELOPE, request, &options.cors_origins);
+        return match Envelopes::of(request) {
+            Ok(envelopes) => Routed::Envelopes { envelopes, context },
+            Err(error) => refuse(&error, context),
+        };
+    }
     if request.verb == Verb::Options {
         let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
         return cors::options(request, allowed(request.path), context);
@@ -164,9 +189,10 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
     if options.without_pubsub && route.is_pubsub() {
         return refuse(&HttpError::new(503, "Pub/sub system disabled"), context);
     }
-    match work(route, &raw, request, &mut context) {
+    match work(route, &raw, request, &mut context, options) {
         Ok(Work::Command(words)) => Routed::Command { words, context },
         Ok(Work::Builtin(builtin)) => Routed::Builtin { builtin, context },
+        Ok(Work::Live(live, response)) => Routed::Live { live, response, context },
         Ok(Work::Document(content_type, text)) => direct(context, content_type, text.as_bytes()),
         Err(error) => refuse(&error, context),
     }
@@ -182,6 +208,7 @@ enum Work {
     Command(OwnedWords),
     Builtin(Builtin),
     Document(&'static str, &'static str),
+    Live(Live, Vec<u8>),
 }
 
 fn work<'a>(
@@ -189,6 +216,7 @@ fn work<'a>(
     raw: &RawParams<'a>,
     request: &'a HttpRequest<'_>,
     context: &mut HttpContext,
+    options: &HttpOptions,
 ) -> Result<Work, HttpError> {
     let params = decode_params(route, raw)?;
     match route.target {
@@ -200,21 +228,36 @@ fn work<'a>(
             context.subscriber = pubsub::subscriber(id.spec().id, &inputs)?;
             arguments::words(route, id, &inputs, request, context).map(Work::Command)
         }
+        Target::Own(Own::Live(live)) => {
+            let inputs = Inputs::new(params, request.query, b"")?;
+            let (live, response) = live.open(&inputs, request, context, options)?;
+            Ok(Work::Live(live, response))
+        }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),
     }
 }
 
 fn own_route(own: Own, inputs: &Inputs<'_>) -> Result<Work, HttpError> {
-    Ok(Work::Builtin(match own {
+    match own {
+        Own::OpenapiJson => Ok(Work::Document("application/json", openapi::json())),
+        Own::OpenapiYaml => Ok(Work::Document("application/yaml", openapi::yaml())),
+        own => builtin(own, inputs).map(Work::Builtin),
+    }
+}
+
+/// The answer that one of the server's own routes stands for.
+pub(super) fn builtin(own: Own, inputs: &Inputs<'_>) -> Result<Builtin, HttpError> {
+    Ok(match own {
         Own::Health => Builtin::Health,
         Own::HealthOf => Builtin::HealthOf(component(inputs)?),
         Own::Metrics => Builtin::Metrics,
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
         Own::TypeStats(index) => Builtin::TypeStats(index),
-        Own::OpenapiJson => return Ok(Work::Document("application/json", openapi::json())),
-        Own::OpenapiYaml => return Ok(Work::Document("application/yaml", openapi::yaml())),
-    }))
+        Own::OpenapiJson | Own::OpenapiYaml | Own::Live(_) | Own::Envelope => {
+            return Err(HttpError::new(404, "Not found"));
+        }
+    })
 }
 
 fn component(inputs: &Inputs<'_>) -> Result<Component, HttpError> {

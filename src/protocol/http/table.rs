@@ -7,6 +7,7 @@ use super::{containers, geo, pubsub, queue, sorted};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
+use super::live::LiveRoute;
 use super::stats::TYPE_STATS;
 
 /// Number of a route, for counters: below [`count`].
@@ -68,6 +69,10 @@ pub(super) enum Own {
     TypeStats(usize),
     OpenapiJson,
     OpenapiYaml,
+    /// The connection stays open and is pushed to.
+    Live(LiveRoute),
+    /// Commands in envelopes.
+    Envelope,
 }
 
 /// How a reply becomes a body: [`JsonReply`] with the names resolved.
@@ -247,6 +252,9 @@ const OWN: &[(&str, Own)] = &[
     ("/kv/stats", Own::KvStats),
     ("/openapi.json", Own::OpenapiJson),
     ("/openapi.yaml", Own::OpenapiYaml),
+    ("/pubsub/ws", Own::Live(LiveRoute::Topics)),
+    ("/pubsub/sse", Own::Live(LiveRoute::Events)),
+    ("/kv/ws", Own::Live(LiveRoute::Keys)),
 ];
 
 /// Every route, in the order of the reference.
@@ -272,6 +280,12 @@ fn build() -> Vec<Route> {
         target: Target::Own(*own),
         shape: Shape::Own,
     }));
+    routes.push(Route {
+        method: Method::Post,
+        path: "/api/v1/command",
+        target: Target::Own(Own::Envelope),
+        shape: Shape::Own,
+    });
     routes.extend(TYPE_STATS.iter().enumerate().map(|(index, stats)| Route {
         method: Method::Get,
         path: stats.path,
@@ -296,7 +310,7 @@ mod tests {
         for (name, _) in MORE {
             assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
         }
-        assert_eq!(ROUTES.len(), all.len() + OWN.len() + TYPE_STATS.len());
+        assert_eq!(ROUTES.len(), all.len() + OWN.len() + 1 + TYPE_STATS.len());
         let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");
     }

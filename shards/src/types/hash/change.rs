@@ -161,6 +161,32 @@ impl<'s, 'a> Changing<'s, 'a> {
     }
 }
 
+/// Sets the one field that a command is about, without gathering; true when it was not there
+/// before. Nothing where fields are due, which leave with the next change.
+///
+/// # Errors
+/// The key holds another type; name or value is too long.
+pub(super) fn set_one(
+    plan: &mut Plan<'_>,
+    key: &[u8],
+    name: &[u8],
+    value: &[u8],
+) -> Result<Option<bool>, CommandError> {
+    let entry = plan.peek_typed(key, ValueType::Hash)?;
+    let view = HashView::of(entry.as_ref(), plan.now().unix_ms);
+    if view.has_due() {
+        return Ok(None);
+    }
+    if name.len().max(value.len()) > VALUE_BYTES_MAX {
+        return Err(CommandError::StringTooLong { limit: VALUE_BYTES_MAX });
+    }
+    let is_new = view.standing(name).is_none();
+    let edit = Edit::Set { field: name, value, deadline_ms: None };
+    plan.edit_with(key, ValueType::Hash, entry.is_some(), |out| push(out, &edit))?;
+    plan.notify(Notice::Hash, "hset", key);
+    Ok(Some(is_new))
+}
+
 /// Removes fields that are due of a hash that has such, `most` of them at most; how many those
 /// are. For upkeep.
 pub(crate) fn expire_due(plan: &mut Plan<'_>, key: &[u8], most: usize) -> usize {

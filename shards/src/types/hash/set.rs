@@ -1,6 +1,6 @@
 //! Setting fields: `HSET`, `HMSET`, `HSETNX`. A field that is set does not expire any more.
 
-use super::change::Changing;
+use super::change::{Changing, set_one};
 use crate::command::args::{Arg, Args, wrong_arity};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -56,6 +56,11 @@ fn set_all(
     let (pairs, []) = args.words()[FIELD_WORD..].as_chunks::<2>() else {
         return Err(wrong_arity(spec));
     };
+    if let [[name, value]] = pairs
+        && let Some(is_new) = set_one(plan, args.bytes(KEY), name, value)?
+    {
+        return Ok(usize::from(is_new));
+    }
     let mut change = Changing::open(plan, args.bytes(KEY))?;
     let mut created = 0;
     for [name, value] in pairs {

@@ -137,14 +137,20 @@ impl Large {
         }
     }
 
-    /// Adds an element at an end.
-    pub(super) fn push(&mut self, end: End, element: &[u8], limit: Limit) {
-        let outermost = match end {
+    /// The node at an end.
+    #[inline]
+    pub(super) fn node_at(&self, end: End) -> Option<&Node> {
+        let node = match end {
             End::Left => self.nodes.front(),
             End::Right => self.nodes.back(),
         };
+        node.map(Arc::as_ref)
+    }
+
+    /// Adds an element at an end.
+    pub(super) fn push(&mut self, end: End, element: &[u8], limit: Limit) {
         self.count += 1;
-        if outermost.is_some_and(|node| node.has_room(element.len(), limit)) {
+        if self.node_at(end).is_some_and(|node| node.has_room(element.len(), limit)) {
             let at = if end == End::Left { 0 } else { self.nodes.len() - 1 };
             self.edit_node(at, |node| node.push(end, element, limit));
             return;
@@ -160,19 +166,15 @@ impl Large {
 
     fn pop(&mut self, end: End, mut gone: usize) {
         while gone > 0 {
-            let outermost = match end {
-                End::Left => self.nodes.front(),
-                End::Right => self.nodes.back(),
-            };
-            let Some(node) = outermost else { return };
-            let count = node.count();
+            let Some(node) = self.node_at(end) else { return };
+            let (count, held_bytes) = (node.count(), node.held_bytes());
             if count > gone {
                 let at = if end == End::Left { 0 } else { self.nodes.len() - 1 };
                 self.edit_node(at, |node| node.pop(end, gone));
                 self.count -= gone;
                 return;
             }
-            self.node_bytes -= node.held_bytes();
+            self.node_bytes -= held_bytes;
             self.count -= count;
             gone -= count;
             match end {

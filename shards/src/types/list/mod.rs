@@ -144,9 +144,7 @@ fn take(
     if count == length {
         return remove(plan, key);
     }
-    let mut edits = Vec::with_capacity(8);
-    record::pop(&mut edits, end, count);
-    plan.edit(key, ValueType::List, &edits)
+    plan.edit_with(key, ValueType::List, true, |out| record::pop(out, end, count))
 }
 
 /// Records that a list is gone because nothing is left in it.

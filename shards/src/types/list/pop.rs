@@ -68,11 +68,7 @@ fn pop(plan: &mut Plan<'_>, args: &Args<'_>, end: End) -> Result<Reply<'static>,
 
 /// A copy of the element at an end.
 pub(super) fn outermost(list: &ListView<'_>, end: End) -> Reply<'static> {
-    let element = match end {
-        End::Left => list.iter().next(),
-        End::Right => list.iter().next_back(),
-    };
-    element.map_or(Reply::Nil, |element| Reply::owned(element.to_vec()))
+    list.outermost(end).map_or(Reply::Nil, |element| Reply::owned(element.to_vec()))
 }
 
 /// Copies of `count` elements from an end on.

@@ -78,21 +78,19 @@ fn push(
         None => 0,
         Some(list) => list.len(),
     };
-    add(plan, key, end, values)?;
+    add(plan, key, length > 0, (end, values))?;
     Ok(Reply::count(length + values.len()))
 }
 
-/// Records that elements are at an end now, the last of them outermost.
+/// Records that elements are at an end now, the last of them outermost. `stands` says whether there
+/// is a list.
 pub(super) fn add(
     plan: &mut Plan<'_>,
     key: &[u8],
-    end: End,
-    values: &[&[u8]],
+    stands: bool,
+    (end, values): (End, &[&[u8]]),
 ) -> Result<(), CommandError> {
-    let bytes: usize = values.iter().map(|value| value.len() + 5).sum();
-    let mut edits = Vec::with_capacity(bytes + 6);
-    record::push(&mut edits, end, values);
-    plan.edit(key, ValueType::List, &edits)?;
+    plan.edit_with(key, ValueType::List, stands, |out| record::push(out, end, values))?;
     plan.notify(Notice::List, if end == End::Left { "lpush" } else { "rpush" }, key);
     Ok(())
 }

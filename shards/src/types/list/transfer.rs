@@ -89,8 +89,8 @@ pub(super) fn transfer(
         }
         return Ok(Some(reply));
     }
-    list_for(plan, destination)?;
-    add(plan, destination, to, &[element])?;
+    let stands = list_for(plan, destination)?.is_some();
+    add(plan, destination, stands, (to, &[element]))?;
     take(plan, source, (list.len(), 1), from)?;
     Ok(Some(reply))
 }

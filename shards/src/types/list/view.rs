@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::large::Large;
 use super::node::Node;
 use super::packed;
+use super::record::End;
 use super::run::{self, Elements};
 use crate::shard::{Content, Entry};
 use crate::types;
@@ -47,6 +48,18 @@ impl<'s> ListView<'s> {
             }
             Self::Packed(..) => None,
             Self::Large(list) => list.get(index),
+        }
+    }
+
+    /// The element at an end.
+    pub(super) fn outermost(&self, end: End) -> Option<&'s [u8]> {
+        let mut elements = match self {
+            Self::Packed(run, _) => Elements(run),
+            Self::Large(list) => list.node_at(end).map(Node::elements).unwrap_or_default(),
+        };
+        match end {
+            End::Left => elements.next(),
+            End::Right => elements.next_back(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::BASE;
-use super::record::Edits;
+use super::record::{Edits, push_add};
 use super::view::SetView;
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
@@ -37,6 +37,14 @@ pub(super) const SADD: CommandSpec = CommandSpec {
 fn sadd(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let (key, members) = (args.bytes(KEY), args.rest(MEMBERS));
     let set = SetView::read(plan, key)?;
+    if let [member] = members {
+        if set.contains(member) {
+            return Ok(Reply::Integer(0));
+        }
+        plan.edit_with(key, ValueType::Set, set.len() > 0, |out| push_add(out, member))?;
+        plan.notify(Notice::Set, "sadd", key);
+        return Ok(Reply::Integer(1));
+    }
     let mut edits = Edits::default();
     let added = each_once(members, |member| {
         let is_new = !set.contains(member);
