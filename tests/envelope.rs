@@ -295,6 +295,42 @@ fn scripts_topics_and_transactions() {
 }
 
 #[test]
+fn queues() {
+    let server = Server::start();
+    let mut http = server.http();
+    let created = json!({"name": "q", "config": {"max_depth": 2, "ack_deadline_secs": 60}});
+    assert_eq!(call(&mut http, "queue.create", created)["success"], true);
+    assert_eq!(call(&mut http, "queue.list", json!({}))["queues"], json!(["q"]));
+    let sent = json!({"queue": "q", "payload": [104, 105], "priority": 9, "headers": {"k": "v"}});
+    let id = call(&mut http, "queue.publish", sent)["message_id"].clone();
+    assert!(id.is_string());
+    let wanted = json!({"queue": "q", "consumer_id": "c"});
+    let message = call(&mut http, "queue.consume", wanted.clone())["message"].clone();
+    assert_eq!((&message["id"], &message["message_id"]), (&id, &id), "{message}");
+    assert_eq!((&message["payload"], &message["priority"]), (&json!([104, 105]), &json!(9)));
+    assert_eq!(message["headers"], json!({"k": "v"}));
+    assert_eq!(call(&mut http, "queue.consume", wanted), json!({"message": null}));
+    let done = json!({"queue_name": "q", "message_id": id});
+    assert_eq!(call(&mut http, "queue.ack", done.clone()), json!({"success": true}));
+    let stats = call(&mut http, "queue.stats", json!({"queue": "q"}));
+    assert_eq!((&stats["acked"], &stats["depth"]), (&json!(1), &json!(0)), "{stats}");
+    let code = |http: &mut Http, command: &str, payload: &Value| {
+        let answer = send(http, command, payload);
+        answer["error_code"].as_str().map(str::to_owned)
+    };
+    assert_eq!(code(&mut http, "queue.ack", &done).as_deref(), Some("MESSAGE_NOT_FOUND"));
+    let none = json!({"queue": "none", "payload": "x"});
+    assert_eq!(code(&mut http, "queue.publish", &none).as_deref(), Some("QUEUE_NOT_FOUND"));
+    let more = json!({"queue": "q", "payload": "x"});
+    call(&mut http, "queue.publish", more.clone());
+    call(&mut http, "queue.publish", more.clone());
+    assert_eq!(code(&mut http, "queue.publish", &more).as_deref(), Some("QUEUE_FULL"));
+    assert_eq!(call(&mut http, "queue.purge", json!({"queue": "q"}))["purged"], 2);
+    assert_eq!(call(&mut http, "queue.delete", json!({"queue": "q"}))["deleted"], true);
+    server.stop();
+}
+
+#[test]
 fn what_goes_wrong_has_a_code() {
     let server = Plan::new().env("SYNAP_KV_STORE__ALLOW_FLUSH_COMMANDS", "false").start();
     let mut http = server.http();

@@ -9,6 +9,7 @@ use crate::protocol::http::context::HttpContext;
 use crate::protocol::http::error::HttpError;
 use crate::protocol::http::response::{self, JSON};
 use crate::protocol::http::shape::{self, items, member};
+use crate::protocol::http::table::Shape;
 use crate::protocol::http::{respond, transaction};
 use crate::protocol::json;
 use crate::session::transaction::QUEUED;
@@ -294,6 +295,7 @@ fn show(shown: Shown, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8
             }
             out.push(b'}');
         }
+        Shown::Message(shape) => message(shape, context, reply, out),
         Shown::Swapped => out.extend_from_slice(b"{\"success\":true}"),
         Shown::Popped => match items(reply) {
             [key, value] => {
@@ -306,6 +308,23 @@ fn show(shown: Shown, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8
             _ => out.extend_from_slice(b"null"),
         },
     }
+}
+
+/// One message or none; several where more than one was asked for.
+fn message(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out: &mut Vec<u8>) {
+    let pairs = match reply {
+        Reply::Map(pairs) | Reply::Named(pairs) => pairs,
+        Reply::Array(_) => return shape::write(shape, context, reply, out),
+        _ => return out.extend_from_slice(b"{\"message\":null}"),
+    };
+    let id = pairs.iter().find(|(name, _)| *name == Reply::borrowed(b"message_id"));
+    let mut object = Vec::new();
+    shape::write(shape, context, reply, &mut object);
+    out.extend_from_slice(b"{\"message\":{\"id\":");
+    json::write_reply(out, id.map_or(&Reply::Nil, |(_, id)| id));
+    out.push(b',');
+    out.extend_from_slice(object.strip_prefix(b"{").unwrap_or(b"}"));
+    out.push(b'}');
 }
 
 fn length(reply: &Reply<'_>) -> usize {

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use synap_shards::command::spec::{Method, Run};
 use synap_shards::command::table;
 
+use crate::protocol::http::queue;
 use crate::protocol::http::table::{ROUTES, Route, Shape, Target};
 use crate::protocol::json::Members;
 
@@ -35,6 +36,8 @@ pub(super) enum Shown {
     Size,
     /// `[key, value]`, or nothing.
     Popped,
+    /// A message of a queue, or nothing; its id also under the name that clients of envelopes use.
+    Message(Shape),
     /// Done, or not because the key holds something else.
     Swapped,
 }
@@ -143,6 +146,8 @@ const SHOWN: &[(&str, &str, Shown)] = &[
     ("list.brpop", "BRPOP", Shown::Popped),
     ("list.brpoplpush", "BRPOPLPUSH", Shown::Member("value")),
     ("kv.cas", "SET", Shown::Swapped),
+    ("queue.consume", "QCONSUME", Shown::Message(Shape::Queue(queue::Body::Message))),
+    ("queue.dlq.consume", "QDLQ CONSUME", Shown::Message(Shape::Queue(queue::Body::Message))),
     ("kv.msetnx", "MSETNX", Shown::AsRoute(Shape::Flag("success"))),
 ];
 
@@ -189,7 +194,7 @@ fn build() -> BTreeMap<&'static str, Entry> {
     for (name, resp, shown) in SHOWN {
         if let Some(id) = table::by_name(resp.as_bytes()) {
             let shape = match shown {
-                Shown::AsRoute(shape) | Shown::Value(shape) => *shape,
+                Shown::AsRoute(shape) | Shown::Value(shape) | Shown::Message(shape) => *shape,
                 Shown::Keyed(name) => Shape::Keyed(name),
                 _ => Shape::Bare,
             };

@@ -20,8 +20,8 @@ const RENAMED: &[(&str, &str, &str)] = &[
     ("geospatial.*", "member2", "m2"),
     ("geospatial.*", "center_lat", "lat"),
     ("geospatial.*", "center_lon", "lon"),
-    ("queue.*", "queue_name", "queue"),
-    ("queue.*", "name", "queue"),
+    ("queue.*", "queue", "name"),
+    ("queue.*", "queue_name", "name"),
     ("queue.*", "message", "payload"),
     ("queue.*", "max_size", "max_depth"),
     ("stream.*", "subscriber", "subscriber_id"),
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(names("list.lpos", r#"{"value":2}"#), ["element"]);
         assert_eq!(names("key.rename", r#"{"source":1,"destination":2}"#), ["key", "destination"]);
         assert_eq!(names("set.add", r#"{"member":1,"members":[2]}"#), ["member", "members"]);
-        let config = r#"{"name":"q","config":{"max_size":5}}"#;
-        assert_eq!(names("queue.create", config), ["queue", "max_depth"]);
+        let config = r#"{"queue":"q","config":{"max_size":5}}"#;
+        assert_eq!(names("queue.create", config), ["name", "max_depth"]);
     }
 }

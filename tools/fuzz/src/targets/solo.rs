@@ -17,8 +17,7 @@ use synap_shards::key::ShardMap;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::shard::plan::Now;
-use synap_shards::types::Thresholds;
-use synap_shards::types::queue::Settings;
+use synap_shards::types::{Thresholds, queue};
 
 /// Thresholds that a handful of elements pass.
 pub(super) const SMALL: Thresholds = Thresholds {
@@ -33,7 +32,7 @@ pub(super) const SMALL: Thresholds = Thresholds {
     stream_node_max_bytes: 256,
     stream_node_max_entries: 3,
     hll_sparse_max_bytes: 64,
-    queue: Settings::DEFAULT,
+    queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
 };
 
