@@ -337,17 +337,15 @@ impl Shard {
         let large = containers.get_mut(number);
         let (len, held_bytes, due) = (large.len(), large.held_bytes(), large.least_deadline());
         large.apply(change.edits, &mut memory, &self.thresholds);
-        let (len_after, held_after) = (large.len(), large.held_bytes());
+        let grave = large.take_grave();
+        let buried = grave.as_ref().map_or(0, Large::held_bytes);
+        let (len_after, held_after) = (large.len(), large.held_bytes() + buried);
         let due_after = large.least_deadline();
         let count = &mut self.counts.elements[change.value_type as usize];
         *count = *count + len_after - len;
-        let grave = large.take_grave();
         containers.held_bytes = containers.held_bytes + held_after - held_bytes;
         containers.agenda(change.value_type).move_key(change.key, due, due_after);
-        if let Some(grave) = grave {
-            containers.held_bytes += grave.held_bytes();
-            containers.graves.push(grave);
-        }
+        containers.graves.extend(grave);
         let bytes = self.slab.bytes_mut(at.handle);
         entry::set_stamp(bytes, stamp);
         entry::set_access(bytes, access);

@@ -110,7 +110,8 @@ fn consume(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError
     let mut messages: Vec<Reply<'static>> =
         taken.iter().map(|seq| Reply::Map(answer::message(queue, *seq))).collect();
     let mut writer = Writer::default();
-    writer.deliver(consumer, now_ms + queue.settings.ack_deadline_ms, &taken);
+    let deadline_ms = now_ms.saturating_add(queue.settings.ack_deadline_ms);
+    writer.deliver(consumer, deadline_ms, &taken);
     let consumed = queue.totals[Total::Consumed as usize] + taken.len() as u64;
     writer.total(Total::Consumed, consumed);
     plan.edit(key, ValueType::Queue, &writer.out)?;

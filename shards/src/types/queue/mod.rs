@@ -27,6 +27,8 @@ mod settings;
 mod settle;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 pub mod tick;
 
 use crate::command::spec::CommandSpec;

@@ -151,12 +151,12 @@ impl Terms {
         };
         let delay_ms = span(first + 2)?.unwrap_or(0);
         let ttl_ms = span(first + 3)?.unwrap_or(settings.ttl_ms);
-        let ready_ms = now_ms + delay_ms;
+        let ready_ms = now_ms.saturating_add(delay_ms);
         Ok(Self {
             priority,
             max_retries,
             due_ms: if delay_ms == 0 { 0 } else { ready_ms },
-            expires_ms: if ttl_ms == 0 { 0 } else { ready_ms + ttl_ms },
+            expires_ms: if ttl_ms == 0 { 0 } else { ready_ms.saturating_add(ttl_ms) },
             published_ms: now_ms,
         })
     }
@@ -217,7 +217,7 @@ fn publish_to(
     writer.add(seq, terms.due_ms, &terms.message(&headers, args.bytes(PAYLOAD)));
     if let Some(key) = key {
         check_key(key, queue.key_count())?;
-        writer.key(key, seq, now_ms + queue.settings.dedup_ms);
+        writer.key(key, seq, now_ms.saturating_add(queue.settings.dedup_ms));
     }
     writer.total(Total::Published, queue.totals[Total::Published as usize] + 1);
     plan.edit(args.bytes(NAME), ValueType::Queue, &writer.out)?;
@@ -251,7 +251,7 @@ fn send(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandE
     writer.add(0, terms.due_ms, &terms.message(&headers, args.bytes(PAYLOAD)));
     if let Some(key) = args.opt_bytes(IDEMPOTENCY_KEY) {
         check_key(key, 0)?;
-        writer.key(key, 0, now_ms + settings.dedup_ms);
+        writer.key(key, 0, now_ms.saturating_add(settings.dedup_ms));
     }
     writer.total(Total::Published, 1);
     plan.edit(key, ValueType::Queue, &writer.out)?;

@@ -137,11 +137,11 @@ impl<'a> Op<'a> {
             REVIVE => Self::Revive(List::take(input, 1)?),
             EXTEND => Self::Extend { seq: take_number(input)?, deadline_ms: take_number(input)? },
             PURGE => {
-                let end = take_number(input)?;
+                let end = take_seq(input)?;
                 Self::Purge { end, stay: List::take(input, 1)? }
             }
             FORGET => Self::Forget { through_ms: take_number(input)? },
-            NEXT => Self::Next { seq: take_number(input)? },
+            NEXT => Self::Next { seq: take_seq(input)? },
             _ => return None,
         })
     }

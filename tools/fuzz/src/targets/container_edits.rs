@@ -20,6 +20,7 @@ pub(crate) const TARGET: Target = Target {
     run,
 };
 
+const TYPES: u8 = ValueType::ALL.len() as u8;
 const KEY: &[u8] = b"key";
 /// Bytes of memory that edits of at most a few KiB may make a shard take.
 const HELD_MAX: usize = 16 << 20;
@@ -44,6 +45,8 @@ fn seeds() -> Vec<Vec<u8>> {
         b"\x04\x01\x01f\x01v\x03\x09\0\0\0\0\0\x01f\x04\x01f".to_vec(),
         b"\x05\x03\x01\x01\x04\x07\x00\x09\x05g\x06\x01g\x01\x00\x07\x01g".to_vec(),
         b"\x05\x0a\x01g\x01c\x05\x01\x02\x01\x01\x02\x00\x0b\x01g\x01\x01\x01".to_vec(),
+        b"\x06\x01\x07\x09\x03\0\0\x0a\x05\x01\0\0\0\0\0\x03hi\x05\x01c\x09\x01\0\x07\x03\0\x01\0"
+            .to_vec(),
     ]);
     seeds
 }
@@ -51,7 +54,7 @@ fn seeds() -> Vec<Vec<u8>> {
 fn run(input: &[u8]) {
     image(input);
     let Some((kind, edits)) = input.split_first() else { return };
-    let Some(value_type) = ValueType::of(kind % 6).filter(|kind| kind.is_container()) else {
+    let Some(value_type) = ValueType::of(kind % TYPES).filter(|kind| kind.is_container()) else {
         return;
     };
     for thresholds in [SMALL, Thresholds::default()] {
