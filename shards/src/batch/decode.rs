@@ -205,6 +205,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record, or nothing when the bytes do not follow the format.
+    #[inline]
     fn take_one(&mut self) -> Option<(ShardId, Record<'a>)> {
         let ([tag, flags, shard], rest) = self.rest.split_first_chunk::<3>()?;
         let shard = ShardId::checked(*shard)?;
@@ -267,6 +268,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+#[inline]
 fn take_bytes<'a>(input: &mut &'a [u8], limit: usize) -> Option<&'a [u8]> {
     let length = take_varint(input)?;
     if length > limit || length > input.len() {

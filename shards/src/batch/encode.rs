@@ -37,12 +37,14 @@ pub fn seal(out: &mut Vec<u8>, parts: &[PartSpec], records: &[u8], epoch: Epoch,
 }
 
 /// Leaves room at the end of `out` for what [`seal_single`] writes before the records that follow.
+#[inline]
 pub(crate) fn open_single(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; HEADER_BYTES + PART_BYTES]);
 }
 
 /// Makes a batch of one part of the records that were appended to `out` since [`open_single`] left
 /// room at `start`. The bytes are those of [`seal`].
+#[inline]
 pub(crate) fn seal_single(
     out: &mut [u8],
     start: usize,
@@ -59,6 +61,7 @@ pub(crate) fn seal_single(
 }
 
 /// The header of a batch of `bytes` bytes, its checksum still zero.
+#[inline]
 fn header(bytes: usize, parts: usize, epoch: Epoch, time_ms: u64) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
@@ -136,6 +139,7 @@ pub fn push_record(out: &mut Vec<u8>, shard: ShardId, record: &Record<'_>) {
 }
 
 /// Appends a [`Record::Edit`] whose edits `write` appends: they are written once, where they stay.
+#[inline]
 pub(crate) fn push_edit(
     out: &mut Vec<u8>,
     shard: ShardId,

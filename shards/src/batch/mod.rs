@@ -170,6 +170,7 @@ pub fn count(mut run: &[u8]) -> u64 {
     batches
 }
 
+#[inline]
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -179,6 +180,7 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: usize) {
 }
 
 /// Takes a varint off the front; nothing when it is cut off or longer than five bytes.
+#[inline]
 pub(crate) fn take_varint(input: &mut &[u8]) -> Option<usize> {
     let mut number = 0usize;
     for shift in 0..5 {

@@ -68,6 +68,7 @@ pub struct Args<'a> {
 
 impl<'a> Args<'a> {
     /// Decodes `words`, of which the first is the command's name (the first two of a subcommand).
+    #[inline]
     pub fn parse(spec: &CommandSpec, words: &'a [&'a [u8]]) -> Result<Self, CommandError> {
         let mut args = Self { words, specs: spec.args, values: [Value::Absent; ARG_SPECS_MAX] };
         let mut parser = Parser { args: &mut args, position: spec.words() };
@@ -306,6 +307,7 @@ impl<'a> Parser<'_, 'a> {
         self.chosen(choices, index)
     }
 
+    #[inline]
     fn scalar(&mut self, spec: &ArgSpec) -> Result<Value, CommandError> {
         let at = self.position as u32;
         let word = self.word()?;

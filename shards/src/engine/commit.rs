@@ -50,6 +50,7 @@ impl Engine {
     }
 
     /// What a reply waits for after a batch over `touched` was sealed and applied.
+    #[inline]
     pub(super) fn committed(&mut self, touched: u64, unstable: u64) -> Needs {
         if self.settings.acknowledge == Acknowledge::OnAppend {
             return Needs::default();
@@ -67,6 +68,7 @@ impl Engine {
 
     /// The same for a command about one key that has written its records to the end of the log
     /// itself, behind the room that [`open_single`] left at `start`.
+    #[inline]
     pub(super) fn commit_single(
         &mut self,
         now: Now,
@@ -145,6 +147,7 @@ impl Engine {
     }
 
     /// Lets a reply out when what it waits for has happened, or keeps it until then.
+    #[inline]
     pub(super) fn answer_when(
         &mut self,
         needs: Needs,
@@ -166,6 +169,7 @@ impl Engine {
     }
 
     /// Lets a reply out.
+    #[inline]
     pub(super) fn answer(&mut self, reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
         match reply_to {
             ReplyTo::Client { conn, ticket } => out.reply(conn, ticket, reply),

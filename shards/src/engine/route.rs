@@ -247,6 +247,7 @@ pub(super) fn spread_words<'w>(args: &Args<'w>, key: &'w [u8]) -> Words<'w> {
 }
 
 /// The position of the key of a command that has one.
+#[inline]
 fn only_position(request: Request<'_>) -> usize {
     let spec = request.command.spec();
     let Keys::Range { first, .. } = spec.keys else {
@@ -257,6 +258,7 @@ fn only_position(request: Request<'_>) -> usize {
 
 /// A request about one key with what is known of it, and its shard. `place` is where the second
 /// word lives, if that was worked out.
+#[inline]
 pub(super) fn targeted<'a>(request: Request<'a>, place: Option<Place>) -> (Request<'a>, ShardId) {
     let position = only_position(request);
     let key = request.args.words()[position];

@@ -53,6 +53,7 @@ pub(super) enum Job {
 impl Engine {
     /// Runs a request if its shards (a bit each) are here and nobody waits for them, else queues
     /// it.
+    #[inline]
     pub(super) fn start(
         &mut self,
         now: Now,
@@ -211,6 +212,7 @@ impl Engine {
 
     /// Looks the command's one key up, so that neither the command nor its use as "recently used"
     /// has to do it again.
+    #[inline]
     fn focus<'k>(&mut self, now: Now, request: Request<'k>, shards: u64) -> Option<Focus<'k>> {
         let spec = request.command.spec();
         if spec.atomicity != Atomicity::Single || !matches!(spec.keys, Keys::Range { .. }) {
@@ -228,6 +230,7 @@ impl Engine {
         Place { shard: id, hash: shard.hash(key) }
     }
 
+    #[inline]
     fn focus_key<'k>(&mut self, now: Now, target: Target<'k>, request: Request<'_>) -> Focus<'k> {
         let Target { key, place } = target;
         let counts = !request.reads.quiet && !request.command.spec().flags.has(Flags::NO_TOUCH);
@@ -243,6 +246,7 @@ impl Engine {
         Focus { key, place, located }
     }
 
+    #[inline]
     pub(super) fn draw_for(&mut self, command: CommandId) -> u64 {
         if command.spec().flags.has(Flags::RANDOM) { self.rng.draw() } else { 0 }
     }
@@ -272,6 +276,7 @@ impl Engine {
     }
 
     /// A command about one key: its records go straight to where the log wants them.
+    #[inline]
     fn write_single(
         &mut self,
         now: Now,
@@ -328,6 +333,7 @@ impl Engine {
     }
 
     /// Lets a writing command decide, and appends its records to `records`.
+    #[inline]
     pub(super) fn plan(
         &mut self,
         now: Now,
@@ -384,6 +390,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     pub(super) fn set_access(&mut self, access: Option<(ShardId, Vec<u8>, u32)>) {
         if let Some((shard, key, access)) = access
             && let Some(shard) = self.shards[shard.index()].as_deref_mut()

@@ -143,6 +143,7 @@ impl Engine {
     }
 
     /// Notes what a request reads, if its client wants to be told.
+    #[inline]
     pub(super) fn remember(&mut self, request: Request<'_>) {
         let Reads { client, tracked, .. } = request.reads;
         if !tracked || request.command.spec().access != Access::Read {

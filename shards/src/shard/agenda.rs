@@ -46,6 +46,7 @@ impl Agenda {
     }
 
     /// Bytes it takes.
+    #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         self.keys.len() * SHARE_BYTES + self.key_bytes
     }

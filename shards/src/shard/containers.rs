@@ -51,6 +51,7 @@ impl Containers {
         Self { next_serial: self.next_serial, ..Self::default() }
     }
 
+    #[inline]
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes + self.agenda.held_bytes() + self.timers.held_bytes() + self.named_bytes
     }
@@ -97,10 +98,12 @@ impl Containers {
         }
     }
 
+    #[inline]
     fn slot(&self, number: u32) -> &Slot {
         self.slots[number as usize].as_ref().expect("an entry names a container that is there")
     }
 
+    #[inline]
     pub(super) fn get(&self, number: u32) -> &Large {
         &self.slot(number).large
     }
@@ -109,6 +112,7 @@ impl Containers {
         self.slot(number).serial
     }
 
+    #[inline]
     fn get_mut(&mut self, number: u32) -> &mut Large {
         let slot = self.slots[number as usize].as_mut();
         &mut slot.expect("an entry names a container that is there").large
@@ -205,6 +209,7 @@ pub(super) fn number_in(value: &[u8]) -> u32 {
 
 impl<'s> Entry<'s> {
     /// What a container holds.
+    #[inline]
     pub(crate) fn content(&self) -> Content<'s> {
         let value = self.layout.value(self.bytes);
         if self.layout.is_large() {
@@ -216,6 +221,7 @@ impl<'s> Entry<'s> {
     }
 
     /// Number of elements of a container.
+    #[inline]
     pub fn element_count(&self) -> usize {
         self.content().len(self.value_type())
     }
@@ -330,6 +336,7 @@ impl Shard {
         self.put_edited(found, change, value, (stamp, access, deadline_ms));
     }
 
+    #[inline]
     fn edit_large(&mut self, at: Located, change: &Change<'_>, stamp: Seq, access: u32) {
         let number = number_in(at.layout.value(self.slab.bytes(at.handle)));
         let mut memory = MemoryMut { slab: &mut self.slab, hasher: &self.hasher };

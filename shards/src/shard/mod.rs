@@ -380,6 +380,7 @@ impl Shard {
 
     /// The same for a batch of this shard alone, of the command that was given `focus`, whose one
     /// key is not looked up again: the shard has not changed since.
+    #[inline]
     pub(crate) fn apply_focused(
         &mut self,
         batch: &Batch<'_>,
@@ -526,6 +527,7 @@ impl Shard {
         Found { hash, at: self.locate(key, hash) }
     }
 
+    #[inline]
     fn apply_record(&mut self, record: &Record<'_>, found: Found, context: &Applying) {
         let Applying { seq, time_ms, origin, only } = *context;
         if let Record::Library { name, code } = record {

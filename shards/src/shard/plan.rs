@@ -116,6 +116,7 @@ pub struct View<'s> {
 
 impl<'s> View<'s> {
     /// A view of `shards`. `draw` are 64 random bits for the command's own use.
+    #[inline]
     pub(crate) fn new(
         shards: &'s ShardTable,
         now: Now,
@@ -159,6 +160,7 @@ impl<'s> View<'s> {
     }
 
     /// Bit set, by shard, of where something was seen that is not stable yet.
+    #[inline]
     pub fn unstable(&self) -> u64 {
         self.unstable.get()
     }
@@ -195,6 +197,7 @@ impl<'s> View<'s> {
         }
     }
 
+    #[inline]
     fn raw(&self, key: &[u8]) -> Option<Entry<'s>> {
         let (shard, entry) = match self.focus_on(key) {
             Some(focus) => {
@@ -214,6 +217,7 @@ impl<'s> View<'s> {
     }
 
     /// The live entry of a key, without counting the lookup.
+    #[inline]
     pub fn peek(&self, key: &[u8]) -> Option<Entry<'s>> {
         self.raw(key).filter(|entry| !entry.is_expired(self.now.unix_ms))
     }
@@ -232,6 +236,7 @@ impl<'s> View<'s> {
     ///
     /// # Errors
     /// It is of another type.
+    #[inline]
     pub fn typed(
         &self,
         key: &[u8],
@@ -244,6 +249,7 @@ impl<'s> View<'s> {
     ///
     /// # Errors
     /// It is of another type.
+    #[inline]
     pub fn peek_typed(
         &self,
         key: &[u8],
@@ -269,6 +275,7 @@ impl<'s> View<'s> {
     }
 
     /// The live entry of a key; counted as a hit or a miss.
+    #[inline]
     pub fn get(&self, key: &[u8]) -> Option<Entry<'s>> {
         let found = self.peek(key);
         let counter = if found.is_some() { &self.tally.hits } else { &self.tally.misses };
@@ -312,16 +319,19 @@ impl<'s> Plan<'s> {
     }
 
     /// Bit set, by shard, of what the records touch.
+    #[inline]
     pub fn touched(&self) -> u64 {
         self.touched
     }
 
     /// Access bits to be set after the records are applied, if the command asked for that.
+    #[inline]
     pub fn take_access(&mut self) -> Option<(ShardId, Vec<u8>, u32)> {
         self.access.take()
     }
 
     /// Changes that somebody wants to be told of, in order.
+    #[inline]
     pub fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.told)
     }
@@ -349,6 +359,7 @@ impl<'s> Plan<'s> {
 
     /// Whether a record about `key` creates it. An expired entry that still stands is deleted by a
     /// record of its own first.
+    #[inline]
     fn creates(&mut self, key: &[u8]) -> bool {
         if let Some(entry) = self.view.raw(key) {
             if !entry.is_expired(self.view.now.unix_ms) {

@@ -130,11 +130,13 @@ macro_rules! each {
 
 impl Large {
     /// Applies edits.
+    #[inline]
     pub(crate) fn apply(&mut self, edits: &[u8], memory: &mut MemoryMut<'_>, limits: &Thresholds) {
         each!(self, it => it.apply(edits, memory, limits));
     }
 
     /// Bytes it has taken from the allocator itself.
+    #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
         each!(self, it => it.held_bytes())
     }
@@ -145,6 +147,7 @@ impl Large {
     }
 
     /// Number of elements.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         each!(self, it => it.len())
     }

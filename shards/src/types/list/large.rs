@@ -99,12 +99,14 @@ impl Large {
     }
 
     /// Applies edits.
+    #[inline]
     pub(crate) fn apply(&mut self, edits: &[u8], _: &mut MemoryMut<'_>, thresholds: &Thresholds) {
         let limit = Limit::of(thresholds);
         Edits(edits).for_each(|edit| self.edit(edit, limit));
     }
 
     /// Applies one edit.
+    #[inline]
     pub(super) fn edit(&mut self, edit: Edit<'_>, limit: Limit) {
         match edit {
             Edit::Push(end, items) => items.for_each(|element| self.push(end, element, limit)),
@@ -120,6 +122,7 @@ impl Large {
     }
 
     /// Changes a node, in a copy if a walk has pinned it.
+    #[inline]
     fn edit_node(&mut self, at: usize, edit: impl FnOnce(&mut Node)) {
         let node = Arc::make_mut(&mut self.nodes[at]);
         let before = node.held_bytes();
@@ -148,6 +151,7 @@ impl Large {
     }
 
     /// Adds an element at an end.
+    #[inline]
     pub(super) fn push(&mut self, end: End, element: &[u8], limit: Limit) {
         self.count += 1;
         if self.node_at(end).is_some_and(|node| node.has_room(element.len(), limit)) {

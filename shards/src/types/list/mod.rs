@@ -96,11 +96,13 @@ fn end_of(choice: usize) -> End {
 }
 
 /// The list of a key, counted as a lookup.
+#[inline]
 fn list_at<'s>(view: &View<'s>, key: &[u8]) -> Result<Option<ListView<'s>>, CommandError> {
     Ok(view.typed(key, ValueType::List)?.map(|entry| ListView::of(&entry)))
 }
 
 /// The same without counting, for a command that is about to change it.
+#[inline]
 fn list_for<'s>(plan: &Plan<'s>, key: &[u8]) -> Result<Option<ListView<'s>>, CommandError> {
     Ok(plan.peek_typed(key, ValueType::List)?.map(|entry| ListView::of(&entry)))
 }

@@ -61,6 +61,7 @@ impl Node {
     }
 
     /// Adds an element at an end.
+    #[inline]
     pub(super) fn push(&mut self, end: End, element: &[u8], limit: Limit) {
         let bytes = run::element_bytes(element.len());
         match end {

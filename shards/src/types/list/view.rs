@@ -22,6 +22,7 @@ pub(crate) enum ListView<'s> {
 
 impl<'s> ListView<'s> {
     /// The list in an entry, which holds one.
+    #[inline]
     pub(crate) fn of(entry: &Entry<'s>) -> Self {
         match entry.content() {
             Content::Packed(value) => {
@@ -33,6 +34,7 @@ impl<'s> ListView<'s> {
     }
 
     /// Number of elements.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Packed(_, count) => *count,
