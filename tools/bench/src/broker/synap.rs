@@ -97,9 +97,10 @@ impl Consumer for Client {
     fn take(&mut self) -> io::Result<usize> {
         let (queue, name) = (self.queue.clone(), self.name.clone());
         let count = self.prefetch.to_string();
-        let ask = [
+        let ask: [&[u8]; 8] = [
             b"QCONSUME",
             queue.as_bytes(),
+            b"CONSUMER",
             name.as_bytes(),
             b"COUNT",
             count.as_bytes(),
@@ -111,7 +112,8 @@ impl Consumer for Client {
         let mut ids = Vec::with_capacity(messages.len());
         for message in messages {
             match message {
-                Reply::Array(fields) => match fields.into_iter().next() {
+                // Names and values by turns, the id first.
+                Reply::Array(fields) => match fields.into_iter().nth(1) {
                     Some(Reply::Text(id)) => ids.push(id),
                     other => return Err(unexpected("an id", other)),
                 },
