@@ -237,7 +237,9 @@ impl Engine {
             let shard = self.shards[id.index()].as_deref_mut();
             shard.expect("a command runs where its shards are").interest.add(key);
             if self.map.owner(id) == self.core {
-                self.waiters.stand(key, number, Entry::of(Who::Here, waiter.command));
+                let mut entry = Entry::of(Who::Here, waiter.command);
+                entry.is_new = waiter.nothing.is_none();
+                self.waiters.stand(key, number, entry);
             }
         }
         for owner in self.other_owners(waiter) {
@@ -330,16 +332,16 @@ impl Engine {
     fn serve_line(&mut self, now: Now, key: &[u8], from: u64, out: &mut dyn Outbound) {
         let mut next = from;
         loop {
-            let value_type = self.type_now(now, key);
-            if !self.has_something(key) {
-                return;
-            }
+            let (value_type, has_something) = (self.type_now(now, key), self.has_something(key));
             let Some(line) = self.waiters.lines.get_mut(key) else { return };
             if let Some(turn) = &mut line.turn {
                 turn.again |= next == 0;
                 return;
             }
-            let found = line.entries.range(next..).find(|(_, entry)| entry.suits(value_type));
+            let found = line
+                .entries
+                .range(next..)
+                .find(|(_, entry)| entry.suits(value_type, has_something));
             let Some((order, entry)) = found.map(|(order, entry)| (*order, *entry)) else { return };
             next = order + 1;
             line.turn = Some(Turn { order, again: false });
@@ -442,6 +444,7 @@ impl Engine {
         waiter.wait(now, pause);
         if waiter.in_line {
             for key in &waiter.keys {
+                self.waiters.note_try(key, number);
                 self.waiters.end_turn(key, number);
             }
             self.tell_owners(&waiter, || Envelope::Pass { number });

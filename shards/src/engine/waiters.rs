@@ -82,6 +82,9 @@ pub(super) struct Entry {
     wants: Option<ValueType>,
     /// It wants to know as well when the key is gone or of another type.
     wakes_when_gone: bool,
+    /// It came while another had the turn and was never tried: it has to be, whatever the key
+    /// holds, to learn how long it waits.
+    pub(super) is_new: bool,
 }
 
 impl Entry {
@@ -95,11 +98,16 @@ impl Entry {
             Family::Topic => Some(ValueType::Partition),
             _ => None,
         };
-        Self { who, wants, wakes_when_gone: spec.flags.has(Flags::WAKES_WHEN_GONE) }
+        let wakes_when_gone = spec.flags.has(Flags::WAKES_WHEN_GONE);
+        Self { who, wants, wakes_when_gone, is_new: false }
     }
 
-    /// Whether it is worth trying when the key holds this.
-    pub(super) fn suits(&self, value_type: Option<ValueType>) -> bool {
+    /// Whether it is worth trying when the key holds this, or nothing for those who wait.
+    pub(super) fn suits(&self, value_type: Option<ValueType>, has_something: bool) -> bool {
+        self.is_new || (has_something && self.wants(value_type))
+    }
+
+    fn wants(&self, value_type: Option<ValueType>) -> bool {
         let fits = value_type.is_some_and(|found| self.wants.is_none_or(|wanted| wanted == found));
         fits || self.wakes_when_gone
     }
@@ -225,6 +233,14 @@ impl Waiters {
         if let Some(turn) = line.turn.take_if(|turn| turn.order == order) {
             let from = if turn.again { 0 } else { order + 1 };
             self.fired.push_back((key.into(), from));
+        }
+    }
+
+    /// A waiter was tried: from here on it is tried for what a key holds.
+    pub(super) fn note_try(&mut self, key: &[u8], order: u64) {
+        let line = self.lines.get_mut(key);
+        if let Some(entry) = line.and_then(|line| line.entries.get_mut(&order)) {
+            entry.is_new = false;
         }
     }
 
