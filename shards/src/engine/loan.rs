@@ -335,7 +335,8 @@ impl Engine {
     ) -> Option<Totals> {
         let mut totals = Totals::default();
         while let Some((task, wanted)) = convoy.next() {
-            let Ran { reply, touched, unstable, fate } = self.run_task(now, &task, has_room, out);
+            let may_run = has_room || !task.denies_oom();
+            let Ran { reply, touched, unstable, fate } = self.run_task(now, &task, may_run, out);
             assert_eq!(touched & !wanted, 0, "it writes to the shards it asked for");
             match fate {
                 Fate::Again => {

@@ -89,7 +89,8 @@ fn next(queue: &Queue, consumer: &[u8], count: usize, now_ms: u64) -> Vec<u64> {
         expires_ms == 0 || expires_ms > now_ms
     };
     let wanted = count.min(room);
-    queue.ready().take(wanted.saturating_add(LOOKS_MAX)).filter(is_alive).take(wanted).collect()
+    let looked_at = queue.ready().take(wanted.saturating_add(LOOKS_MAX));
+    find::that_fit(queue, looked_at.filter(is_alive).take(wanted))
 }
 
 fn consume(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {

@@ -100,8 +100,9 @@ fn list<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError>
     let queue = find::get(view, args.bytes(NAME))?;
     let offset = find::offset(args.opt_integer(Arg(1)))?;
     let limit = find::count(args.opt_integer(Arg(2)), LISTED)?;
-    let seqs = queue.dead_letters().skip(offset).take(limit);
-    let letters = seqs.map(|(_, seq)| letter(queue, seq)).collect();
+    let listed = queue.dead_letters().skip(offset).take(limit).map(|(_, seq)| seq);
+    let seqs = find::that_fit(queue, listed);
+    let letters = seqs.into_iter().map(|seq| letter(queue, seq)).collect();
     Ok(answer::listed(letters, queue.dead_count()))
 }
 
@@ -110,7 +111,8 @@ fn consume(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
     let (key, count) = (args.bytes(NAME), args.opt_integer(Arg(2)));
     let wanted = find::count(count, 1)?;
     let queue = find::get(plan, key)?;
-    let seqs: Vec<u64> = queue.dead_letters().take(wanted).map(|(_, seq)| seq).collect();
+    let letters = queue.dead_letters().take(wanted).map(|(_, seq)| seq);
+    let seqs = find::that_fit(queue, letters);
     let mut letters: Vec<Reply<'static>> =
         seqs.iter().map(|seq| Reply::Map(letter(queue, *seq))).collect();
     if !seqs.is_empty() {

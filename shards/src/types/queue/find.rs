@@ -3,6 +3,7 @@
 use super::id;
 use super::state::Queue;
 use crate::command::error::CommandError;
+use crate::limits::READ_BYTES_MAX;
 use crate::shard::plan::View;
 use crate::shard::{Content, Entry, ValueType};
 use crate::types::Large;
@@ -91,4 +92,16 @@ pub(super) fn truth(word: Option<&[u8]>) -> Result<bool, CommandError> {
         Some(_) if is(["false", "no", "0"]) => Ok(false),
         Some(_) => Err(CommandError::Invalid("a choice must be true or false")),
     }
+}
+
+/// As many of these messages from the front as make an answer of [`READ_BYTES_MAX`], one at least:
+/// what a consumer is given it must be able to receive.
+pub(super) fn that_fit(queue: &Queue, messages: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut bytes = 0;
+    let fits = |seq: &u64| {
+        let before = bytes;
+        bytes += queue.message(*seq).map_or(0, |found| found.body.len() + found.headers.len());
+        before == 0 || bytes <= READ_BYTES_MAX
+    };
+    messages.take_while(fits).collect()
 }

@@ -52,9 +52,10 @@ fn list<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError>
     let queue = find::get(view, args.bytes(NAME))?;
     let offset = find::offset(args.opt_integer(Arg(1)))?;
     let limit = find::count(args.opt_integer(Arg(2)), LISTED)?;
-    let messages = queue.delayed().skip(offset).take(limit).map(|(due_ms, seq)| {
+    let listed = queue.delayed().skip(offset).take(limit).map(|(_, seq)| seq);
+    let messages = find::that_fit(queue, listed).into_iter().map(|seq| {
         let mut pairs = answer::message(queue, seq);
-        pairs.push(pair("due_at_ms", number(due_ms)));
+        pairs.push(pair("due_at_ms", number(queue.due(seq).unwrap_or_default())));
         pairs
     });
     Ok(answer::listed(messages.collect(), queue.delayed_count()))
