@@ -21,7 +21,7 @@ pub(crate) struct Retention {
 }
 
 /// What one partition is.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Definition {
     /// The simple form: one partition, and its readers are remembered.
     pub(crate) room: bool,
@@ -38,6 +38,23 @@ pub(crate) struct Definition {
     /// The same.
     pub(crate) segment_bytes: u64,
     pub(crate) retention: Retention,
+}
+
+/// The only partition of its topic: what edits build that do not say, so that whatever they build
+/// has an image.
+impl Default for Definition {
+    fn default() -> Self {
+        Self {
+            room: false,
+            number: 0,
+            partitions: 1,
+            incarnation: 0,
+            created_ms: 0,
+            replication_factor: 0,
+            segment_bytes: 0,
+            retention: Retention::default(),
+        }
+    }
 }
 
 impl Definition {

@@ -97,6 +97,19 @@ impl<'s> Event<'s> {
     }
 }
 
+/// Bytes that an answer takes for an event beside its words, and for a pair of its metadata, about.
+pub(super) const ANSWER_BYTES: usize = 64;
+
+impl Event<'_> {
+    /// Bytes that it takes in an answer, about.
+    pub(super) fn answer_bytes(&self) -> usize {
+        let pair = |(name, value): (&[u8], &[u8])| name.len() + value.len() + ANSWER_BYTES;
+        let key_bytes = self.key.map_or(0, <[u8]>::len);
+        let metadata: usize = self.metadata().map(pair).sum();
+        self.data.len() + self.name.len() + key_bytes + metadata + ANSWER_BYTES
+    }
+}
+
 /// A batch of events as their producer packed them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Packed<'s> {

@@ -10,7 +10,7 @@
 //!
 //! Lengths are little endian. Events have no metadata, and the time of their batch.
 
-use super::event::Packed;
+use super::event::{ANSWER_BYTES, Packed};
 use crate::command::error::CommandError;
 use crate::limits::{PACKED_BYTES_MAX, PACKED_EVENTS_MAX};
 
@@ -32,6 +32,14 @@ pub(crate) struct Inner<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) name: &'a [u8],
     pub(crate) data: &'a [u8],
+}
+
+impl Inner<'_> {
+    /// Bytes that it takes in an answer, about.
+    pub(super) fn answer_bytes(&self) -> usize {
+        let key_bytes = self.key.map_or(0, <[u8]>::len);
+        self.data.len() + self.name.len() + key_bytes + ANSWER_BYTES
+    }
 }
 
 /// The name of a codec.

@@ -151,7 +151,8 @@ impl Partition {
         self.blocks.push_back(block);
     }
 
-    /// Lets go of the events before `start`. One that is greater than the end becomes the end.
+    /// Lets go of the events before `start`. One that is greater than the end becomes the end; a
+    /// packed batch that `start` is within stays whole.
     pub(super) fn truncate(&mut self, start: u64) {
         if start <= self.start {
             return;
@@ -167,10 +168,11 @@ impl Partition {
         self.dead_bytes = 0;
         if let Some(block) = self.blocks.front() {
             let place = block.place(start);
+            self.start = place.offset;
             self.dead_bytes = place.at as u64;
             self.first_ms = block.outline(place).map_or(0, |found| found.time_ms);
         }
-        self.forget_shared(start);
+        self.forget_shared(self.start);
     }
 
     /// Where it begins when pieces go from the front for as long as `goes` says so. It is asked of

@@ -92,7 +92,7 @@ fn write_share(name: &[u8], share: &Share, writer: &mut Writer) {
 #[cfg(test)]
 mod tests {
     use super::super::definition::Definition;
-    use super::super::event::NewEvent;
+    use super::super::event::{NewEvent, Packed, write_packed};
     use super::super::record::check;
     use super::super::share::Terms;
     use super::*;
@@ -135,6 +135,33 @@ mod tests {
                 rebuilt.apply_edits(&out);
             }
             assert_eq!(whole(&rebuilt), whole(&partition), "budget {budget}");
+        }
+    }
+
+    #[test]
+    fn whatever_edits_build_has_an_image() {
+        let mut batch = Vec::new();
+        let packed = Packed { count: 9, codec: 1, unpacked_bytes: 9, bytes: b"abc" };
+        write_packed(packed, 1, &mut batch);
+        let terms = Terms { lease_ms: 9, deliveries_max: 4 };
+        let writes: &[&dyn Fn(&mut Writer)] = &[
+            &|_| (),
+            &|writer| writer.append(3, &batch),
+            &|writer| writer.start(7),
+            &|writer| writer.share(b"g", terms, 4),
+            &|writer| writer.dead(b"g", Dead { time_ms: 4, count: 4 }, &[8, 9]),
+            &|writer| writer.give((b"g", b"m"), (99, 2), &[8, 10]),
+        ];
+        let mut writer = Writer::default();
+        for write in writes {
+            write(&mut writer);
+            let mut partition = Partition::default();
+            partition.apply_edits(&writer.out);
+            let image = whole(&partition);
+            assert!(check(&image));
+            let mut rebuilt = Partition::default();
+            rebuilt.apply_edits(&image);
+            assert_eq!((whole(&rebuilt), rebuilt.next()), (image, partition.next()));
         }
     }
 

@@ -147,11 +147,18 @@ const TRY_AGAIN: CommandError = CommandError::Coded {
     message: "the topic was made or changed just now, send it again",
 };
 
-/// Takes the bytes of new events, and their time.
+/// Bytes that an event takes at most beside its words: its length, time and flags, and the lengths
+/// of its key and its name.
+const FRAME_BYTES: usize = 64;
+
+/// Whether an event that is to be published is one that can be stored.
 fn checked(event: &NewEvent<'_>) -> Result<(), CommandError> {
+    if event.metadata.len() % 2 == 1 {
+        return Err(CommandError::Syntax);
+    }
     let metadata: usize = event.metadata.iter().map(|word| word.len() + 5).sum();
     let bytes = event.data.len() + event.name.len() + event.key.map_or(0, <[u8]>::len) + metadata;
-    if bytes > EVENT_BYTES_MAX - 64 {
+    if bytes > EVENT_BYTES_MAX - FRAME_BYTES {
         return Err(TOO_LARGE);
     }
     if event.metadata.len() > 2 * EVENT_NAMES_MAX {
@@ -262,19 +269,31 @@ fn publish(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
     Ok(placed(partition, offset, None))
 }
 
-fn publish_batch(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
-    let (key, to, json, events) = (Arg(1), Arg(2), Arg(3), Arg(4));
-    let words = args.rest(events);
+/// Whether a batch, names and data of its events one after the other, can be stored. Every event
+/// has a copy of the key, so that a small command may stand for more than fits memory.
+fn batch_checked(key: Option<&[u8]>, words: &[&[u8]]) -> Result<(), CommandError> {
     if words.len() % 2 == 1 {
         return Err(CommandError::Syntax);
     }
-    let event = |pair: &[&'_ [u8]]| (pair[0].len(), pair[1].len());
-    let too_large = |(name, data): (usize, usize)| name + data > EVENT_BYTES_MAX - 64;
-    if words.chunks(2).map(event).any(too_large)
-        || args.opt_bytes(key).is_some_and(|key| key.len() > EVENT_BYTES_MAX / 2)
-    {
-        return Err(TOO_LARGE);
+    let key_bytes = key.map_or(0, <[u8]>::len);
+    let mut total = 0usize;
+    for pair in words.chunks_exact(2) {
+        let bytes = pair[0].len() + pair[1].len() + key_bytes;
+        if bytes > EVENT_BYTES_MAX - FRAME_BYTES {
+            return Err(TOO_LARGE);
+        }
+        total = total.saturating_add(bytes + 32);
+        if total > VALUE_BYTES_MAX {
+            return Err(BATCH_TOO_LARGE);
+        }
     }
+    Ok(())
+}
+
+fn publish_batch(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+    let (key, to, json, events) = (Arg(1), Arg(2), Arg(3), Arg(4));
+    let words = args.rest(events);
+    batch_checked(args.opt_bytes(key), words)?;
     let partition = chosen(plan, args, (key, to))?;
     let known = (Some(partition), None);
     let base = append(plan, args.bytes(NAME), known, |time_ms, out| {
@@ -302,4 +321,42 @@ fn publish_packed(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>
         write_packed(packed, time_ms, out);
     })?;
     Ok(placed(partition, base, Some(packed.count)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::check_items;
+    use super::*;
+
+    #[test]
+    fn a_name_of_metadata_has_a_value() {
+        let with = |metadata| checked(&NewEvent { metadata, ..NewEvent::default() });
+        assert_eq!(with(&[b"a", b"1"]), Ok(()));
+        assert_eq!(with(&[b"a", b"1", b"b"]), Err(CommandError::Syntax));
+    }
+
+    #[test]
+    fn an_event_of_a_batch_is_as_large_as_an_event_may_be() {
+        let half = vec![0; EVENT_BYTES_MAX / 2];
+        let (quarter, less) = half.split_at(half.len() / 2);
+        let less = &less[FRAME_BYTES..];
+        assert_eq!(batch_checked(Some(&half), &[quarter, less]), Ok(()));
+        assert_eq!(batch_checked(Some(&half), &[quarter, quarter]), Err(TOO_LARGE));
+        assert_eq!(batch_checked(Some(&half), &[b"", &half]), Err(TOO_LARGE));
+        let event = NewEvent { key: Some(&half), name: quarter, ..NewEvent::default() };
+        assert_eq!(checked(&NewEvent { data: less, ..event }), Ok(()));
+        assert_eq!(checked(&NewEvent { data: quarter, ..event }), Err(TOO_LARGE));
+        let mut out = Vec::new();
+        NewEvent { data: less, ..event }.write(1, &mut out);
+        assert_eq!(check_items(&out), Some(1), "it can be stored");
+    }
+
+    #[test]
+    fn the_key_counts_for_each_event_of_a_batch() {
+        let key = vec![0; EVENT_BYTES_MAX / 2];
+        let words = [&b""[..]; 32];
+        assert_eq!(batch_checked(Some(&key), &words[..30]), Ok(()));
+        assert_eq!(batch_checked(Some(&key), &words), Err(BATCH_TOO_LARGE));
+        assert_eq!(batch_checked(None, &words[..31]), Err(CommandError::Syntax));
+    }
 }

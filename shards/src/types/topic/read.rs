@@ -4,7 +4,7 @@
 //! key or nil, name, data, 1 if the data is JSON, metadata]`. Of a packed batch, if it is wanted as
 //! it is, `[offset, id, time, codec, number of events, unpacked bytes, packed events]`.
 
-use super::event::{Event, Item, Packed};
+use super::event::{ANSWER_BYTES, Event, Item, Packed};
 use super::find;
 use super::make::{ROOM_NAME, TOPIC_NAME};
 use super::names::{PARTITION, split_key};
@@ -18,7 +18,7 @@ use crate::command::spec::{
     Pause, ReplySpec, Run,
 };
 use crate::command::timeout;
-use crate::limits::{READ_BYTES_MAX, ROOM_READ_MAX, TOPIC_READ_MAX};
+use crate::limits::{MEMBER_BYTES_MAX, READ_BYTES_MAX, ROOM_READ_MAX, TOPIC_READ_MAX};
 use crate::shard::plan::{Plan, View};
 
 pub(super) const PARTITION_ARG: ArgSpec =
@@ -129,8 +129,12 @@ fn read_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandErr
     if wanted > 0 && wanted < room.start() {
         return Err(CommandError::OffsetGone { offset: wanted, earliest: room.start() });
     }
+    let reader = args.opt_bytes(Arg(4));
+    if reader.is_some_and(|reader| reader.len() > MEMBER_BYTES_MAX) {
+        return Err(CommandError::Invalid("a subscriber_id may have up to 1024 bytes"));
+    }
     let found = Found::read(room, wanted, most, Form::Single);
-    if let (Some(reader), false) = (args.opt_bytes(Arg(4)), found.events.is_empty()) {
+    if let (Some(reader), false) = (reader, found.events.is_empty()) {
         let mut readers = room.readers().borrow_mut();
         readers.note(reader, found.next, found.events.len(), plan.now().unix_ms);
     }
@@ -218,12 +222,12 @@ impl Found {
     ) {
         match (item, form) {
             (Item::One(event), _) => {
-                self.bytes += event.data.len();
+                self.bytes += event.answer_bytes();
                 self.events.push(event_reply(partition, at, &event));
                 self.next = at + 1;
             }
             (Item::Packed { time_ms, packed }, Form::Packed) => {
-                self.bytes += packed.bytes.len();
+                self.bytes += packed.bytes.len() + ANSWER_BYTES;
                 self.events.push(packed_reply(partition, at, time_ms, &packed));
                 self.next = at + packed.count;
             }
@@ -234,7 +238,7 @@ impl Found {
                 each_of(&packed, |number, inner| {
                     if at + number >= from && taken < rest {
                         taken += 1;
-                        self.bytes += inner.data.len();
+                        self.bytes += inner.answer_bytes();
                         self.next = at + number + 1;
                         self.events.push(inner_reply(partition, at + number, time_ms, &inner));
                     }
@@ -311,4 +315,33 @@ fn packed_reply(
         Reply::Integer(packed.unpacked_bytes as i64),
         Reply::owned(packed.bytes.to_vec()),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::limits::{MEMBER_BYTES_MAX, READ_BYTES_MAX};
+    use crate::one_table::OneTable;
+
+    #[test]
+    fn keys_names_and_metadata_count_for_what_an_answer_takes() {
+        let large = "x".repeat(READ_BYTES_MAX / 4);
+        for rest in [format!("e d KEY {large}"), format!("{large} d"), format!("e d n {large}")] {
+            let mut db = OneTable::new();
+            db.ask("TCREATE t PARTITIONS 1 FOREVER");
+            for _ in 0..6 {
+                db.ask(&format!("TPUBLISH t {rest}"));
+            }
+            let read = db.ask("TREAD t 0 0");
+            assert!(read.starts_with("[4, 0, "), "{}", &read[..20]);
+        }
+    }
+
+    #[test]
+    fn a_reader_has_a_name_of_bounded_length() {
+        let mut db = OneTable::new();
+        db.ask("SAPPEND r e d CREATE");
+        let name = "n".repeat(MEMBER_BYTES_MAX);
+        assert!(db.ask(&format!("SREAD r 0 READER {name}")).starts_with("[1, 0, "));
+        assert!(db.ask(&format!("SREAD r 0 READER {name}n")).contains("subscriber_id"));
+    }
 }

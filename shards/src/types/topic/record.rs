@@ -116,7 +116,8 @@ fn take_offsets<'a>(input: &mut &'a [u8]) -> Option<Offsets<'a>> {
     let count = take_number(input)?;
     let start = *input;
     for _ in 0..count {
-        take_offset(input)?;
+        // An event has a next offset, and that is an offset too.
+        take_offset(input).filter(|offset| *offset < OFFSET_MAX)?;
     }
     Some(Offsets(&start[..start.len() - input.len()]))
 }
@@ -315,6 +316,9 @@ mod tests {
         for cut in 0..=writer.out.len() {
             assert_eq!(check(&writer.out[..cut]), ends.contains(&cut), "cut at {cut}");
         }
+        let mut last = Writer::default();
+        last.done(b"g", &[OFFSET_MAX]);
+        assert!(!check(&last.out), "there is no offset behind it");
         let mut partition = Partition::default();
         partition.apply_edits(&writer.out[..ends[5]]);
         assert_eq!(partition.shares[&b"g"[..]].given().len(), 2);

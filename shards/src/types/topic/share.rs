@@ -104,8 +104,9 @@ impl Share {
     }
 
     pub(super) fn give(&mut self, offset: u64, given: Given) {
-        self.next = self.next.max(offset + 1);
         self.done(offset);
+        // An event is with a member or dead, not both.
+        self.forget(offset);
         self.held_bytes += GIVEN_BYTES + given.member.len();
         self.by_deadline.insert((given.deadline_ms, offset));
         self.given.insert(offset, given);

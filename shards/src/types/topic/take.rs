@@ -289,23 +289,27 @@ impl<'s> Events<'s> {
         Self { partition, unpacked: None }
     }
 
-    /// An event as it is answered, and its bytes.
+    /// An event as it is answered, and about how many bytes that takes; those of the batch count
+    /// too when it had to be unpacked.
     fn get(&mut self, offset: u64) -> Option<(Reply<'static>, usize)> {
+        let mut bytes = 0;
         if self.unpacked.as_ref().is_none_or(|unpacked| unpacked.get(offset).is_none()) {
             match self.partition.items(offset).next()? {
                 (_, Item::One(event)) => {
                     let reply = read::event_reply(self.partition, offset, &event);
-                    return Some((reply, event.data.len()));
+                    return Some((reply, event.answer_bytes()));
                 }
                 (base, Item::Packed { time_ms, packed }) => {
-                    self.unpacked = Some(Unpacked::of(base, time_ms, &packed));
+                    let unpacked = Unpacked::of(base, time_ms, &packed);
+                    bytes = unpacked.bytes.len();
+                    self.unpacked = Some(unpacked);
                 }
             }
         }
         let unpacked = self.unpacked.as_ref()?;
         let inner = unpacked.get(offset)?;
         let reply = read::inner_reply(self.partition, offset, unpacked.time_ms, &inner);
-        Some((reply, inner.data.len()))
+        Some((reply, bytes + inner.answer_bytes()))
     }
 }
 
@@ -355,7 +359,7 @@ fn take(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
 }
 
 /// Writes that events are dead; the first of those that are make room.
-fn bury(
+pub(super) fn bury(
     writer: &mut Writer,
     (group, share): (&[u8], Option<&Share>),
     now_ms: u64,
@@ -476,6 +480,8 @@ fn unshare(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::write_packed;
+    use super::*;
     use crate::one_table::OneTable;
 
     fn offsets(db: &mut OneTable, line: &str) -> String {
@@ -536,5 +542,34 @@ mod tests {
         }
         db.now_ms += 60_000;
         assert_eq!(offsets(&mut db, "TTAKE t 0 g a"), "4x1 5x1 6x1");
+    }
+
+    #[test]
+    fn what_is_unpacked_counts_for_an_answer() {
+        let (mut raw, mut items) = (vec![0xff; 4], Vec::new());
+        raw.extend([0, 0, 0, 0, 2, 0, 0, 0, b'h', b'i']);
+        let one = raw.len();
+        raw.extend_from_within(..);
+        let bytes = &lz4_flex::block::compress(&raw)[..];
+        let packed = Packed { count: 2, codec: 1, unpacked_bytes: raw.len() as u64, bytes };
+        write_packed(packed, 1, &mut items);
+        let mut partition = Partition::default();
+        partition.append(0, &items);
+        let mut events = Events::of(&partition);
+        let mut bytes = || [0, 1].map(|offset| events.get(offset).expect("it is there").1);
+        let [first, second] = bytes();
+        assert_eq!(first - second, 2 * one, "the batch is unpacked once");
+        assert_eq!(bytes(), [second, second]);
+    }
+
+    #[test]
+    fn large_keys_leave_events_for_the_next_time() {
+        let mut db = OneTable::new();
+        db.ask("TCREATE t PARTITIONS 1 FOREVER");
+        for _ in 0..6 {
+            db.ask(&format!("TPUBLISH t e d KEY {}", "k".repeat(READ_BYTES_MAX / 4)));
+        }
+        assert_eq!(offsets(&mut db, "TTAKE t 0 g a"), "0x1 1x1 2x1 3x1");
+        assert_eq!(offsets(&mut db, "TTAKE t 0 g a"), "4x1 5x1");
     }
 }

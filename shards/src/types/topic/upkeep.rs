@@ -4,7 +4,7 @@
 use super::find;
 use super::partition::Partition;
 use super::record::Writer;
-use super::share::{Dead, Share};
+use super::take::bury;
 use crate::shard::ValueType;
 use crate::shard::plan::Plan;
 
@@ -30,16 +30,45 @@ fn take_back(partition: &Partition, now_ms: u64, most: usize, writer: &mut Write
     let mut taken = 0;
     for (name, share) in &partition.shares {
         let overdue = share.overdue(now_ms).take(most - taken);
+        let mut dead = Vec::new();
         for (offset, given) in overdue {
             taken += 1;
-            let Share { terms, .. } = share;
-            if given.count >= terms.deliveries_max {
-                let dead = Dead { time_ms: now_ms, count: given.count };
-                writer.dead(name, dead, &[offset]);
+            if given.count >= share.terms.deliveries_max {
+                dead.push((offset, given.count));
             } else {
                 writer.give((name, b""), (0, given.count), &[offset]);
             }
         }
+        bury(writer, (name, Some(share)), now_ms, &dead);
     }
     taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::NewEvent;
+    use super::super::share::{Dead, Terms};
+    use super::*;
+    use crate::limits::SHARE_DEAD_MAX;
+
+    #[test]
+    fn the_first_of_the_dead_make_room() {
+        let mut items = Vec::new();
+        (0..=SHARE_DEAD_MAX).for_each(|_| NewEvent::default().write(1, &mut items));
+        let mut writer = Writer::default();
+        writer.append(0, &items);
+        writer.share(b"g", Terms { lease_ms: 5, deliveries_max: 1 }, 0);
+        let last = SHARE_DEAD_MAX as u64;
+        let offsets: Vec<u64> = (0..last).collect();
+        writer.dead(b"g", Dead { time_ms: 1, count: 1 }, &offsets);
+        writer.give((b"g", b"m"), (7, 1), &[last]);
+        let mut partition = Partition::default();
+        partition.apply_edits(&writer.out);
+        let mut writer = Writer::default();
+        assert_eq!(take_back(&partition, 8, 100, &mut writer), 1);
+        partition.apply_edits(&writer.out);
+        let dead = partition.shares[&b"g"[..]].dead();
+        assert_eq!(dead.len(), SHARE_DEAD_MAX);
+        assert_eq!(dead.keys().next().zip(dead.keys().last()), Some((&1, &last)));
+    }
 }
