@@ -297,7 +297,12 @@ impl Core {
 
     /// How long there is nothing to do, unless something happens.
     fn sleep_for(&self) -> Duration {
-        if self.mesh.has_incoming() || !self.outlet.resumed.is_empty() || self.has_unsent() {
+        let goes_on = self.outlet.congested && self.is_free();
+        if goes_on
+            || self.mesh.has_incoming()
+            || !self.outlet.resumed.is_empty()
+            || self.has_unsent()
+        {
             return Duration::ZERO;
         }
         if self.stopping_since_ns.is_some() {
@@ -493,12 +498,18 @@ impl Core {
                 }
             }
         }
-        let free = !self.engine.is_congested() && !self.outlet.backlogged;
-        if self.outlet.congested && free {
+        if self.outlet.congested && self.is_free() {
             self.outlet.congested = false;
             let blocked = self.outlet.connections.with_input();
             self.outlet.resumed.extend(blocked);
         }
+    }
+
+    /// Whether nothing of this core keeps requests from being started.
+    fn is_free(&self) -> bool {
+        !self.engine.is_congested()
+            && !self.outlet.backlogged
+            && self.engine.log_end() <= self.outlet.log_end_max
     }
 
     /// Logs what the engine wrote, then sends what it has for other cores.
