@@ -135,7 +135,9 @@ impl Outlet {
                 continue;
             }
             let connection = conn.and_then(|conn| self.connections.get_mut(conn));
-            let Some(connection) = connection else { return };
+            let Some(connection) = connection.filter(|connection| connection.hears()) else {
+                return;
+            };
             match &mut connection.live {
                 Some(live) => {
                     let bytes_max = self.settings.output_buffer_bytes_max;
@@ -188,7 +190,7 @@ impl Outlet {
                 return;
             }
             let Some(conn) = subscribers.get(&client).copied() else { return };
-            let Some(connection) = connections.get_mut(conn) else { return };
+            let Some(connection) = connections.get_mut(conn).filter(|c| c.hears()) else { return };
             let protocol = connection.client.protocol;
             let is_sent = match (how, &mut connection.live, &mut forms) {
                 (_, Some(live), Some(forms)) => {
