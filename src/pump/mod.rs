@@ -484,6 +484,7 @@ impl Core {
 
     /// A client that is gone, or sends no more, waits for nothing.
     fn give_up_waiting(&mut self, conn: ConnId) {
+        self.outlet.give_up_polls(conn);
         self.engine.step(self.outlet.now, Event::Gone { conn }, &mut self.outlet);
     }
 
@@ -658,6 +659,7 @@ fn drop_connection(outlet: &mut Outlet, conn: ConnId, why: &'static str) {
         tracing::warn!(client = client.id, peer = %client.peer, why, "closed");
         connection.abandon();
     }
+    outlet.give_up_polls(conn);
     outlet.mark_dirty(conn);
 }
 

@@ -22,6 +22,8 @@ const BY_TOPIC: &[u8] = b"tmessage";
 const FORGET: &[u8] = b"forget";
 /// To the core of a request that waits for messages of a subscriber.
 pub(super) const POLLED: &[u8] = b"polled";
+/// To the core of one in whose place another waits now.
+pub(super) const REPLACED: &[u8] = b"replaced";
 
 /// A push as both versions of the protocol have it, each encoded when first wanted.
 struct Encoded<'a> {
@@ -185,7 +187,7 @@ impl Outlet {
                 let message = forms.get(Form::Object);
                 let put = self.shared.mailboxes.put(client, message, options.slow_messages_max);
                 metrics.slow_consumers_dropped.add(put.dropped);
-                polls.woken.extend(put.wake.map(|waiter| (waiter, client)));
+                polls.woken.extend(put.wake.map(|waiter| (waiter, Some(client))));
                 delivered += 1;
                 return;
             }
@@ -233,8 +235,9 @@ impl Outlet {
             return;
         }
         match words {
+            [REPLACED, conn, ticket] => self.polled(conn, ticket, None),
             [kind, channel, payload] => self.hand_out(channel, payload, *kind == SHARDED, None),
-            [POLLED, conn, ticket, number] => self.polled(conn, ticket, number),
+            [POLLED, conn, ticket, number] => self.polled(conn, ticket, Some(number)),
             [kind, channel, payload, extra] => {
                 let extra = Extra::unpack(extra);
                 self.hand_out(channel, payload, *kind == SHARDED, Some(&extra));
