@@ -255,6 +255,17 @@ fn who_comes_late_is_told_the_last_message_where_it_is_kept() {
     }
     let subscriber = subscribe(&mut server.http(), &["t.b"]);
     assert_eq!(poll(&mut server.http(), &subscriber, "?wait_ms=30000").len(), 1);
+    // Nor does the last message leave a request waiting that was there before the subscription.
+    for _ in 0..4 {
+        let name = subscribe(&mut server.http(), &["none"]);
+        let waiting = {
+            let (mut http, name) = (server.http(), name.clone());
+            thread::spawn(move || poll(&mut http, &name, "?wait_ms=30000"))
+        };
+        let again = json!({ "subscriber_id": name, "topics": ["t.b"] });
+        assert_eq!(post(&mut server.http(), "/pubsub/subscribe", &again).0, 200);
+        assert_eq!(waiting.join().expect("it is answered").len(), 1);
+    }
     server.stop();
 }
 

@@ -172,7 +172,7 @@ impl Core {
             pubsub,
             polls: Polls::default(),
             speaker: None,
-            late: None,
+            late: Vec::new(),
             watching: false,
             trackers: Trackers::default(),
             dirty: Vec::new(),
