@@ -274,6 +274,16 @@ fn a_server_without_it_says_so() {
     let server = Plan::new().env("SYNAP_PUBSUB__ENABLED", "false").start();
     let (status, body) = post(&mut server.http(), "/pubsub/a/publish", &json!({ "payload": 1 }));
     assert_eq!((status, &body["error"]), (503, &json!("Pub/sub system disabled")));
+    for (command, payload) in [
+        ("pubsub.publish", json!({ "topic": "a", "payload": 1 })),
+        ("pubsub.subscribe", json!({ "topics": ["a"] })),
+        ("pubsub.stats", json!({})),
+    ] {
+        let envelope = json!({ "command": command, "payload": payload });
+        let (_, answer) = post(&mut server.http(), "/api/v1/command", &envelope);
+        assert_eq!(answer["success"], false, "{answer}");
+        assert_eq!(answer["error"], "Pub/sub system disabled", "{answer}");
+    }
     server.stop();
 }
 
