@@ -331,6 +331,23 @@ fn queues() {
 }
 
 #[test]
+fn null_is_no_value_where_none_has_to_stand() {
+    let server = Server::start();
+    let mut http = server.http();
+    call(&mut http, "queue.create", json!({"name": "q"}));
+    let sent = json!({"queue": "q", "payload": "x", "idempotency_key": null});
+    let first = call(&mut http, "queue.publish", sent.clone())["message_id"].clone();
+    assert_ne!(call(&mut http, "queue.publish", sent)["message_id"], first);
+    let body = json!({"payload": "x", "idempotency_key": null}).to_string();
+    assert_eq!(http.request("POST", "/queue/q/publish", &body).status, 200);
+    assert_eq!(call(&mut http, "queue.stats", json!({"queue": "q"}))["depth"], 3);
+    // A key is a value like any other where it has to stand.
+    call(&mut http, "kv.set", json!({"key": "k", "value": null}));
+    assert_eq!(call(&mut http, "kv.exists", json!({"key": "k"}))["exists"], true);
+    server.stop();
+}
+
+#[test]
 fn what_goes_wrong_has_a_code() {
     let server = Plan::new().env("SYNAP_KV_STORE__ALLOW_FLUSH_COMMANDS", "false").start();
     let mut http = server.http();

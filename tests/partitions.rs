@@ -566,3 +566,21 @@ fn check(server: &Server, told: &[Told]) {
         assert_eq!(all.get(&(partition.clone(), *offset)), Some(data), "{partition} {offset}");
     }
 }
+
+#[test]
+fn null_is_no_key() {
+    let server = Server::start();
+    let mut http = server.http();
+    let mut ask = |method: &str, path: &str, body: Value| {
+        let answer = http.request(method, path, &body.to_string());
+        assert!(answer.status < 300, "{path}: {answer:?}");
+        answer.json()
+    };
+    ask("POST", "/topics/t", json!({ "num_partitions": 1 }));
+    let event = json!({ "event_type": "made", "key": null, "data": 0 });
+    ask("POST", "/topics/t/publish", event);
+    let path = "/topics/t/partitions/0/consume";
+    let found = ask("POST", path, json!({ "from_offset": 0 }));
+    assert_eq!((&found["count"], &found["events"][0]["key"]), (&json!(1), &Value::Null), "{found}");
+    server.stop();
+}

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -253,6 +255,17 @@ fn who_comes_late_is_told_the_last_message_where_it_is_kept() {
     }
     let subscriber = subscribe(&mut server.http(), &["t.b"]);
     assert_eq!(poll(&mut server.http(), &subscriber, "?wait_ms=30000").len(), 1);
+    // Nor does the last message leave a request waiting that was there before the subscription.
+    for _ in 0..4 {
+        let name = subscribe(&mut server.http(), &["none"]);
+        let waiting = {
+            let (mut http, name) = (server.http(), name.clone());
+            thread::spawn(move || poll(&mut http, &name, "?wait_ms=30000"))
+        };
+        let again = json!({ "subscriber_id": name, "topics": ["t.b"] });
+        assert_eq!(post(&mut server.http(), "/pubsub/subscribe", &again).0, 200);
+        assert_eq!(waiting.join().expect("it is answered").len(), 1);
+    }
     server.stop();
 }
 
@@ -261,5 +274,62 @@ fn a_server_without_it_says_so() {
     let server = Plan::new().env("SYNAP_PUBSUB__ENABLED", "false").start();
     let (status, body) = post(&mut server.http(), "/pubsub/a/publish", &json!({ "payload": 1 }));
     assert_eq!((status, &body["error"]), (503, &json!("Pub/sub system disabled")));
+    for (command, payload) in [
+        ("pubsub.publish", json!({ "topic": "a", "payload": 1 })),
+        ("pubsub.subscribe", json!({ "topics": ["a"] })),
+        ("pubsub.stats", json!({})),
+    ] {
+        let envelope = json!({ "command": command, "payload": payload });
+        let (_, answer) = post(&mut server.http(), "/api/v1/command", &envelope);
+        assert_eq!(answer["success"], false, "{answer}");
+        assert_eq!(answer["error"], "Pub/sub system disabled", "{answer}");
+    }
+    server.stop();
+}
+
+#[test]
+fn a_request_in_whose_place_another_waits_gets_no_messages() {
+    let server = Server::start();
+    let subscriber = subscribe(&mut server.http(), &["t"]);
+    let waits = |query: &'static str| {
+        let (mut http, subscriber) = (server.http(), subscriber.clone());
+        thread::spawn(move || poll(&mut http, &subscriber, query))
+    };
+    let first = waits("?wait_ms=30000");
+    let mut second = waits("?wait_ms=30000");
+    // Whichever came first has been answered with nothing.
+    let mut left = None;
+    support::wait_for("one of them to be answered", || {
+        if first.is_finished() {
+            left = Some(true);
+        } else if second.is_finished() {
+            left = Some(false);
+        }
+        left.is_some()
+    });
+    let mut replaced = first;
+    if left == Some(false) {
+        std::mem::swap(&mut replaced, &mut second);
+    }
+    assert!(replaced.join().expect("it is answered").is_empty());
+    post(&mut server.http(), "/pubsub/t/publish", &json!({ "payload": 1 }));
+    assert_eq!(second.join().expect("it is answered").len(), 1);
+    server.stop();
+}
+
+#[test]
+fn a_message_is_not_taken_for_who_is_gone() {
+    let server = Server::start();
+    let subscriber = subscribe(&mut server.http(), &["t"]);
+    // Its peer sends no more, so it does not wait.
+    let mut gone = TcpStream::connect((Ipv4Addr::LOCALHOST, server.plan.http)).expect("it serves");
+    let head = format!("GET /pubsub/{subscriber}/poll?wait_ms=30000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    gone.write_all(head.as_bytes()).expect("it reads");
+    gone.shutdown(Shutdown::Write).expect("it is open");
+    let mut answer = String::new();
+    gone.read_to_string(&mut answer).expect("it is answered and closed");
+    assert!(answer.contains("\"messages\":[]"), "{answer}");
+    post(&mut server.http(), "/pubsub/t/publish", &json!({ "payload": 1 }));
+    assert_eq!(poll(&mut server.http(), &subscriber, "?wait_ms=30000").len(), 1);
     server.stop();
 }

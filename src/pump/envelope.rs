@@ -49,7 +49,7 @@ impl Host<'_> {
     pub(super) fn next_envelope(&mut self, id: ConnId) -> Option<bool> {
         let connection = self.outlet.connections.get_mut(id)?;
         let mut underway = connection.underway.take()?;
-        let Some(planned) = underway.envelopes.read_next() else {
+        let Some(planned) = underway.envelopes.read_next(&self.outlet.shared.http) else {
             let mut end = Vec::new();
             match underway.envelopes.form() {
                 Form::One => {}

@@ -36,6 +36,8 @@ pub(super) struct Live {
     pinged_ms: u64,
     /// Unix milliseconds of the ping whose answer is missing; zero without one.
     awaited_since_ms: u64,
+    /// Unix milliseconds at which its end was noticed; zero before that.
+    closing_since_ms: u64,
     /// Messages that wait for the socket, shared with everyone they are for.
     queue: VecDeque<Arc<[u8]>>,
     /// Their bytes.
@@ -60,7 +62,14 @@ impl Live {
             Wanted::Keys(_) => Kind::Keys,
             Wanted::Events(_) => Kind::Events,
         };
-        Self { kind, pinged_ms: now_ms, awaited_since_ms: 0, queue: VecDeque::new(), queued: 0 }
+        Self {
+            kind,
+            pinged_ms: now_ms,
+            awaited_since_ms: 0,
+            closing_since_ms: 0,
+            queue: VecDeque::new(),
+            queued: 0,
+        }
     }
 
     /// The form in which it takes messages.
@@ -122,6 +131,22 @@ impl Live {
 }
 
 impl Connection {
+    /// Whether what is published may be told to it: nothing comes behind the end of one that is
+    /// pushed to (RFC 6455, 5.5.1).
+    pub(super) fn hears(&self) -> bool {
+        !self.closing || self.live.is_none()
+    }
+
+    /// Ends a connection whose peer gives no sign of life. Where something is still on its way,
+    /// nobody takes it, and so nobody would take a goodbye.
+    fn end_silent(&mut self) {
+        if self.sending || !self.output.is_empty() {
+            self.abandon();
+        } else {
+            self.close_live(CloseCode::POLICY, "no pong");
+        }
+    }
+
     /// Says why the connection ends, where the protocol has words for it, and that it does.
     pub(super) fn close_live(&mut self, code: CloseCode, reason: &str) {
         if self.live.as_ref().is_some_and(|live| live.is_websocket()) {
@@ -284,7 +309,8 @@ impl Host<'_> {
 }
 
 impl Core {
-    /// Asks WebSockets for a sign of life, and closes those that give none.
+    /// Asks WebSockets for a sign of life, and closes those that give none. Those that end have as
+    /// long to take what is left for them.
     pub(super) fn ping(&mut self) {
         let now_ms = self.outlet.now.unix_ms;
         let options = &self.outlet.shared.http;
@@ -292,16 +318,22 @@ impl Core {
         let pong_ms = options.websocket_pong_timeout_secs.saturating_mul(1000);
         let mut spoken = Vec::new();
         for (id, connection) in self.outlet.connections.iter_mut() {
+            let Some(live) = &mut connection.live else { continue };
             if connection.closing {
+                if live.closing_since_ms == 0 {
+                    live.closing_since_ms = now_ms;
+                } else if now_ms.saturating_sub(live.closing_since_ms) >= pong_ms {
+                    connection.abandon();
+                    spoken.push(id);
+                }
                 continue;
             }
-            let Some(live) = &mut connection.live else { continue };
             let unanswered_ms = match live.awaited_since_ms {
                 0 => 0,
                 since_ms => now_ms.saturating_sub(since_ms),
             };
             if unanswered_ms >= pong_ms {
-                connection.close_live(CloseCode::POLICY, "no pong");
+                connection.end_silent();
                 spoken.push(id);
             } else if now_ms.saturating_sub(live.pinged_ms) >= ping_ms {
                 live.pinged_ms = now_ms;

@@ -172,7 +172,7 @@ impl Core {
             pubsub,
             polls: Polls::default(),
             speaker: None,
-            late: None,
+            late: Vec::new(),
             watching: false,
             trackers: Trackers::default(),
             dirty: Vec::new(),
@@ -297,7 +297,12 @@ impl Core {
 
     /// How long there is nothing to do, unless something happens.
     fn sleep_for(&self) -> Duration {
-        if self.mesh.has_incoming() || !self.outlet.resumed.is_empty() || self.has_unsent() {
+        let goes_on = self.outlet.congested && self.is_free();
+        if goes_on
+            || self.mesh.has_incoming()
+            || !self.outlet.resumed.is_empty()
+            || self.has_unsent()
+        {
             return Duration::ZERO;
         }
         if self.stopping_since_ns.is_some() {
@@ -479,6 +484,7 @@ impl Core {
 
     /// A client that is gone, or sends no more, waits for nothing.
     fn give_up_waiting(&mut self, conn: ConnId) {
+        self.outlet.give_up_polls(conn);
         self.engine.step(self.outlet.now, Event::Gone { conn }, &mut self.outlet);
     }
 
@@ -493,12 +499,18 @@ impl Core {
                 }
             }
         }
-        let free = !self.engine.is_congested() && !self.outlet.backlogged;
-        if self.outlet.congested && free {
+        if self.outlet.congested && self.is_free() {
             self.outlet.congested = false;
             let blocked = self.outlet.connections.with_input();
             self.outlet.resumed.extend(blocked);
         }
+    }
+
+    /// Whether nothing of this core keeps requests from being started.
+    fn is_free(&self) -> bool {
+        !self.engine.is_congested()
+            && !self.outlet.backlogged
+            && self.engine.log_end() <= self.outlet.log_end_max
     }
 
     /// Logs what the engine wrote, then sends what it has for other cores.
@@ -647,6 +659,7 @@ fn drop_connection(outlet: &mut Outlet, conn: ConnId, why: &'static str) {
         tracing::warn!(client = client.id, peer = %client.peer, why, "closed");
         connection.abandon();
     }
+    outlet.give_up_polls(conn);
     outlet.mark_dirty(conn);
 }
 

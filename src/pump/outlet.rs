@@ -80,7 +80,7 @@ pub(super) struct Outlet {
     /// Connections that were closed by a command; what they wait for is to be given up.
     pub(super) killed: Vec<ConnId>,
     /// Who has subscribed to what just now and is to be told last messages behind the confirmation.
-    pub(super) late: Option<(u64, Vec<Box<[u8]>>)>,
+    pub(super) late: Vec<(u64, Vec<Box<[u8]>>)>,
     /// Somebody watches keys, so the engine tells of all changes.
     pub(super) watching: bool,
     /// Settings were changed by a command and have to be brought to the engine.
@@ -181,7 +181,7 @@ impl Outbound for Outlet {
             self.refresh_watching();
             if command.spec().id == "pubsub.topic_subscribe" && !matches!(reply, Reply::Error(_)) {
                 let patterns = args.rest(Arg(0)).iter().map(|name| (*name).into()).collect();
-                self.late = Some((caller, patterns));
+                self.late.push((caller, patterns));
             }
         }
         reply

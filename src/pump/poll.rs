@@ -11,8 +11,9 @@ use synap_shards::id::{ConnId, Ticket};
 use synap_shards::pubsub::Kind;
 
 use super::Core;
+use super::connection::{Connection, Connections};
 use super::outlet::Outlet;
-use super::pubsub::POLLED;
+use super::pubsub::{POLLED, REPLACED};
 use super::serve::Host;
 use crate::mailboxes::{Wait, Waiter};
 use crate::protocol::http::words::OwnedWords;
@@ -33,8 +34,9 @@ const ARG_LIMIT: Arg = Arg(2);
 #[derive(Debug, Default)]
 pub(super) struct Polls {
     waiting: Vec<Poll>,
-    /// Who is to be told that messages came for which number.
-    pub(super) woken: SmallVec<[(Waiter, u64); 2]>,
+    /// Who is to be told that messages came for which number, or that another request waits in its
+    /// place.
+    pub(super) woken: SmallVec<[(Waiter, Option<u64>); 2]>,
 }
 
 #[derive(Debug)]
@@ -122,10 +124,13 @@ impl Host<'_> {
         let number = name.and_then(|name| mailboxes.find(name, now_ms));
         let number = number.ok_or(CommandError::Invalid(NO_SUBSCRIBER))?;
         let waiter = Waiter { core: self.outlet.core, conn, ticket };
+        // Nobody waits for a peer that sends no more and may be gone.
+        let may_wait = |connection: &mut Connection| !connection.read_ended;
         if wait_ms > 0
+            && self.outlet.connections.get_mut(conn).is_some_and(may_wait)
             && let Wait::Begun(before) = mailboxes.wait(number, waiter)
         {
-            self.outlet.polls.woken.extend(before.map(|waiter| (waiter, number)));
+            self.outlet.polls.woken.extend(before.map(|waiter| (waiter, None)));
             let until_ms = now_ms + wait_ms;
             self.outlet.polls.waiting.push(Poll { waiter, number, limit, until_ms });
             return Ok(None);
@@ -139,26 +144,31 @@ fn messages(taken: Vec<std::sync::Arc<[u8]>>) -> Reply<'static> {
 }
 
 impl Outlet {
-    /// Tells requests that waited for messages that some have come.
+    /// Tells requests that waited for messages that some have come, or that they wait no more.
     pub(super) fn wake_polls(&mut self, engine: &mut Engine) {
         for (waiter, number) in std::mem::take(&mut self.polls.woken) {
-            if waiter.core == self.core {
-                self.answer_poll(waiter.conn, waiter.ticket, number);
-            } else {
-                let words = [waiter.conn.0, waiter.ticket.0, number].map(u64::to_le_bytes);
-                engine.tell(waiter.core, &[POLLED, &words[0], &words[1], &words[2]]);
+            let [conn, ticket] = [waiter.conn.0, waiter.ticket.0].map(u64::to_le_bytes);
+            match number {
+                _ if waiter.core == self.core => {
+                    self.answer_poll(waiter.conn, waiter.ticket, number);
+                }
+                Some(number) => {
+                    engine.tell(waiter.core, &[POLLED, &conn, &ticket, &number.to_le_bytes()]);
+                }
+                None => engine.tell(waiter.core, &[REPLACED, &conn, &ticket]),
             }
         }
     }
 
-    /// Another core has seen messages come for somebody that a connection of this core asks for.
-    pub(super) fn polled(&mut self, conn: &[u8], ticket: &[u8], number: &[u8]) {
-        let [conn, ticket, number] = [conn, ticket, number]
-            .map(|word| u64::from_le_bytes(*word.first_chunk().expect("a number of eight bytes")));
-        self.answer_poll(ConnId(conn), Ticket(ticket), number);
+    /// Another core has seen messages come for somebody that a connection of this core asks for, or
+    /// without a number, another request wait in its place.
+    pub(super) fn polled(&mut self, conn: &[u8], ticket: &[u8], number: Option<&[u8]>) {
+        let read =
+            |word: &[u8]| u64::from_le_bytes(*word.first_chunk().expect("a number of eight bytes"));
+        self.answer_poll(ConnId(read(conn)), Ticket(read(ticket)), number.map(read));
     }
 
-    fn answer_poll(&mut self, conn: ConnId, ticket: Ticket, number: u64) {
+    fn answer_poll(&mut self, conn: ConnId, ticket: Ticket, number: Option<u64>) {
         let asked = |poll: &Poll| poll.waiter.conn == conn && poll.waiter.ticket == ticket;
         let Some(at) = self.polls.waiting.iter().position(asked) else { return };
         let poll = self.polls.waiting.swap_remove(at);
@@ -166,8 +176,25 @@ impl Outlet {
             // Nobody would get them; they wait for the next request.
             return;
         }
-        let taken = self.shared.mailboxes.take(number, poll.limit);
+        let taken =
+            number.map_or_else(Vec::new, |number| self.shared.mailboxes.take(number, poll.limit));
         self.reply(conn, ticket, messages(taken));
+    }
+
+    /// Answers the waiting requests of a connection with nothing: its peer may be gone, and a
+    /// message that is taken for it would be lost.
+    pub(super) fn give_up_polls(&mut self, conn: ConnId) {
+        self.end_polls_where(|poll, _| poll.waiter.conn == conn);
+    }
+
+    fn end_polls_where(&mut self, mut ends: impl FnMut(&Poll, &mut Connections) -> bool) {
+        let Self { connections, polls, .. } = &mut *self;
+        let ended: Vec<Poll> =
+            polls.waiting.extract_if(.., |poll| ends(poll, connections)).collect();
+        for Poll { waiter, number, .. } in ended {
+            self.shared.mailboxes.give_up(number, waiter, self.now.unix_ms);
+            self.reply(waiter.conn, waiter.ticket, Reply::Array(Vec::new()));
+        }
     }
 }
 
@@ -177,19 +204,10 @@ impl Core {
     pub(super) fn end_polls(&mut self) {
         let now_ms = self.outlet.now.unix_ms;
         let stops = self.stopping_since_ns.is_some();
-        let outlet = &mut self.outlet;
-        let Outlet { connections, polls, .. } = &mut *outlet;
-        let ended: Vec<Poll> = polls
-            .waiting
-            .extract_if(.., |poll| {
-                let is_gone = connections.get_mut(poll.waiter.conn).is_none();
-                stops || poll.until_ms <= now_ms || is_gone
-            })
-            .collect();
-        for Poll { waiter, number, .. } in ended {
-            outlet.shared.mailboxes.give_up(number, waiter, now_ms);
-            outlet.reply(waiter.conn, waiter.ticket, Reply::Array(Vec::new()));
-        }
+        self.outlet.end_polls_where(|poll, connections| {
+            let is_gone = connections.get_mut(poll.waiter.conn).is_none();
+            stops || poll.until_ms <= now_ms || is_gone
+        });
         if self.id.index() == 0 {
             for number in self.outlet.shared.mailboxes.forget_idle(now_ms) {
                 self.outlet.forget_everywhere(&mut self.engine, number);

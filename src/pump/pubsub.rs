@@ -13,7 +13,7 @@ use super::serve::Host;
 use crate::mailboxes::is_mailbox;
 use crate::protocol::push::{self, Extra, Form, Forms};
 use crate::protocol::resp::encode::{Protocol, encode};
-use crate::session::last_values::{Last, LastValues};
+use crate::session::last_values::{LOOKS_MAX, Last, LastValues};
 use crate::session::pubsub::Message;
 
 const MESSAGE: &[u8] = b"message";
@@ -22,6 +22,8 @@ const BY_TOPIC: &[u8] = b"tmessage";
 const FORGET: &[u8] = b"forget";
 /// To the core of a request that waits for messages of a subscriber.
 pub(super) const POLLED: &[u8] = b"polled";
+/// To the core of one in whose place another waits now.
+pub(super) const REPLACED: &[u8] = b"replaced";
 
 /// A push as both versions of the protocol have it, each encoded when first wanted.
 struct Encoded<'a> {
@@ -51,6 +53,7 @@ impl<'a> Encoded<'a> {
 impl Outlet {
     /// Sends on what was published and which keys changed since the last call.
     pub(super) fn deliver(&mut self, engine: &mut Engine) {
+        self.tell_late();
         self.deliver_stale(engine);
         if self.settings.notices != 0 || self.watching {
             let told = engine.take_told();
@@ -109,7 +112,7 @@ impl Outlet {
     /// Tells a client of this core the last message to each topic that it has subscribed to just
     /// now, if those are kept.
     pub(super) fn tell_late(&mut self) {
-        if let Some((client, patterns)) = self.late.take() {
+        for (client, patterns) in std::mem::take(&mut self.late) {
             self.tell_last(client, &patterns);
         }
     }
@@ -119,10 +122,10 @@ impl Outlet {
         let is_here = client % cores as u64 == self.core.index() as u64;
         let Some(last) = self.pubsub.last.as_ref().filter(|_| is_here) else { return };
         let options = &self.shared.http;
-        let mut found = Vec::new();
+        let (mut found, mut looks) = (Vec::new(), LOOKS_MAX);
         for pattern in patterns {
             let left = options.slow_messages_max.saturating_sub(found.len());
-            found.extend(last.matching(pattern, left));
+            found.extend(last.matching(pattern, left, &mut looks));
         }
         found.sort_by(|(one, _), (other, _)| one.cmp(other));
         found.dedup_by(|(one, _), (other, _)| one == other);
@@ -131,11 +134,15 @@ impl Outlet {
             let mut forms = Forms::new(&topic, &payload, &extra);
             if is_mailbox(client, cores) {
                 let message = forms.get(Form::Object);
-                self.shared.mailboxes.put(client, message, options.slow_messages_max);
+                let put = self.shared.mailboxes.put(client, message, options.slow_messages_max);
+                self.shared.metrics[self.core.index()].slow_consumers_dropped.add(put.dropped);
+                self.polls.woken.extend(put.wake.map(|waiter| (waiter, Some(client))));
                 continue;
             }
             let connection = conn.and_then(|conn| self.connections.get_mut(conn));
-            let Some(connection) = connection else { return };
+            let Some(connection) = connection.filter(|connection| connection.hears()) else {
+                return;
+            };
             match &mut connection.live {
                 Some(live) => {
                     let bytes_max = self.settings.output_buffer_bytes_max;
@@ -183,12 +190,12 @@ impl Outlet {
                 let message = forms.get(Form::Object);
                 let put = self.shared.mailboxes.put(client, message, options.slow_messages_max);
                 metrics.slow_consumers_dropped.add(put.dropped);
-                polls.woken.extend(put.wake.map(|waiter| (waiter, client)));
+                polls.woken.extend(put.wake.map(|waiter| (waiter, Some(client))));
                 delivered += 1;
                 return;
             }
             let Some(conn) = subscribers.get(&client).copied() else { return };
-            let Some(connection) = connections.get_mut(conn) else { return };
+            let Some(connection) = connections.get_mut(conn).filter(|c| c.hears()) else { return };
             let protocol = connection.client.protocol;
             let is_sent = match (how, &mut connection.live, &mut forms) {
                 (_, Some(live), Some(forms)) => {
@@ -231,8 +238,9 @@ impl Outlet {
             return;
         }
         match words {
+            [REPLACED, conn, ticket] => self.polled(conn, ticket, None),
             [kind, channel, payload] => self.hand_out(channel, payload, *kind == SHARDED, None),
-            [POLLED, conn, ticket, number] => self.polled(conn, ticket, number),
+            [POLLED, conn, ticket, number] => self.polled(conn, ticket, Some(number)),
             [kind, channel, payload, extra] => {
                 let extra = Extra::unpack(extra);
                 self.hand_out(channel, payload, *kind == SHARDED, Some(&extra));

@@ -121,10 +121,15 @@ impl Host<'_> {
     }
 
     pub(super) fn may_start(&mut self, id: ConnId) -> bool {
-        !self.outlet.backlogged
-            && self.engine.log_end() <= self.outlet.log_end_max
-            && !self.engine.is_congested()
-            && self.outlet.connections.get_mut(id).is_some_and(|connection| connection.may_start())
+        if self.outlet.backlogged
+            || self.engine.log_end() > self.outlet.log_end_max
+            || self.engine.is_congested()
+        {
+            // Those it stops go on when that is over.
+            self.outlet.congested = true;
+            return false;
+        }
+        self.outlet.connections.get_mut(id).is_some_and(|connection| connection.may_start())
     }
 
     fn serve_resp(

@@ -4,6 +4,7 @@
 //! Bounded in topics and bytes; what was published longest ago gives way.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use synap_shards::pubsub::topic;
@@ -12,6 +13,9 @@ use crate::protocol::push::Extra;
 
 /// Topics whose last message one core keeps.
 const TOPICS_MAX: usize = 100_000;
+/// Topics that are looked at for the patterns of one call; patterns for
+/// which none are left find nothing.
+pub const LOOKS_MAX: usize = 4 * TOPICS_MAX;
 /// Bytes of topics and messages together.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -72,17 +76,35 @@ impl LastValues {
     }
 
     /// The last messages to topics that match a pattern, those of one topic or in the order of
-    /// topics, at most `limit`.
-    pub fn matching(&self, pattern: &[u8], limit: usize) -> Vec<(Arc<[u8]>, Last)> {
-        if !topic::is_wildcard(pattern) {
+    /// topics, at most `limit`. Looks at `looks` topics at most, and takes off as many as it did.
+    pub fn matching(
+        &self,
+        pattern: &[u8],
+        limit: usize,
+        looks: &mut usize,
+    ) -> Vec<(Arc<[u8]>, Last)> {
+        let special = |byte: &u8| matches!(byte, b'*' | b'#');
+        let Some(fixed) = pattern.iter().position(special) else {
             let found = self.topics.get_key_value(pattern);
             return found
                 .map(|(name, (_, last))| (Arc::clone(name), last.clone()))
                 .into_iter()
                 .collect();
+        };
+        // `a.#` is also for the topic `a`.
+        let fixed = &pattern[..fixed.saturating_sub(1)];
+        let mut found = Vec::new();
+        let begin = (Bound::Included(fixed), Bound::Unbounded);
+        for (name, (_, last)) in self.topics.range::<[u8], _>(begin) {
+            if *looks == 0 || found.len() == limit || !name.starts_with(fixed) {
+                break;
+            }
+            *looks -= 1;
+            if topic::matches(pattern, name) {
+                found.push((Arc::clone(name), last.clone()));
+            }
         }
-        let found = self.topics.iter().filter(|(name, _)| topic::matches(pattern, name));
-        found.take(limit).map(|(name, (_, last))| (Arc::clone(name), last.clone())).collect()
+        found
     }
 }
 
@@ -101,7 +123,7 @@ mod tests {
             all.keep(topic.as_bytes(), &[number as u8], &extra(number as u8));
         }
         let found = |pattern: &str, limit| -> Vec<(String, u8)> {
-            let found = all.matching(pattern.as_bytes(), limit).into_iter();
+            let found = all.matching(pattern.as_bytes(), limit, &mut 9).into_iter();
             let text = |name: &[u8]| String::from_utf8(name.to_vec()).expect("text");
             found.map(|(name, last)| (text(&name), last.payload[0])).collect()
         };
@@ -109,6 +131,22 @@ mod tests {
         assert_eq!(found("a.*", 9), [("a.b".to_owned(), 2), ("a.c".to_owned(), 1)]);
         assert_eq!(found("#", 1).len(), 1);
         assert!(found("none", 9).is_empty());
+        assert_eq!(found("a.b.#", 9), [("a.b".to_owned(), 2)]);
+        assert_eq!(found("b.#", 9), [("b".to_owned(), 3)]);
+        assert_eq!(found("*", 9), [("b".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn no_more_topics_are_looked_at_than_allowed() {
+        let mut all = LastValues::default();
+        for topic in ["a.b", "a.c", "b", "c"] {
+            all.keep(topic.as_bytes(), b"", &extra(0));
+        }
+        let mut looks = 5;
+        assert_eq!(all.matching(b"a.*", 9, &mut looks).len(), 2);
+        assert_eq!(looks, 3, "topics of other beginnings are passed over");
+        assert_eq!(all.matching(b"#", 9, &mut looks).len(), 3);
+        assert_eq!((all.matching(b"#", 9, &mut looks).len(), looks), (0, 0));
     }
 
     #[test]
@@ -118,10 +156,10 @@ mod tests {
         all.keep(b"a", &large, &extra(0));
         all.keep(b"b", b"small", &extra(0));
         all.keep(b"c", &large, &extra(0));
-        assert!(all.matching(b"a", 9).is_empty());
-        assert_eq!(all.matching(b"#", 9).len(), 2);
+        assert!(all.matching(b"a", 9, &mut 9).is_empty());
+        assert_eq!(all.matching(b"#", 9, &mut 9).len(), 2);
         all.keep(b"d", &vec![0; BYTES_MAX + 1], &extra(0));
-        assert!(all.matching(b"d", 9).is_empty());
+        assert!(all.matching(b"d", 9, &mut 9).is_empty());
         all.remove(b"b");
         all.remove(b"c");
         assert_eq!((all.bytes, all.order.len()), (0, 0));

@@ -222,3 +222,39 @@ fn who_does_not_read_misses_messages_where_that_is_wanted() {
     reader.join().expect("the last message came");
     server.stop();
 }
+
+#[test]
+fn nothing_is_said_behind_a_close() {
+    let server = Plan::new()
+        .env("SYNAP_PUBSUB__CHANNEL_CAPACITY", 16)
+        .env("SYNAP_PUBSUB__SLOW_CONSUMER", "drop")
+        .start();
+    let mut socket = Socket::open(server.plan.http, "/pubsub/ws?topics=t");
+    connected(&mut socket, &["t"]);
+    let mut http = server.http();
+    flood(&server, &mut http);
+    assert!(socket.try_send(&masked(0x88, &1000u16.to_be_bytes())));
+    for _ in 0..20 {
+        publish(&mut http, "t", &json!("late"));
+    }
+    let said = socket.all();
+    let closes = said.iter().filter(|reply| matches!(reply, Reply::Close(_))).count();
+    assert_eq!((said.last(), closes), (Some(&Reply::Close(Some(1000))), 1));
+    server.stop();
+}
+
+#[test]
+fn who_neither_reads_nor_answers_is_let_go() {
+    let server = Plan::new()
+        .env("SYNAP_PUBSUB__CHANNEL_CAPACITY", 16)
+        .env("SYNAP_PUBSUB__SLOW_CONSUMER", "drop")
+        .env("SYNAP_SERVER__WEBSOCKET_PING_SECS", 1)
+        .env("SYNAP_SERVER__WEBSOCKET_PONG_TIMEOUT_SECS", 1)
+        .start();
+    let mut stuck = Socket::open(server.plan.http, "/pubsub/ws?topics=t");
+    connected(&mut stuck, &["t"]);
+    flood(&server, &mut server.http());
+    let gone = || publish(&mut server.http(), "t", &json!(1))["subscribers_matched"] == 0;
+    crate::support::wait_for("the subscriber to go", gone);
+    server.stop();
+}

@@ -213,9 +213,11 @@ impl Writer<'_, '_> {
             }
             return Ok(());
         }
-        // Where any value may stand, `null` is one.
+        // Where any value has to stand, `null` is one.
         let given = match arg.kind {
-            ArgKind::Bytes => self.inputs.find(arg.name).map(|given| (arg.name, given)),
+            ArgKind::Bytes if !arg.optional => {
+                self.inputs.find(arg.name).map(|given| (arg.name, given))
+            }
             _ => None,
         };
         if let Some((name, given)) = given.or_else(|| self.inputs.of(arg.name)) {

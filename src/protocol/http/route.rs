@@ -21,6 +21,9 @@ use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
 use super::{arguments, caller, cors, echo, openapi, pubsub};
 
+/// 503: publish and subscribe is switched off.
+pub(super) const WITHOUT_PUBSUB: HttpError = HttpError::new(503, "Pub/sub system disabled");
+
 /// Settings that concern HTTP alone; fixed at start-up.
 #[derive(Clone, Default, Debug)]
 pub struct HttpOptions {
@@ -187,7 +190,7 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
     };
     let mut context = HttpContext::new(id, request, &options.cors_origins);
     if options.without_pubsub && route.is_pubsub() {
-        return refuse(&HttpError::new(503, "Pub/sub system disabled"), context);
+        return refuse(&WITHOUT_PUBSUB, context);
     }
     match work(route, &raw, request, &mut context, options) {
         Ok(Work::Command(words)) => Routed::Command { words, context },

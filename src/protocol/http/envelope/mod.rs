@@ -8,13 +8,15 @@ mod payload;
 
 use std::ops::Range;
 
+use synap_shards::command::spec::Family;
+
 use super::caller;
 use super::context::HttpContext;
 use super::decode::HttpRequest;
 use super::error::HttpError;
 use super::head::Verb;
 use super::input::{Inputs, missing};
-use super::route::{self, Builtin, Params};
+use super::route::{self, Builtin, HttpOptions, Params};
 use super::table::{RouteId, Target};
 use super::words::OwnedWords;
 use super::{arguments, pubsub};
@@ -133,12 +135,12 @@ impl Envelopes {
     }
 
     /// Reads the next one.
-    pub fn read_next(&mut self) -> Option<Planned> {
+    pub fn read_next(&mut self, options: &HttpOptions) -> Option<Planned> {
         let range = match self.form {
             Form::One | Form::Batch => self.found.pop()?,
             Form::Lines => self.next_line()?,
         };
-        Some(plan(&self.text[range]))
+        Some(plan(&self.text[range], options))
     }
 
     /// The next line that has more than blanks.
@@ -189,18 +191,18 @@ fn request_id(members: &Members<'_>) -> Result<String, Failure> {
 }
 
 /// Reads one envelope.
-fn plan(text: &str) -> Planned {
+fn plan(text: &str, options: &HttpOptions) -> Planned {
     let Ok(members) = json::object(text.as_bytes()) else {
         let why = Failure::new(ErrorCode::InvalidRequest, "the envelope is no JSON object");
         return Planned { request_id: String::new(), work: Err(why) };
     };
     match request_id(&members) {
-        Ok(request_id) => Planned { request_id, work: work(&members) },
+        Ok(request_id) => Planned { request_id, work: work(&members, options) },
         Err(why) => Planned { request_id: String::new(), work: Err(why) },
     }
 }
 
-fn work(members: &Members<'_>) -> Result<Work, Failure> {
+fn work(members: &Members<'_>, options: &HttpOptions) -> Result<Work, Failure> {
     let name = text_member(members, "command")
         .ok_or_else(|| Failure::new(ErrorCode::InvalidRequest, "`command` is missing"))?;
     let payload = member(members, "payload").unwrap_or("{}");
@@ -213,6 +215,9 @@ fn work(members: &Members<'_>) -> Result<Work, Failure> {
         let text = format!("Unknown command: {}", name.chars().take(128).collect::<String>());
         Failure::new(ErrorCode::InvalidCommand, text)
     })?;
+    if options.without_pubsub && is_pubsub(entry) {
+        return Err(Failure::of(ErrorCode::InvalidCommand, route::WITHOUT_PUBSUB));
+    }
     let given = payload::renamed(entry.name, given);
     let request = HttpRequest {
         verb: Verb::Post,
@@ -227,6 +232,14 @@ fn work(members: &Members<'_>) -> Result<Work, Failure> {
     };
     let inputs = Inputs::of_members(Params::new(), given);
     prepare(entry, &inputs, &request).map_err(|error| Failure::of(ErrorCode::InvalidPayload, error))
+}
+
+/// Whether it is about publish and subscribe, by its route or, without one, by its command.
+fn is_pubsub(entry: &names::Entry) -> bool {
+    match entry.route.target {
+        Target::Command(id) if id.spec().family == Family::Pubsub => true,
+        _ => entry.route.is_pubsub(),
+    }
 }
 
 fn prepare(
