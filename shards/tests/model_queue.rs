@@ -5,14 +5,12 @@ mod one_table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use one_table::image::{images, recovered};
 use one_table::{OneTable, show};
-use synap_shards::batch::Batch;
 use synap_shards::command::reply::Reply;
 use synap_shards::key::Namespace;
 use synap_shards::rng::Rng;
-use synap_shards::seq::Seq;
 use synap_shards::shard::{Shard, ShardTable};
-use synap_shards::snapshot::{Pieces, push_entry, take_entry};
 
 const QUEUES: &[&str] = &["q", "r"];
 const CONSUMERS: &[&str] = &["a", "b", "c"];
@@ -507,60 +505,6 @@ fn random_commands_do_what_the_oracle_does() {
     }
 }
 
-fn shard(db: &OneTable, number: usize) -> &Shard {
-    db.shards[number].as_deref().expect("every shard is here")
-}
-
-/// Images of the shards, and for each the Seq at which it begins. Commands are carried out between
-/// the pieces of a queue; how often.
-fn images(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) -> (Vec<(Seq, Vec<u8>)>, usize) {
-    let (mut images, mut interrupted) = (Vec::new(), 0);
-    for number in 0..db.shards.len() {
-        let mut out = Vec::new();
-        let begins = shard(db, number).seq();
-        let mut position = Some(0);
-        while let Some(at) = position {
-            let mut large = Vec::new();
-            position = shard(db, number).walk(at, |entry| match Pieces::begin(&entry) {
-                Some(pieces) => large.push(pieces),
-                None => push_entry(&mut out, &entry),
-            });
-            for mut pieces in large {
-                while pieces.write(shard(db, number), &mut out) {
-                    interrupted += 1;
-                    (0..40).for_each(|_| carry_out(rng, db, oracle));
-                }
-            }
-        }
-        images.push((begins, out));
-    }
-    (images, interrupted)
-}
-
-/// Shards filled from images, and the log replayed from there on.
-fn recovered(db: &OneTable, images: &[(Seq, Vec<u8>)]) -> ShardTable {
-    let mut shards = OneTable::new().shards;
-    for (shard, (begins, image)) in shards.iter_mut().flatten().zip(images) {
-        shard.begin_load(*begins);
-        let mut rest = &image[..];
-        while !rest.is_empty() {
-            shard.load(&take_entry(&mut rest).expect("an entry"));
-        }
-    }
-    let mut rest = &db.log[..];
-    while !rest.is_empty() {
-        let (batch, after) = Batch::decode(rest).expect("the log is whole");
-        for part in batch.parts() {
-            let shard = shards[part.shard.index()].as_mut().expect("every shard is here");
-            if part.seq > shard.seq() {
-                shard.replay(&batch);
-            }
-        }
-        rest = after;
-    }
-    shards
-}
-
 #[test]
 fn an_image_taken_while_queues_change_is_made_whole_by_the_log() {
     let mut interrupted = 0;
@@ -568,7 +512,9 @@ fn an_image_taken_while_queues_change_is_made_whole_by_the_log() {
         let (mut rng, mut db) = (Rng::new(seed), OneTable::new());
         let mut oracle = Oracle::new();
         (0..600).for_each(|_| carry_out(&mut rng, &mut db, &mut oracle));
-        let (images, times) = images(&mut rng, &mut db, &mut oracle);
+        let (images, times) = images(&mut db, |db| {
+            (0..40).for_each(|_| carry_out(&mut rng, db, &mut oracle));
+        });
         interrupted += times;
         (0..50).for_each(|_| carry_out(&mut rng, &mut db, &mut oracle));
         let shards = recovered(&db, &images);

@@ -2,6 +2,8 @@
 //! commands through lookup, arguments, plan, sealed batch and `apply`, as the engine does.
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+pub(crate) mod image;
+
 use synap_shards::batch::{Batch, PartSpec, seal};
 use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
