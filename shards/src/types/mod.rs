@@ -180,45 +180,21 @@ impl Large {
     /// Whether it has something for those who wait for it. Where no container of a type is empty,
     /// that is always so.
     pub(crate) fn has_something(&self) -> bool {
-        match self {
-            Self::Queue(queue) => queue.has_ready(),
-            Self::List(_)
-            | Self::Set(_)
-            | Self::SortedSet(_)
-            | Self::Hash(_)
-            | Self::Stream(_)
-            | Self::Partition(_)
-            | Self::Group(_) => true,
-        }
+        !matches!(self, Self::Queue(queue) if !queue.has_ready())
     }
 
     /// Makes [`Large::least_deadline`] exact.
     pub(crate) fn rearm(&mut self) {
-        match self {
-            Self::Queue(queue) => queue.rearm(),
-            Self::List(_)
-            | Self::Set(_)
-            | Self::SortedSet(_)
-            | Self::Hash(_)
-            | Self::Stream(_)
-            | Self::Partition(_)
-            | Self::Group(_) => {}
+        if let Self::Queue(queue) = self {
+            queue.rearm();
         }
     }
 
     /// Elements that applying edits has removed in one go, for their memory to be given back in
     /// slices.
     pub(crate) fn take_grave(&mut self) -> Option<Self> {
-        match self {
-            Self::Queue(queue) => queue.take_grave().map(Self::Queue),
-            Self::List(_)
-            | Self::Set(_)
-            | Self::SortedSet(_)
-            | Self::Hash(_)
-            | Self::Stream(_)
-            | Self::Partition(_)
-            | Self::Group(_) => None,
-        }
+        let Self::Queue(queue) = self else { return None };
+        queue.take_grave().map(Self::Queue)
     }
 
     /// Gives memory of up to `budget` elements back; true when nothing is left.
