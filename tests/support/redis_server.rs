@@ -22,7 +22,9 @@ impl Redis {
 
     /// Starts one that is a cluster of its own, with all slots.
     pub fn start_cluster() -> Self {
-        let redis = Self::start_with(&["--cluster-enabled", "yes"]);
+        // Its bus would listen 10,000 above the other port, in the range of outgoing connections.
+        let bus = free_ports(0).to_string();
+        let redis = Self::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]);
         let mut client = redis.resp();
         assert_eq!(client.call(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "+OK");
         wait_for("the slots", || client.call(&["CLUSTER", "INFO"]).contains("cluster_state:ok"));
