@@ -10,6 +10,7 @@ use synap_shards::pubsub::WATCH_PREFIX;
 
 use super::Core;
 use super::connection::{Connection, Decoder, Style};
+use super::feed::Feed;
 use super::live_style::{LiveStyle, Request, What};
 use super::serve::{Host, Stop};
 use crate::protocol::http::live::Live as Wanted;
@@ -42,6 +43,8 @@ pub(super) struct Live {
     queue: VecDeque<Arc<[u8]>>,
     /// Their bytes.
     queued: usize,
+    /// What it is fed with from a queue, a room or a partition; nothing of others.
+    pub(super) feed: Option<Box<Feed>>,
 }
 
 /// What it is.
@@ -50,6 +53,10 @@ enum Kind {
     Echo,
     Topics,
     Keys,
+    /// It consumes a queue.
+    Consumer,
+    /// It reads a room or a partition.
+    Reader,
     /// A stream of events: nothing is read from it.
     Events,
 }
@@ -60,7 +67,9 @@ impl Live {
             Wanted::Echo => Kind::Echo,
             Wanted::Topics(_) => Kind::Topics,
             Wanted::Keys(_) => Kind::Keys,
-            Wanted::Events(_) => Kind::Events,
+            Wanted::Queue(_) => Kind::Consumer,
+            Wanted::Stream(_) if wanted.is_websocket() => Kind::Reader,
+            Wanted::Events(_) | Wanted::Stream(_) => Kind::Events,
         };
         Self {
             kind,
@@ -69,14 +78,15 @@ impl Live {
             closing_since_ms: 0,
             queue: VecDeque::new(),
             queued: 0,
+            feed: None,
         }
     }
 
     /// The form in which it takes messages.
     pub(super) fn form(&self) -> Form {
         match self.kind {
-            Kind::Echo | Kind::Topics | Kind::Keys => Form::Frame,
             Kind::Events => Form::Event,
+            _ => Form::Frame,
         }
     }
 
@@ -104,9 +114,10 @@ impl Live {
         true
     }
 
-    /// Whether messages wait for the socket.
-    pub(super) fn has_queued(&self) -> bool {
-        !self.queue.is_empty()
+    /// Whether more is to be sent when what is being sent has gone: who is fed asks for it then,
+    /// unless a request is on its way already.
+    pub(super) fn has_more(&self) -> bool {
+        !self.queue.is_empty() || self.feed.as_ref().is_some_and(|feed| !feed.is_asked)
     }
 
     /// Forgets what waits.
@@ -179,8 +190,22 @@ impl Host<'_> {
                 self.live_subscribe(id, SUBSCRIBE, topics, style);
             }
             Wanted::Keys(keys) => self.watch_keys(id, keys, subscriber),
+            Wanted::Queue(_) | Wanted::Stream(_) => self.begin_feed(id, wanted),
         }
         if is_websocket { Decoder::WebSocket(Box::default()) } else { Decoder::Deaf }
+    }
+
+    fn begin_feed(&mut self, id: ConnId, wanted: &Wanted) {
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        let feed = match wanted {
+            Wanted::Queue(wanted) => Feed::of_queue(wanted.clone(), connection.client.id),
+            Wanted::Stream(wanted) => Feed::of_stream(wanted.clone()),
+            Wanted::Echo | Wanted::Topics(_) | Wanted::Keys(_) | Wanted::Events(_) => return,
+        };
+        if let Some(live) = &mut connection.live {
+            live.feed = Some(Box::new(feed));
+        }
+        self.outlet.hunger(id);
     }
 
     /// Has the engine subscribe a connection, or end that.
@@ -214,7 +239,8 @@ impl Host<'_> {
         let (verb, names, what) = match Request::read(text) {
             Ok(Request::Subscribe(names)) => (SUBSCRIBE, names, What::Subscribed),
             Ok(Request::Unsubscribe(names)) => (UNSUBSCRIBE, names, What::Unsubscribed),
-            Err(why) => {
+            other => {
+                let why = other.err().unwrap_or("`command` is subscribe or unsubscribe");
                 return self.answer_websocket(id, |out| LiveStyle::refuse(why, Form::Frame, out));
             }
         };
@@ -231,7 +257,7 @@ impl Host<'_> {
         let Some(kind) = self.kind_of(id) else { return (input.len(), Stop::Closed) };
         let bytes_max = match kind {
             Kind::Echo => self.outlet.settings.http_body_bytes_max,
-            Kind::Topics | Kind::Keys | Kind::Events => MESSAGE_BYTES_MAX,
+            _ => MESSAGE_BYTES_MAX,
         };
         let mut used = 0;
         loop {
@@ -259,7 +285,7 @@ impl Host<'_> {
         Some(self.outlet.connections.get_mut(id)?.live.as_ref()?.kind)
     }
 
-    fn answer_websocket(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn answer_websocket(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let mut bytes = Vec::new();
         write(&mut bytes);
@@ -290,6 +316,8 @@ impl Host<'_> {
                     });
                 }
                 Kind::Topics => self.live_command(id, &text),
+                Kind::Consumer => self.consumer_command(id, &text),
+                Kind::Reader => self.reader_command(id, &text),
                 Kind::Keys | Kind::Events => self.answer_websocket(id, |out| {
                     LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
                 }),

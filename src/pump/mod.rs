@@ -7,6 +7,8 @@
 
 mod connection;
 mod envelope;
+mod feed;
+mod feeding;
 mod live;
 mod live_style;
 mod outlet;
@@ -171,6 +173,10 @@ impl Core {
             connections: Connections::default(),
             pubsub,
             polls: Polls::default(),
+            hungry: Vec::new(),
+            leaving: BTreeMap::new(),
+            stops: false,
+            full: (false, false),
             speaker: None,
             late: Vec::new(),
             watching: false,
@@ -248,6 +254,7 @@ impl Core {
         self.happened = happened;
         self.receive_parcels();
         self.go_on_with_resumed();
+        self.feed();
         self.upkeep()?;
         self.outlet.deliver(&mut self.engine);
         self.log_and_send()?;
@@ -302,6 +309,7 @@ impl Core {
             || self.mesh.has_incoming()
             || !self.outlet.resumed.is_empty()
             || self.has_unsent()
+            || self.may_feed()
         {
             return Duration::ZERO;
         }
@@ -457,6 +465,7 @@ impl Core {
         if connection.has_unstarted() && connection.may_start() {
             self.outlet.resumed.push(conn);
         }
+        self.outlet.hunger(conn);
         self.outlet.mark_dirty(conn);
     }
 
@@ -467,6 +476,9 @@ impl Core {
             self.engine.step(self.outlet.now, event, &mut self.outlet);
         }
         self.give_up_waiting(conn);
+        if let Some(feed) = connection.live.as_mut().and_then(|live| live.feed.take()) {
+            host(&mut self.engine, &mut self.outlet, &mut self.stop).leave(conn, *feed);
+        }
         self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
         self.outlet.shared.alive.remove(connection.client.id);
         self.outlet.forget_tracker(&mut self.engine, connection.client.id);

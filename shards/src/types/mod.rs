@@ -17,6 +17,7 @@
 //! container that becomes empty is deleted by the record of whoever emptied it, never by applying.
 
 pub(crate) mod codec;
+mod defaults;
 pub mod group;
 pub mod hash;
 pub mod hll;
@@ -27,6 +28,8 @@ pub mod string;
 pub mod topic;
 pub mod xstream;
 pub mod zset;
+
+pub use defaults::Defaults;
 
 use crate::shard::ValueType;
 use crate::shard::memory::{Memory, MemoryMut};
@@ -61,6 +64,8 @@ pub struct Thresholds {
     pub queue: queue::Settings,
     /// Whether a first message creates its queue, where the command may.
     pub queue_auto_create: bool,
+    /// What rooms, topics and groups are made as where a request does not say.
+    pub defaults: Defaults,
 }
 
 impl Default for Thresholds {
@@ -79,6 +84,7 @@ impl Default for Thresholds {
             hll_sparse_max_bytes: 3000,
             queue: queue::Settings::DEFAULT,
             queue_auto_create: true,
+            defaults: Defaults::DEFAULT,
         }
     }
 }

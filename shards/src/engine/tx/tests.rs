@@ -39,6 +39,7 @@ const SMALL: Thresholds = Thresholds {
     hll_sparse_max_bytes: 64,
     queue: crate::types::queue::Settings::DEFAULT,
     queue_auto_create: true,
+    defaults: crate::types::Defaults::DEFAULT,
 };
 
 #[derive(Default)]

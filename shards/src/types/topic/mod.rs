@@ -6,6 +6,7 @@ pub(crate) mod codec;
 mod definition;
 mod event;
 mod find;
+mod gauge;
 mod make;
 pub(crate) mod names;
 mod packed;
@@ -25,7 +26,9 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
+pub use definition::Retention;
 pub(crate) use find::{existing, partition, partition_in};
+pub use gauge::{Gauge, gauges};
 pub(crate) use make::TOPIC_NAME;
 pub(crate) use partition::Partition;
 pub(crate) use record::check;

@@ -17,7 +17,7 @@ use synap_shards::key::ShardMap;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::shard::plan::Now;
-use synap_shards::types::{Thresholds, queue};
+use synap_shards::types::{Defaults, Thresholds, queue};
 
 /// Thresholds that a handful of elements pass.
 pub(super) const SMALL: Thresholds = Thresholds {
@@ -34,6 +34,7 @@ pub(super) const SMALL: Thresholds = Thresholds {
     hll_sparse_max_bytes: 64,
     queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
+    defaults: Defaults::DEFAULT,
 };
 
 #[derive(Default)]
