@@ -100,7 +100,7 @@ impl Host<'_> {
                 After::Next
             }
             Routed::Live { live, response, context } => {
-                let status = if matches!(live, Live::Events(_)) { 200 } else { 101 };
+                let status = if live.is_stream() { 200 } else { 101 };
                 self.http_answer(id, &context, status, &response);
                 After::Switch(self.go_live(id, &live))
             }

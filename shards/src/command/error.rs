@@ -130,6 +130,11 @@ pub enum CommandError {
         /// The first that is there.
         earliest: u64,
     },
+    /// Changes behind a reader's position are gone.
+    PositionGone {
+        /// The first position that there is.
+        oldest: String,
+    },
     /// A member of a consumer group acts for a generation that is over, or is none any more.
     Rebalance {
         /// The generation now.
@@ -209,6 +214,7 @@ impl CommandError {
             Self::NotFound { .. } => "NOTFOUND",
             Self::Exists { .. } => "EXISTS",
             Self::OffsetGone { .. } => "OFFSETGONE",
+            Self::PositionGone { .. } => "GONE",
             Self::Rebalance { .. } => "REBALANCE",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
             Self::UnknownCommand { .. }
@@ -294,6 +300,11 @@ impl fmt::Display for CommandError {
             Self::OffsetGone { offset, earliest } => write!(
                 f,
                 "Stream offset {offset} out of range; earliest retained offset is {earliest}"
+            ),
+            Self::PositionGone { oldest } => write!(
+                f,
+                "changes behind this position are gone; the first position there is: {oldest}; \
+                 `snapshot` begins anew"
             ),
             Self::Rebalance { generation } => {
                 write!(f, "rebalance: the group is in generation {generation}")

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod caller;
+pub(crate) mod captures;
 mod chunked;
 mod containers;
 mod context;

@@ -265,6 +265,12 @@ fn responses(shape: Shape) -> Value {
         Shape::Queue(body) => body.fields(),
         Shape::Pubsub(body) => body.fields(),
         Shape::Snapshot => SNAPSHOT,
+        Shape::Changes => &[
+            ("position", "string"),
+            ("changes", "array"),
+            ("more", "boolean"),
+            ("snapshot", "boolean"),
+        ],
     };
     if fields.is_empty() {
         return ok(json!({}));

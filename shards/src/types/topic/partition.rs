@@ -16,6 +16,8 @@ use super::share::Share;
 #[derive(Debug, Default)]
 pub(crate) struct Partition {
     pub(crate) definition: Definition,
+    /// Which keys' changes it holds; none of most.
+    pub(crate) patterns: Box<[Box<[u8]>]>,
     /// The first offset that is there.
     start: u64,
     /// The offset of the next event.
