@@ -244,10 +244,11 @@ impl Outlet {
         if feed.state == State::Ready {
             self.feeds.ready.push(conn);
         }
-        match (&feed.kind, &answer) {
-            (_, Some(Reply::Error(_))) => self.refuse_feed(conn),
-            (Kind::Once { .. }, Some(_)) => self.feeds.remove(conn),
-            (Kind::Once { .. } | Kind::Stream { .. }, _) => {}
+        let is_once = matches!(feed.kind, Kind::Once { .. });
+        match &answer {
+            Some(Reply::Error(_)) => self.refuse_feed(conn),
+            Some(_) if is_once => self.feeds.remove(conn),
+            Some(_) | None => {}
         }
         answer
     }

@@ -70,15 +70,10 @@ impl LiveStyle {
             return;
         };
         let mut object = Vec::new();
+        told.write(&mut object);
         match self.form {
-            Form::Event => {
-                told.write(&mut object);
-                push::event(out, Some(&told.position), "changes", &object);
-            }
-            Form::Frame | Form::Object => {
-                told.write(&mut object);
-                frame::write(out, Opcode::Text, &object);
-            }
+            Form::Event => push::event(out, Some(&*told.position), "changes", &object),
+            Form::Frame | Form::Object => frame::write(out, Opcode::Text, &object),
         }
     }
 

@@ -208,3 +208,75 @@ fn change(seq: u64, part: &Part, time_ms: u64, more: &str, text: &[u8]) -> Reply
     out.push(b'}');
     Reply::owned(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch;
+    use super::*;
+    use crate::id::ShardId;
+
+    /// One batch with one change, and where its parts are.
+    fn told(time_ms: u64, text: &str, parts: &[(usize, u64)]) -> (u64, Vec<u8>) {
+        let parts: Vec<(ShardId, u64)> =
+            parts.iter().map(|(shard, offset)| (ShardId::new(*shard), *offset)).collect();
+        let (mut texts, mut out) = (Vec::new(), Vec::new());
+        batch::push(&mut texts, format!("\"op\":\"{text}\"").as_bytes());
+        batch::write(&mut out, 7, &parts, (1, &texts));
+        (time_ms, out)
+    }
+
+    /// The ops of an answer, and whether there is more.
+    fn merged(count: usize, read: Vec<(usize, Vec<(u64, Vec<u8>)>)>) -> (Vec<String>, bool) {
+        let mut parts: Vec<Part> = (0..SHARDS)
+            .map(|shard| Part { shard: shard as u8, ..Part::default() })
+            .collect();
+        for (shard, batches) in read {
+            parts[shard].batches = batches;
+        }
+        let parts = parts.iter().map(|part| Reply::owned(part.bytes())).collect();
+        let answer = Merge { from: From::Oldest, count }.apply(Reply::Array(parts));
+        let Reply::Array(items) = answer else { panic!("{answer:?}") };
+        let [_, Reply::Array(changes), Reply::Integer(more), _] = &items[..] else {
+            panic!("{items:?}")
+        };
+        let op = |change: &Reply<'_>| {
+            let Reply::Bytes(text) = change else { panic!("{change:?}") };
+            let text = String::from_utf8(text.to_vec()).expect("JSON is text");
+            text.split("\"op\":\"").nth(1).expect("an op").trim_end_matches("\"}").to_owned()
+        };
+        (changes.iter().map(op).collect(), *more == 1)
+    }
+
+    #[test]
+    fn a_transaction_waits_for_its_parts_and_they_come_together() {
+        let both = [(3, 1), (9, 0)];
+        let early = told(1, "a", &[]);
+        let one = told(2, "t", &both);
+        let late = told(3, "z", &[]);
+        let held = merged(9, vec![(3, vec![early.clone(), one.clone(), late.clone()])]);
+        assert_eq!(held, (vec!["a".to_owned()], true));
+        let read = vec![(3, vec![early.clone(), one, late]), (9, vec![told(2, "u", &both)])];
+        let ops = |count| merged(count, read.clone());
+        assert_eq!(ops(9), (["a", "t", "u", "z"].map(String::from).to_vec(), false));
+        assert_eq!(ops(2), (["a", "t", "u"].map(String::from).to_vec(), true));
+        assert_eq!(ops(1), (vec!["a".to_owned()], true));
+    }
+
+    #[test]
+    fn what_stands_before_a_part_comes_first() {
+        let both = [(3, 0), (9, 1)];
+        let read = vec![
+            (3, vec![told(1, "t", &both)]),
+            (9, vec![told(5, "before", &[]), told(5, "u", &both)]),
+        ];
+        let (ops, more) = merged(9, read);
+        assert_eq!((ops.join(" "), more), ("before t u".to_owned(), false));
+    }
+
+    #[test]
+    fn shards_that_are_not_there_are_missed() {
+        let merge = Merge { from: From::Now, count: 1 };
+        assert_eq!(merge.apply(Reply::Array(Vec::new())), Reply::Error(NOT_ALL));
+        assert!(!is_idle(&Reply::Nil));
+    }
+}

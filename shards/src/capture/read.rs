@@ -202,7 +202,7 @@ impl Part {
         self.walk = at;
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let flags = [self.has_more, self.walk.is_some(), self.is_gone].map(u8::from);
         let mut out = vec![self.shard];
         out.extend_from_slice(&flags);

@@ -52,10 +52,10 @@ impl Engine {
         if open.captured.is_empty() {
             return;
         }
-        let start = open.records.len();
+        let (start, touched) = (open.records.len(), open.touched);
         let Open { records, captured, .. } = open;
         captured.write(&self.shards, now.unix_ms, records);
-        self.apply_since(now, open, start, open.touched);
+        self.apply_since(now, open, start, touched);
         self.has_captured = true;
     }
 }

@@ -210,7 +210,11 @@ impl Partition {
             Edit::Forget { group, offsets } => {
                 self.share(group, |share| offsets.for_each(|offset| share.forget(offset)));
             }
-            Edit::Captures(patterns) => self.patterns = patterns.map(Box::from).collect(),
+            Edit::Captures(patterns) => {
+                self.patterns = patterns.map(Box::from).collect();
+                let held = |pattern: &Box<[u8]>| size_of::<Box<[u8]>>() + pattern.len();
+                self.patterns_bytes = self.patterns.iter().map(held).sum();
+            }
         }
     }
 
