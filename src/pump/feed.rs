@@ -1,5 +1,5 @@
-//! Readers of captures that wait for changes: streams of events and WebSockets that are told them as
-//! they come, and single requests that wait for the next.
+//! Readers of captures that wait for changes: streams of events and WebSockets that are told them
+//! as they come, and single requests that wait for the next.
 //!
 //! A reader asks every core, like anybody who sends `CDC.READ`, and asks again when the socket has
 //! taken the answer; when there was nothing it sleeps until a core that captured something rings.
@@ -229,8 +229,7 @@ impl Outlet {
         reply: Reply<'r>,
     ) -> Option<Reply<'r>> {
         let looking = |feed: &&mut Feed| {
-            let is_other =
-                matches!(feed.kind, Kind::Once { ticket, .. } if ticket != answered);
+            let is_other = matches!(feed.kind, Kind::Once { ticket, .. } if ticket != answered);
             feed.state == State::Looking && !is_other
         };
         let Some(feed) = self.feeds.open.get_mut(&conn).filter(looking) else {
@@ -287,7 +286,9 @@ impl Outlet {
             .open
             .iter()
             .filter(|(conn, feed)| match feed.kind {
-                Kind::Once { until_ms, .. } => feed.state == State::Waiting && ends(**conn, until_ms),
+                Kind::Once { until_ms, .. } => {
+                    feed.state == State::Waiting && ends(**conn, until_ms)
+                }
                 Kind::Stream { .. } => false,
             })
             .map(|(conn, _)| *conn)

@@ -297,9 +297,10 @@ impl Host<'_> {
                     });
                 }
                 Kind::Topics => self.live_command(id, &text),
-                Kind::Keys | Kind::Events | Kind::Changes | Kind::ChangeEvents => self.answer_websocket(id, |out| {
-                    LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
-                }),
+                Kind::Keys | Kind::Events | Kind::Changes | Kind::ChangeEvents => self
+                    .answer_websocket(id, |out| {
+                        LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
+                    }),
             },
             Message::Binary(bytes) => {
                 if kind != Kind::Echo {

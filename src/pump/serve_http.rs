@@ -7,7 +7,6 @@ use super::connection::{Decoder, Noted, Style};
 use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
-use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{self, Builtin, Routed};
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::server;

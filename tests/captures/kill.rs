@@ -19,7 +19,10 @@ const WRITERS: usize = 2;
 const PATH: &str = "/cdc/all/sse?from=oldest";
 
 fn readers() -> usize {
-    std::env::var("SYNAP_CAPTURE_READERS").ok().and_then(|text| text.parse().ok()).unwrap_or(READERS)
+    std::env::var("SYNAP_CAPTURE_READERS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(READERS)
 }
 
 /// Clients that change keys of their own, on whatever port the server has.

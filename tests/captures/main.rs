@@ -26,11 +26,11 @@ fn plan() -> Plan {
         ("SET_MAX_LISTPACK_ENTRIES", 5),
         ("SET_MAX_INTSET_ENTRIES", 3),
         ("ZSET_MAX_LISTPACK_ENTRIES", 4),
-        ("LIST_MAX_LISTPACK_SIZE", 4),
+        ("LIST_MAX_LISTPACK_SIZE", -1),
     ];
-    sizes.iter().fold(Plan::new(), |plan, (name, size)| {
-        plan.env(&format!("SYNAP_KV_STORE__{name}"), size)
-    })
+    sizes
+        .iter()
+        .fold(Plan::new(), |plan, (name, size)| plan.env(&format!("SYNAP_KV_STORE__{name}"), size))
 }
 
 fn send(client: &mut redis::Connection, words: &[Vec<u8>]) -> bool {
@@ -143,8 +143,8 @@ fn a_snapshot_and_what_follows_are_the_source() {
         asks += 1;
         answer.changes.iter().for_each(|change| {
             let op = change["op"].as_str().unwrap_or_default();
-            let is_known = mirror::bytes(change, "key")
-                .is_some_and(|key| mirror.keys.contains_key(&key));
+            let is_known =
+                mirror::bytes(change, "key").is_some_and(|key| mirror.keys.contains_key(&key));
             if is_known || matches!(op, "read" | "create" | "truncate") {
                 mirror.apply(change);
             }

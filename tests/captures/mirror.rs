@@ -240,10 +240,7 @@ fn hash(client: &mut redis::Connection, key: &[u8]) -> BTreeMap<Bytes, (Bytes, O
     pairs.into_iter().map(with_deadline).collect()
 }
 
-fn stream(
-    client: &mut redis::Connection,
-    key: &[u8],
-) -> BTreeMap<(u64, u64), Vec<(Bytes, Bytes)>> {
+fn stream(client: &mut redis::Connection, key: &[u8]) -> BTreeMap<(u64, u64), Vec<(Bytes, Bytes)>> {
     let entries: Vec<(String, Vec<(Bytes, Bytes)>)> = ask(client, &[b"XRANGE", key, b"-", b"+"]);
     entries.into_iter().map(|(at, fields)| (id(&at), fields)).collect()
 }

@@ -33,7 +33,10 @@ fn changes_tell_old_and_new() {
     let mut at = "now".to_owned();
     assert_eq!(told(&server, &mut at, &[]), [] as [Value; 0]);
     for (command, changes) in [
-        ("SET a 1", json!([{"op": "create", "key": "a", "type": "string", "old": null, "new": "1"}])),
+        (
+            "SET a 1",
+            json!([{"op": "create", "key": "a", "type": "string", "old": null, "new": "1"}]),
+        ),
         ("SET c 1", json!([])),
         (
             "APPEND a 2",
@@ -264,7 +267,8 @@ fn a_position_that_is_gone_is_said_to_be() {
 fn captures_are_made_listed_shown_and_deleted() {
     let server = Plan::new().workers(2).start();
     let mut http = server.http();
-    let made = http.request("POST", "/cdc/users", r#"{"patterns": ["user:*"], "max_bytes": 1000000}"#);
+    let made =
+        http.request("POST", "/cdc/users", r#"{"patterns": ["user:*"], "max_bytes": 1000000}"#);
     assert_eq!((made.status, made.json()), (200, json!({"success": true})));
     assert_eq!(http.request("POST", "/cdc/users", r#"{"patterns": ["x"]}"#).status, 409);
     assert_eq!(http.request("GET", "/cdc", "").json(), json!({"captures": ["users"]}));

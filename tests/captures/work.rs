@@ -4,7 +4,7 @@ use synap_shards::rng::Rng;
 
 const KEYS: usize = 24;
 
-/// Templates: `K` is a key, `J` another, `V` a value, `N` a small number, `T` milliseconds from now.
+/// Templates: `K` is a key, `J` another, `V` a value, `N` a small number, `T` milliseconds.
 const COMMANDS: &[&str] = &[
     "SET K V",
     "SET K V PX T",
@@ -84,7 +84,7 @@ fn value(rng: &mut Rng) -> Vec<u8> {
     match rng.below(12) {
         0 => vec![0xff, 0, rng.below(4) as u8],
         1 => b"quoted \"\\ and\nbroken".to_vec(),
-        2 => vec![b'x'; 100],
+        2 => vec![b'x'; 900],
         number => format!("v{number}").into_bytes(),
     }
 }
@@ -92,7 +92,7 @@ fn value(rng: &mut Rng) -> Vec<u8> {
 /// One command.
 pub(crate) fn command(rng: &mut Rng, prefix: &str) -> Vec<Vec<u8>> {
     let template = COMMANDS[rng.below(COMMANDS.len())];
-    let mut key = |rng: &mut Rng| format!("{prefix}{}", rng.below(KEYS)).into_bytes();
+    let key = |rng: &mut Rng| format!("{prefix}{}", rng.below(KEYS)).into_bytes();
     let words = template.split(' ').map(|word| match word {
         "K" | "J" => key(rng),
         "V" => value(rng),

@@ -21,8 +21,7 @@ use crate::types::topic::{Definition, Partition, Retention, Writer};
 /// Bytes of changes that are kept unless it is said otherwise.
 const DEFAULT_BYTES: i64 = 64 * 1024 * 1024;
 
-const NAME_ARG: ArgSpec =
-    ArgSpec::name("capture", Namespace::Capture, "the name of the capture");
+const NAME_ARG: ArgSpec = ArgSpec::name("capture", Namespace::Capture, "the name of the capture");
 const NAME: Arg = Arg(0);
 const BYTES: Arg = Arg(1);
 const TIME: Arg = Arg(2);
@@ -123,8 +122,7 @@ fn create(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
     let bytes = args.opt_integer(BYTES).unwrap_or(DEFAULT_BYTES);
     let bytes = positive(bytes, "max_bytes must be from 1 to 2^38")?;
     let seconds = args.opt_integer(TIME);
-    let seconds =
-        seconds.map(|seconds| positive(seconds, "retention_secs must be from 1 to 2^38"));
+    let seconds = seconds.map(|seconds| positive(seconds, "retention_secs must be from 1 to 2^38"));
     let first = ShardId::new(0);
     if plan.peek(&key_in(first, name)).is_some() {
         return Err(CommandError::exists(CAPTURE, name));

@@ -1,5 +1,5 @@
-//! One answer of the parts of all shards: changes ordered by time as far as they were read, those of
-//! a transaction together, and the position behind them.
+//! One answer of the parts of all shards: changes ordered by time as far as they were read, those
+//! of a transaction together, and the position behind them.
 
 use super::batch::Changes;
 use super::position::{From, Place, Position};
@@ -9,8 +9,9 @@ use crate::command::error::CommandError;
 use crate::command::reply::Reply;
 use crate::limits::SHARDS;
 
-const NOT_ALL: CommandError =
-    CommandError::Invalid("captures are read where every shard is served, not on a core's own port");
+const NOT_ALL: CommandError = CommandError::Invalid(
+    "captures are read where every shard is served, not on a core's own port",
+);
 
 /// What is left to do with what all cores have answered to `CDC.READ`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -147,9 +148,8 @@ impl<'p> Joined<'p> {
         // Transactions have one order, so the chain ends; it is bounded all the same.
         for _ in 0..SHARDS {
             let parts = self.told[at][self.taken[at]].parts.clone();
-            let offset_of = |joined: &Self, shard: usize| {
-                joined.parts[shard].from + joined.taken[shard] as u64
-            };
+            let offset_of =
+                |joined: &Self, shard: usize| joined.parts[shard].from + joined.taken[shard] as u64;
             let waits = |(other, offset): &&(crate::id::ShardId, u64)| {
                 offset_of(self, other.index()) < *offset
             };
@@ -225,11 +225,12 @@ mod tests {
         (time_ms, out)
     }
 
+    type Batches = Vec<(u64, Vec<u8>)>;
+
     /// The ops of an answer, and whether there is more.
-    fn merged(count: usize, read: Vec<(usize, Vec<(u64, Vec<u8>)>)>) -> (Vec<String>, bool) {
-        let mut parts: Vec<Part> = (0..SHARDS)
-            .map(|shard| Part { shard: shard as u8, ..Part::default() })
-            .collect();
+    fn merged(count: usize, read: Vec<(usize, Batches)>) -> (Vec<String>, bool) {
+        let mut parts: Vec<Part> =
+            (0..SHARDS).map(|shard| Part { shard: shard as u8, ..Part::default() }).collect();
         for (shard, batches) in read {
             parts[shard].batches = batches;
         }

@@ -8,8 +8,9 @@
 //! and images need to know nothing of it, and what a reader is shown waits for the disk like any
 //! other read. A shard without a capture costs one look at an empty list.
 //!
-//! A position is an offset per shard ([`position`]). Readers ask every core ([`read`]) and join what
-//! they answer ([`merge`]), so that the changes of a transaction over several shards come together.
+//! A position is an offset per shard (`position`). Readers ask every core (`read`) and join
+//! what they answer (`merge`), so that the changes of a transaction over several shards come
+//! together.
 
 pub(crate) mod json;
 

@@ -56,10 +56,8 @@ impl Captured {
         now_ms: u64,
         cause: Cause,
     ) {
-        let captures: Vec<(&[u8], &Partition)> = shard
-            .captures()
-            .filter_map(|key| Some((key, partition(shard, key)?)))
-            .collect();
+        let captures: Vec<(&[u8], &Partition)> =
+            shard.captures().filter_map(|key| Some((key, partition(shard, key)?))).collect();
         let mut teller = Teller::new(shard, now_ms, cause);
         let mut text = Vec::new();
         for record in records {
@@ -130,11 +128,7 @@ impl Captured {
             batch::write(&mut data, shard.seq().next().get(), &parts, told);
             let edits = append(partition, &data, now_ms);
             let (key, value_type, creates) = (&*run.key, ValueType::Partition, false);
-            push_record(
-                out,
-                run.shard,
-                &Record::Edit { key, value_type, edits: &edits, creates },
-            );
+            push_record(out, run.shard, &Record::Edit { key, value_type, edits: &edits, creates });
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Where a reader of a capture stands: an offset in each shard, and while it is shown what there is,
-//! how far the walk over the shard has come. As text it is base64url (RFC 4648, 5) without padding:
+//! Where a reader of a capture stands: an offset in each shard, and while it is shown what there
+//! is, how far the walk over the shard has come. As text it is base64url
+//! (RFC 4648, 5) without padding:
 //!
 //! ```text
 //! format     u8     1
@@ -98,9 +99,11 @@ impl Position {
         let mut bytes = vec![FORMAT];
         bytes.extend_from_slice(&self.incarnation.to_le_bytes());
         self.places.iter().for_each(|place| put_number(&mut bytes, place.offset));
-        let walking = self.places.iter().enumerate().fold(0u64, |mask, (shard, place)| {
-            mask | u64::from(place.walk.is_some()) << shard
-        });
+        let walking = self
+            .places
+            .iter()
+            .enumerate()
+            .fold(0u64, |mask, (shard, place)| mask | u64::from(place.walk.is_some()) << shard);
         bytes.extend_from_slice(&walking.to_le_bytes());
         for walk in self.places.iter().filter_map(|place| place.walk) {
             bytes.extend_from_slice(&walk.to_le_bytes());

@@ -1,9 +1,9 @@
-//! `CDC.READ`: what each core answers a reader of a capture, a part per shard. [`super::merge`] joins
-//! the parts of all cores.
+//! `CDC.READ`: what each core answers a reader of a capture, a part per shard.
+//! [`super::merge`] joins the parts of all cores.
 //!
-//! A shard shows its changes from the reader's offset on. When it has shown the last, and the reader
-//! is to be shown what there is, the same step walks over some keys: so each key is shown as it is
-//! behind exactly the changes before it and before exactly those that follow.
+//! A shard shows its changes from the reader's offset on. When it has shown the last, and the
+//! reader is to be shown what there is, the same step walks over some keys: so each key is shown as
+//! it is behind exactly the changes before it and before exactly those that follow.
 
 use super::find::{key_in, partition};
 use super::position::From;
@@ -175,7 +175,8 @@ impl Part {
             }
             let Item::One(event) = item else { unreachable!("captures are not packed") };
             bytes += event.data.len();
-            changes += super::batch::Changes::read(event.data).map_or(0, |told| told.count) as usize;
+            changes +=
+                super::batch::Changes::read(event.data).map_or(0, |told| told.count) as usize;
             self.batches.push((event.time_ms, event.data.to_vec()));
         }
         Some(budget.bytes.saturating_sub(bytes))
@@ -186,11 +187,8 @@ impl Part {
         for _ in 0..BUCKETS_MAX {
             let Some(position) = at.filter(|_| bytes < budget) else { break };
             at = shard.walk(position, |entry| {
-                let matches = |pattern: &Box<[u8]>| glob::matches(pattern, entry.key());
-                if entry.is_expired(self.now_ms)
-                    || entry.value_type().is_named()
-                    || !partition.patterns.iter().any(matches)
-                {
+                let is_wanted = partition.patterns.iter().any(|it| glob::matches(it, entry.key()));
+                if entry.is_expired(self.now_ms) || entry.value_type().is_named() || !is_wanted {
                     return;
                 }
                 let mut text = Vec::new();

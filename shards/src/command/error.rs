@@ -238,6 +238,11 @@ impl CommandError {
     }
 }
 
+fn gone(oldest: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let before = "changes behind this position are gone; the first position there is: ";
+    write!(f, "{before}{oldest}; `snapshot` begins anew")
+}
+
 /// The text after the code.
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -301,11 +306,7 @@ impl fmt::Display for CommandError {
                 f,
                 "Stream offset {offset} out of range; earliest retained offset is {earliest}"
             ),
-            Self::PositionGone { oldest } => write!(
-                f,
-                "changes behind this position are gone; the first position there is: {oldest}; \
-                 `snapshot` begins anew"
-            ),
+            Self::PositionGone { oldest } => gone(oldest, f),
             Self::Rebalance { generation } => {
                 write!(f, "rebalance: the group is in generation {generation}")
             }

@@ -13,9 +13,8 @@ impl Engine {
     /// Whether changes of one of these shards, which are here, are captured.
     #[inline]
     pub(super) fn captures(&self, shards: u64) -> bool {
-        shards_in(shards).any(|id| self.shards[id.index()].as_deref().is_some_and(|shard| {
-            shard.is_captured()
-        }))
+        shards_in(shards)
+            .any(|id| self.shards[id.index()].as_deref().is_some_and(|shard| shard.is_captured()))
     }
 
     /// Whether something was captured since this was asked.
@@ -68,7 +67,8 @@ fn note(
     captured: &mut Captured,
 ) {
     for id in shards_in(touched) {
-        let shard = shards[id.index()].as_deref().expect("a command writes to shards that are here");
+        let shard =
+            shards[id.index()].as_deref().expect("a command writes to shards that are here");
         if shard.is_captured() {
             let mine = Records::over(records).filter(|(of, _)| *of == id);
             let mine = mine.map(|(_, record): (_, Record<'_>)| record);

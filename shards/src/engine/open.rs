@@ -10,9 +10,9 @@ use super::route::{Request, keys_of};
 use super::run::{RECORDS_BYTES_MAX, items, sum};
 use super::{Engine, shards_in};
 use crate::batch::{PartSpec, seal};
-use crate::capture::Captured;
 #[cfg(feature = "lua")]
 use crate::batch::{Record, push_record};
+use crate::capture::Captured;
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;

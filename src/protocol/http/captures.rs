@@ -23,8 +23,12 @@ impl<'a> Told<'a> {
     /// Nothing where it is none.
     pub fn of(reply: &'a Reply<'a>) -> Option<Self> {
         let Reply::Array(items) = reply else { return None };
-        let [Reply::Bytes(position), Reply::Array(changes), Reply::Integer(more), Reply::Integer(snapshot)] =
-            &items[..]
+        let [
+            Reply::Bytes(position),
+            Reply::Array(changes),
+            Reply::Integer(more),
+            Reply::Integer(snapshot),
+        ] = &items[..]
         else {
             return None;
         };

@@ -115,11 +115,7 @@ impl LiveRoute {
     }
 
     /// A stream that broke off goes on behind the last event that its reader has seen.
-    fn changes(
-        self,
-        inputs: &Inputs<'_>,
-        request: &HttpRequest<'_>,
-    ) -> Result<Live, HttpError> {
+    fn changes(self, inputs: &Inputs<'_>, request: &HttpRequest<'_>) -> Result<Live, HttpError> {
         let capture = inputs.text("capture").ok_or_else(|| missing("capture"))?.into_owned();
         let last = request.header("last-event-id").filter(|id| !id.is_empty());
         let last = last.map(|id| String::from_utf8_lossy(id).into_owned());

@@ -6,7 +6,7 @@
 
 mod arguments;
 mod caller;
-pub(crate) mod captures;
+pub mod captures;
 mod chunked;
 mod containers;
 mod context;

@@ -106,11 +106,13 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Geo(body) => body.write(context, reply, out),
         Shape::Queue(body) => body.write(context, reply, out),
         Shape::Pubsub(body) => body.write(context, reply, out),
-        Shape::Changes => {
-            if let Some(told) = Told::of(reply) {
-                told.write(out);
-            }
-        }
+        Shape::Changes => changes(reply, out),
+    }
+}
+
+fn changes(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    if let Some(told) = Told::of(reply) {
+        told.write(out);
     }
 }
 

@@ -128,7 +128,9 @@ pub(crate) fn tell(entry: Option<&Entry<'_>>, edits: &[u8], list: &mut List<'_>)
                 }
                 if !is_last {
                     let whole = told.whole();
-                    gone.into_iter().for_each(|at| drop(whole.remove(at)));
+                    for at in gone {
+                        whole.remove(at);
+                    }
                 }
             }
         }

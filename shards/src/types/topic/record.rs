@@ -212,8 +212,8 @@ impl Partition {
             }
             Edit::Captures(patterns) => {
                 self.patterns = patterns.map(Box::from).collect();
-                let held = |pattern: &Box<[u8]>| size_of::<Box<[u8]>>() + pattern.len();
-                self.patterns_bytes = self.patterns.iter().map(held).sum();
+                let bytes: usize = self.patterns.iter().map(|pattern| pattern.len()).sum();
+                self.patterns_bytes = bytes + size_of_val(&*self.patterns);
             }
         }
     }
