@@ -264,6 +264,31 @@ fn a_position_that_is_gone_is_said_to_be() {
 }
 
 #[test]
+fn what_is_too_large_to_be_told_is_said_to_have_been() {
+    let server = Plan::new().workers(2).start();
+    create(&server, &["all", "*"]);
+    let mut at = "now".to_owned();
+    told(&server, &mut at, &[]);
+    let large = "v".repeat(17 << 20);
+    assert_eq!(server.resp().call(&["SET", "k", &large]), "+OK");
+    assert_eq!(told(&server, &mut at, &[]), [json!({"op": "overflow"})]);
+    // Values that may be told are, however many of them one answer would have.
+    let half = "w".repeat(6 << 20);
+    for key in ["a", "b", "c", "d"] {
+        assert_eq!(server.resp().call(&["SET", key, &half]), "+OK");
+    }
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let some = told(&server, &mut at, &[]);
+        assert_eq!(some.len(), 1, "each is more than an answer");
+        seen.extend(some.into_iter().map(|change| change["key"].clone()));
+    }
+    seen.sort_by_key(Value::to_string);
+    assert_eq!(json!(seen), json!(["a", "b", "c", "d"]));
+    server.stop();
+}
+
+#[test]
 fn captures_are_made_listed_shown_and_deleted() {
     let server = Plan::new().workers(2).start();
     let mut http = server.http();

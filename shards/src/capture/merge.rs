@@ -75,6 +75,7 @@ struct Joined<'p> {
     held: u64,
     position: Position,
     count: usize,
+    bytes: usize,
     changes: Vec<Reply<'static>>,
 }
 
@@ -97,12 +98,13 @@ impl<'p> Joined<'p> {
             held: 0,
             position: position(parts, place),
             count: merge.count,
+            bytes: 0,
             changes: Vec::new(),
         }
     }
 
     fn answer(mut self) -> Reply<'static> {
-        while self.changes.len() < self.count
+        while self.has_room()
             && let Some(shard) = self.earliest()
         {
             self.take_from(shard);
@@ -113,7 +115,8 @@ impl<'p> Joined<'p> {
             if self.taken[shard] < part.batches.len() || part.has_more {
                 has_more = true;
             } else if self.position.places[shard].walk.is_some() {
-                if self.changes.len() < self.count {
+                if self.has_room() {
+                    self.bytes += part.rows.iter().map(|(_, text)| text.len()).sum::<usize>();
                     self.position.places[shard].walk = part.walk;
                     let rows = part.rows.iter();
                     let shown = rows.map(|(seq, text)| change(*seq, part, part.now_ms, "", text));
@@ -129,6 +132,10 @@ impl<'p> Joined<'p> {
             Reply::Integer(has_more.into()),
             Reply::Integer(is_walking.into()),
         ])
+    }
+
+    fn has_room(&self) -> bool {
+        self.changes.len() < self.count && self.bytes < read::ANSWER_BYTES
     }
 
     /// The shard whose next batch is the earliest of those that are not held.
@@ -183,6 +190,7 @@ impl<'p> Joined<'p> {
         let (part, index) = (&self.parts[shard], self.taken[shard]);
         let (told, time_ms) = (&self.told[shard][index], part.batches[index].0);
         let transaction = transaction(told);
+        self.bytes += told.texts.len();
         for text in told.texts() {
             self.changes.push(change(told.seq, part, time_ms, &transaction, text));
         }
@@ -214,6 +222,7 @@ mod tests {
     use super::super::batch;
     use super::*;
     use crate::id::ShardId;
+    use crate::one_table::OneTable;
 
     /// One batch with one change, and where its parts are.
     fn told(time_ms: u64, text: &str, parts: &[(usize, u64)]) -> (u64, Vec<u8>) {
@@ -272,6 +281,40 @@ mod tests {
         ];
         let (ops, more) = merged(9, read);
         assert_eq!((ops.join(" "), more), ("before t u".to_owned(), false));
+    }
+
+    fn ask(db: &mut OneTable, from: &[u8]) -> Reply<'static> {
+        let words: [&[u8]; 3] = [b"CDC.READ", b"c", from];
+        let parts = db.run(&words);
+        Merge { from: From::parse(from).expect("a position"), count: 9 }.apply(parts)
+    }
+
+    #[test]
+    fn positions_that_cannot_be_are_gone() {
+        let mut db = OneTable::new();
+        assert_eq!(db.ask("CDC.CREATE c *"), "OK");
+        let Reply::Array(items) = ask(&mut db, b"now") else { panic!("an answer") };
+        let Reply::Bytes(now) = &items[0] else { panic!("a position") };
+        let From::Position(mut position) = From::parse(now).expect("a position") else {
+            panic!("a position")
+        };
+        assert!(is_idle(&ask(&mut db, &position.text())));
+        // A crash has taken back what was shown.
+        position.places[7].offset = 3;
+        let oldest = String::from_utf8(now.to_vec()).expect("it is text");
+        let gone = Reply::Error(CommandError::PositionGone { oldest });
+        assert_eq!(ask(&mut db, &position.text()), gone);
+        position.places[7].offset = 0;
+        position.incarnation += 1;
+        assert!(matches!(ask(&mut db, &position.text()), Reply::Error(_)), "of another capture");
+    }
+
+    #[test]
+    fn an_answer_ends_where_it_is_large_enough() {
+        let large = "x".repeat(read::ANSWER_BYTES / 2 + 1);
+        let batches: Vec<_> = (0..5).map(|time| told(time, &large, &[])).collect();
+        let (ops, more) = merged(9, vec![(3, batches)]);
+        assert_eq!((ops.len(), more), (2, true));
     }
 
     #[test]

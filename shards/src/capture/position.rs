@@ -62,6 +62,18 @@ impl From {
         }
     }
 
+    /// A number that moves on with the reader, so that no shard is always the last to be asked.
+    pub(super) fn turn(&self) -> usize {
+        match self {
+            Self::Oldest | Self::Now | Self::Snapshot => 0,
+            Self::Position(position) => {
+                let offsets = position.places.iter().map(|place| place.offset);
+                let walks = position.places.iter().filter_map(|place| place.walk);
+                offsets.chain(walks).fold(0, u64::wrapping_add) as usize
+            }
+        }
+    }
+
     /// How far its walk over a shard had come.
     pub(super) fn walk(&self, shard: usize) -> Option<u64> {
         match self {

@@ -5,6 +5,7 @@
 //! reader is to be shown what there is, the same step walks over some keys: so each key is shown as
 //! it is behind exactly the changes before it and before exactly those that follow.
 
+use super::batch::Changes;
 use super::find::{key_in, partition};
 use super::position::From;
 use super::tell::tell_entry;
@@ -25,8 +26,11 @@ use crate::types::topic::{Item, Partition};
 /// Changes of an answer unless it is said otherwise, and at most.
 pub(super) const COUNT_DEFAULT: i64 = 100;
 pub(super) const COUNT_MAX: i64 = 10_000;
-/// Bytes that a core answers, about; a shard that has something answers at least one batch.
-const ANSWER_BYTES: usize = 1024 * 1024;
+/// Bytes of an answer, about; what belongs together comes together. Of a core's answer too, but each
+/// shard that has something answers one batch, until all have come to [`CORE_BYTES_MAX`].
+pub(super) const ANSWER_BYTES: usize = 1024 * 1024;
+/// Bytes beyond which a core answers no more than it must.
+const CORE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Buckets that one step walks over, at most.
 const BUCKETS_MAX: usize = 256;
 
@@ -83,15 +87,20 @@ pub(super) fn from(args: &Args<'_>) -> Result<From, CommandError> {
 
 fn read<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
     let (name, from, count) = (args.bytes(NAME), from(args)?, count(args)?);
-    let shards: Vec<&Shard> = view.shards().collect();
-    let budget = Budget { count, bytes: ANSWER_BYTES / shards.len().max(1) };
-    let mut parts = Vec::with_capacity(shards.len());
+    let mut shards: Vec<&Shard> = view.shards().collect();
+    let first = from.turn() % shards.len().max(1);
+    shards.rotate_left(first);
+    let mut budget = Budget { count, bytes: ANSWER_BYTES / shards.len().max(1), is_spent: false };
+    let (mut parts, mut spent) = (Vec::with_capacity(shards.len()), 0);
     for shard in shards {
         let key = key_in(shard.id(), name);
         let found = view.peek(&key).and_then(|_| partition(shard, &key));
         let partition = found.ok_or_else(|| CommandError::not_found(CAPTURE, name))?;
         let part = Part::read(view, shard, partition, &from, budget)?;
-        parts.push(Reply::owned(part.bytes()));
+        let part = part.bytes();
+        spent += part.len();
+        budget.is_spent = spent >= CORE_BYTES_MAX;
+        parts.push(Reply::owned(part));
     }
     Ok(Reply::Array(parts))
 }
@@ -101,6 +110,9 @@ fn read<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError>
 struct Budget {
     count: usize,
     bytes: usize,
+    /// Other shards of the core have answered so much that this one only answers what others may
+    /// wait for: transactions.
+    is_spent: bool,
 }
 
 /// What one shard answers.
@@ -165,21 +177,23 @@ impl Part {
         Ok(part)
     }
 
-    /// What is left of the budget when all batches were taken.
+    /// What is left of the budget when all batches were taken; nothing where some were not, or it
+    /// is spent.
     fn take_batches(&mut self, partition: &Partition, budget: Budget) -> Option<usize> {
         let (mut bytes, mut changes) = (0, 0);
         for (_, item) in partition.items(self.from) {
-            if bytes >= budget.bytes || changes >= budget.count {
+            let Item::One(event) = item else { unreachable!("captures are not packed") };
+            let told = Changes::read(event.data).expect("captures hold what was captured");
+            let is_alone = told.parts.is_empty();
+            if bytes >= budget.bytes || changes >= budget.count || budget.is_spent && is_alone {
                 self.has_more = true;
                 return None;
             }
-            let Item::One(event) = item else { unreachable!("captures are not packed") };
             bytes += event.data.len();
-            changes +=
-                super::batch::Changes::read(event.data).map_or(0, |told| told.count) as usize;
+            changes += told.count as usize;
             self.batches.push((event.time_ms, event.data.to_vec()));
         }
-        Some(budget.bytes.saturating_sub(bytes))
+        (!budget.is_spent).then(|| budget.bytes.saturating_sub(bytes))
     }
 
     fn take_rows(&mut self, shard: &Shard, partition: &Partition, walk: u64, budget: usize) {

@@ -14,6 +14,7 @@ use crate::capture::Cause;
 use crate::command::reply::Reply;
 use crate::id::ShardId;
 use crate::seq::Seq;
+use crate::shard::Shard;
 use crate::shard::plan::{Focus, Notice, Now, Told};
 use smallvec::SmallVec;
 
@@ -78,7 +79,7 @@ impl Engine {
         unstable: u64,
     ) -> Needs {
         let shard = focus.place.shard;
-        if self.captures(1 << shard.index()) {
+        if self.shards[shard.index()].as_deref().is_some_and(Shard::is_captured) {
             self.capture_single(now, start, shard);
         }
         let part = PartSpec { shard, seq: self.seq_of(shard).next() };
