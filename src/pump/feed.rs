@@ -1,488 +1,338 @@
-//! What a connection is fed with: messages of a queue that it consumes, or events of a room or a
-//! partition that it reads. This file keeps the books of one; `feeding.rs` moves what they ask for.
+//! Readers of captures that wait for changes: streams of events and WebSockets that are told them
+//! as they come, and single requests that wait for the next.
 //!
-//! A fed connection asks for more while there is room for it: one request at a time, of a bounded
-//! size. Nothing waits for it in memory but that: what it is not ready to take stays in the queue
-//! or the stream, whatever its peer does.
+//! A reader asks every core, like anybody who sends `CDC.READ`, and asks again when the socket has
+//! taken the answer; when there was nothing it sleeps until a core that captured something rings.
+//! So a reader costs its position and one answer, whatever it is behind, and a slow one holds
+//! nobody up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
+use synap_shards::capture::{Merge, is_idle};
+use synap_shards::command::args::{Arg, Args};
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
-use synap_shards::id::Ticket;
+use synap_shards::command::table;
+use synap_shards::engine::Engine;
+use synap_shards::engine::event::{Event, Flow, Outbound as _};
+use synap_shards::id::{ConnId, Ticket};
 
-use crate::protocol::http::feed::{self, QueueWanted, Start, StreamWanted};
+use super::Core;
+use super::connection::Style;
+use super::live_style::{LiveStyle, What};
+use super::outlet::Outlet;
+use super::serve::Host;
 use crate::protocol::push::Form;
+use crate::protocol::ws::CloseCode;
 
-/// Messages or events that are asked for at a time, at most and at first.
-const BATCH_MAX: usize = 64;
-const BATCH_FIRST: usize = 8;
-/// Bytes that the answer to one request should become: where it is more, fewer are asked for.
-const TOLD_BYTES: usize = 128 * 1024;
-/// Milliseconds that a request may wait for something to come.
-const WAIT_MS: &[u8] = b"30000";
-/// Milliseconds until what could not be done for now is tried again.
-pub(super) const RETRY_MS: u64 = 100;
-/// Milliseconds between looks whether a consumer that has all it may have still has it: its time
-/// for it may be over.
-const PROBE_MS: u64 = 1_000;
-/// The offset that no event ever has.
-const NEVER: &[u8] = b"9223372036854775807";
+/// To cores with readers that wait: something was captured.
+pub(super) const CAPTURED: &[u8] = b"captured";
 
-/// Words of a request.
-pub(super) type Asked = Vec<Box<[u8]>>;
+const READ: &str = "CDC.READ";
+/// Changes of one message.
+const MESSAGE_CHANGES: &str = "500";
+/// Longest wait of a request.
+const WAIT_MS_MAX: u64 = 30_000;
+const ARG_WAIT: Arg = Arg(3);
 
-/// The books of one fed connection.
-#[derive(Debug)]
-pub(super) struct Feed {
-    pub(super) source: Source,
-    /// It was told that it is connected.
-    is_open: bool,
-    /// A request is on its way.
-    pub(super) is_asked: bool,
-    /// It stands in line to ask.
-    pub(super) is_hungry: bool,
-    /// Unix milliseconds before which it does not ask.
-    pub(super) not_before_ms: u64,
-    /// Messages or events that it asks for at a time.
-    batch: usize,
+/// The readers of a core's connections.
+#[derive(Debug, Default)]
+pub(super) struct Feeds {
+    open: BTreeMap<ConnId, Feed>,
+    /// Those that are to look.
+    ready: Vec<ConnId>,
+    /// The same, but their sockets have not taken what came before.
+    slow: Vec<ConnId>,
+    /// Those that were refused: their connections end.
+    refused: Vec<ConnId>,
 }
 
-/// Where it is fed from.
 #[derive(Debug)]
-pub(super) enum Source {
-    Queue(Consumer),
-    Stream(Reader),
+struct Feed {
+    capture: Box<[u8]>,
+    from: Vec<u8>,
+    count: Vec<u8>,
+    kind: Kind,
+    state: State,
+    /// Something was captured while it looked.
+    is_rung: bool,
 }
 
-/// A consumer of a queue.
 #[derive(Debug)]
-pub(super) struct Consumer {
-    wanted: QueueWanted,
-    /// The name under which this connection holds messages, and no other.
-    pub(super) session: Box<[u8]>,
-    /// Messages that it may have at a time.
-    prefetch: usize,
-    /// Messages that it was given and has not settled. Those whose time was over may still be here.
-    held: VecDeque<Box<[u8]>>,
-    /// Which message a request of the peer settles.
-    pub(super) settling: BTreeMap<Ticket, Box<[u8]>>,
+enum Kind {
+    /// Told everything from its position on.
+    Stream { form: Form, has_begun: bool },
+    /// Told once, at the latest then; what it is told if nothing comes.
+    Once { ticket: Ticket, until_ms: u64, nothing: Option<Reply<'static>> },
 }
 
-/// A reader of a room or a partition.
-#[derive(Debug)]
-pub(super) struct Reader {
-    wanted: StreamWanted,
-    next: u64,
-    /// Where its peer wants it to go on, while a request is on its way.
-    seek: Option<u64>,
-}
-
-/// What becomes of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Then {
-    GoesOn,
-    Ends,
+enum State {
+    Ready,
+    Looking,
+    Waiting,
 }
 
-/// Whether something may be done later that is refused now.
-pub(super) fn may_pass(error: &CommandError) -> bool {
-    matches!(error.code(), "BUSY" | "MISCONF" | "OOM")
-}
+impl Feeds {
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
 
-fn words(words: &[&[u8]]) -> Asked {
-    words.iter().map(|word| Box::from(*word)).collect()
-}
+    /// Whether some reader is to look at once.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
 
-fn digits(number: usize) -> Box<[u8]> {
-    number.to_string().into_bytes().into()
-}
+    fn add(&mut self, conn: ConnId, feed: Feed) {
+        if feed.state == State::Ready {
+            self.ready.push(conn);
+        }
+        self.open.insert(conn, feed);
+    }
 
-/// The names of messages in the answer to one who consumes.
-pub(super) fn names_in<'r>(reply: &'r Reply<'_>) -> impl Iterator<Item = &'r [u8]> {
-    let messages = if let Reply::Array(messages) = reply { &messages[..] } else { &[] };
-    messages.iter().filter_map(|message| match value_of(message, b"message_id")? {
-        Reply::Bytes(name) => Some(&**name),
-        _ => None,
-    })
-}
+    /// A connection is gone.
+    pub(super) fn remove(&mut self, conn: ConnId) {
+        self.open.remove(&conn);
+    }
 
-fn value_of<'r, 'a>(map: &'r Reply<'a>, name: &[u8]) -> Option<&'r Reply<'a>> {
-    let Reply::Map(pairs) = map else { return None };
-    let is_it = |key: &Reply<'_>| matches!(key, Reply::Bytes(key) if **key == *name);
-    pairs.iter().find(|(key, _)| is_it(key)).map(|(_, value)| value)
+    /// Has those that wait look.
+    fn ring(&mut self) {
+        for (conn, feed) in &mut self.open {
+            match feed.state {
+                State::Waiting => {
+                    feed.state = State::Ready;
+                    self.ready.push(*conn);
+                }
+                State::Looking => feed.is_rung = true,
+                State::Ready => {}
+            }
+        }
+    }
 }
 
 impl Feed {
-    /// Of a consumer whose connection has this number in the process.
-    pub(super) fn of_queue(wanted: QueueWanted, client: u64) -> Self {
-        let session = [wanted.consumer.as_bytes(), b"\0", client.to_string().as_bytes()].concat();
-        Self::of(Source::Queue(Consumer {
-            wanted,
-            session: session.into(),
-            prefetch: 1,
-            held: VecDeque::new(),
-            settling: BTreeMap::new(),
-        }))
+    fn words(&self) -> [&[u8]; 5] {
+        [READ.as_bytes(), &self.capture, &self.from, b"COUNT", &self.count]
     }
 
-    /// Of a reader.
-    pub(super) fn of_stream(wanted: StreamWanted) -> Self {
-        let next = match wanted.from {
-            Start::Offset(offset) => offset,
-            Start::Behind(offset) => offset + 1,
-            Start::Latest => 0,
-        };
-        Self::of(Source::Stream(Reader { wanted, next, seek: None }))
-    }
-
-    fn of(source: Source) -> Self {
-        Self {
-            source,
-            is_open: false,
-            is_asked: false,
-            is_hungry: false,
-            not_before_ms: 0,
-            batch: BATCH_FIRST,
+    /// What it makes of an answer, and what its client is told; nothing if it goes on waiting.
+    fn answered(&mut self, reply: Reply<'static>) -> Option<Reply<'static>> {
+        let words = self.words();
+        let command = table::lookup(&words).expect("the table has it");
+        let args = Args::parse(command.spec(), &words).expect("they were checked");
+        let merge = Merge::of(&args).expect("a reader that is refused looks no more");
+        let answer = merge.apply(reply);
+        let is_idle = is_idle(&answer);
+        if let Reply::Array(items) = &answer
+            && let Some(Reply::Bytes(position)) = items.first()
+        {
+            self.from = position.to_vec();
+        }
+        let goes_on = !is_idle || std::mem::take(&mut self.is_rung);
+        self.state = if goes_on { State::Ready } else { State::Waiting };
+        match &mut self.kind {
+            Kind::Stream { .. } => Some(answer),
+            Kind::Once { nothing, .. } if is_idle => {
+                *nothing = Some(answer);
+                None
+            }
+            Kind::Once { .. } => Some(answer),
         }
     }
+}
 
-    /// What to ask for next; nothing before its time.
-    pub(super) fn ask(&mut self, now_ms: u64) -> Option<Asked> {
-        if self.is_asked || now_ms < self.not_before_ms {
+impl Host<'_> {
+    /// Has a connection told changes from a position on.
+    pub(super) fn follow(&mut self, conn: ConnId, capture: &str, from: &str, form: Form) {
+        let feed = Feed {
+            capture: capture.as_bytes().into(),
+            from: from.into(),
+            count: MESSAGE_CHANGES.into(),
+            kind: Kind::Stream { form, has_begun: false },
+            state: State::Ready,
+            is_rung: false,
+        };
+        self.outlet.feeds.add(conn, feed);
+    }
+
+    /// `CDC.READ` that may wait: answers what there is, or waits. Nothing if it is none.
+    pub(super) fn read_changes(&mut self, conn: ConnId, args: &Args<'_>) -> Option<Flow> {
+        let wait_ms = args.opt_integer(ARG_WAIT).filter(|wait_ms| *wait_ms > 0)? as u64;
+        let connection = self.outlet.connections.get_mut(conn)?;
+        if connection.read_ended || connection.closing || Merge::of(args).is_none() {
             return None;
         }
-        self.is_asked = true;
-        Some(match &mut self.source {
-            Source::Queue(consumer) if self.is_open => {
-                if consumer.is_full() {
-                    self.not_before_ms = now_ms + PROBE_MS;
-                }
-                consumer.ask(self.batch)
-            }
-            Source::Queue(consumer) => words(&[b"QSTATS", consumer.wanted.queue.as_bytes()]),
-            Source::Stream(reader) => reader.ask(self.is_open, self.batch),
-        })
-    }
-
-    /// Takes an answer, and appends what is to be told of it.
-    pub(super) fn take(&mut self, reply: &Reply<'_>, now_ms: u64, out: &mut Vec<u8>) -> Then {
-        self.is_asked = false;
-        if let Reply::Error(error) = reply
-            && may_pass(error)
-        {
-            self.not_before_ms = now_ms + RETRY_MS;
-            return Then::GoesOn;
-        }
-        let then = match &mut self.source {
-            Source::Queue(consumer) => {
-                let then = consumer.take(reply, self.is_open, out);
-                if consumer.is_full() {
-                    self.not_before_ms = now_ms + PROBE_MS;
-                }
-                then
-            }
-            Source::Stream(reader) => reader.take(reply, self.is_open, out),
+        let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
+        let until_ms = self.outlet.now.unix_ms + wait_ms.min(WAIT_MS_MAX);
+        let count = args.opt_integer(Arg(2)).map(|count| count.to_string());
+        let feed = Feed {
+            capture: args.bytes(Arg(0)).into(),
+            from: args.bytes(Arg(1)).to_vec(),
+            count: count.unwrap_or_else(|| "100".to_owned()).into_bytes(),
+            kind: Kind::Once { ticket, until_ms, nothing: None },
+            state: State::Looking,
+            is_rung: false,
         };
-        if out.len() > TOLD_BYTES {
-            self.batch = (self.batch / 2).max(1);
-        } else if out.len() < TOLD_BYTES / 4 {
-            self.batch = (self.batch * 2).min(BATCH_MAX);
-        }
-        // A request that was given up before it was tried is answered with no list at all.
-        self.is_open |= *reply != Reply::NilArray;
-        then
+        self.outlet.feeds.add(conn, feed);
+        look(self.engine, self.outlet, conn, ticket);
+        Some(Flow::Barrier)
     }
 
-    /// What it leaves behind where it has messages, or may be given some by the request that is on
-    /// its way.
-    pub(super) fn leave(self) -> Option<Leaving> {
-        let Source::Queue(consumer) = self.source else { return None };
-        let Consumer { wanted, session, held, .. } = consumer;
-        let is_asked = self.is_asked;
-        (is_asked || !held.is_empty()).then_some(Leaving {
-            queue: wanted.queue,
-            session,
-            names: held,
-            is_asked,
-            released: 0,
-            not_before_ms: 0,
-        })
-    }
-
-    /// The consumer that it is, if it is one.
-    pub(super) fn consumer(&mut self) -> Option<&mut Consumer> {
-        match &mut self.source {
-            Source::Queue(consumer) => Some(consumer),
-            Source::Stream(_) => None,
+    /// Has a stream look for changes, unless its socket has not taken what came before; whether it
+    /// is done with.
+    fn look_on(&mut self, conn: ConnId) -> bool {
+        let Some(feed) = self.outlet.feeds.open.get_mut(&conn) else { return true };
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return true };
+        if feed.state != State::Ready || connection.closing {
+            return true;
         }
-    }
-
-    /// A request of the peer about a message was answered.
-    pub(super) fn settled(&mut self, ticket: Ticket, reply: &Reply<'_>) -> Then {
-        let Source::Queue(consumer) = &mut self.source else { return Then::GoesOn };
-        let Some(name) = consumer.settling.remove(&ticket) else { return Then::GoesOn };
-        match reply {
-            Reply::Error(error) if error.code() == "NOQUEUE" => return Then::Ends,
-            // It still has the message.
-            Reply::Error(error) if error.code() != "NOMESSAGE" => return Then::GoesOn,
-            _ => {}
+        match feed.kind {
+            Kind::Once { ticket, .. } => look(self.engine, self.outlet, conn, ticket),
+            Kind::Stream { .. } if !connection.is_drained() => return false,
+            Kind::Stream { form, ref mut has_begun } => {
+                let always = !std::mem::replace(has_begun, true);
+                feed.state = State::Looking;
+                let words = feed.words().map(<[u8]>::to_vec);
+                let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+                self.outlet.shared.captures.wait(self.outlet.core);
+                let what = What::Changes { always };
+                let style = Style::Live(Box::new(LiveStyle { form, what }));
+                self.dispatch(conn, &words, Some(style), None);
+            }
         }
-        if let Some(at) = consumer.held.iter().position(|held| held.eq_ignore_ascii_case(&name)) {
-            consumer.held.remove(at);
-            self.not_before_ms = 0;
-        }
-        Then::GoesOn
-    }
-
-    /// Has a reader go on at an offset: at once (then true), or when the request that is on its way
-    /// is answered.
-    pub(super) fn seek(&mut self, offset: u64, out: &mut Vec<u8>) -> bool {
-        let Source::Stream(reader) = &mut self.source else { return true };
-        if self.is_asked {
-            reader.seek = Some(offset);
-            return false;
-        }
-        reader.next = offset;
-        reader.wanted.sought(offset, out);
         true
     }
 }
 
-impl Consumer {
-    fn is_full(&self) -> bool {
-        self.held.len() >= self.prefetch
-    }
-
-    fn ask(&self, batch: usize) -> Asked {
-        let prefetch = digits(self.prefetch);
-        let room = self.prefetch.saturating_sub(self.held.len());
-        let wanted = if room == 0 { self.prefetch } else { room };
-        let count = digits(wanted.min(batch));
-        let mut asked = words(&[
-            b"QCONSUME",
-            self.wanted.queue.as_bytes(),
-            b"CONSUMER",
-            &self.session,
-            b"COUNT",
-            &count,
-            b"PREFETCH",
-            &prefetch,
-        ]);
-        if room > 0 {
-            asked.extend(words(&[b"WAIT", WAIT_MS]));
-        }
-        asked
-    }
-
-    fn take(&mut self, reply: &Reply<'_>, is_open: bool, out: &mut Vec<u8>) -> Then {
-        if let Reply::Error(error) = reply {
-            feed::refuse(error, Form::Frame, out);
-            return Then::Ends;
-        }
-        if !is_open {
-            let limit = match value_of(reply, b"prefetch_limit") {
-                Some(Reply::Integer(limit)) if *limit > 0 => limit.unsigned_abs(),
-                _ => 0,
-            };
-            let prefetch = match (self.wanted.prefetch, limit) {
-                (None, 0) => 1,
-                (None, limit) => limit.min(feed::PREFETCH_MAX),
-                (Some(own), 0) => own,
-                (Some(own), limit) => own.min(limit),
-            };
-            self.prefetch = usize::try_from(prefetch).expect("it is a thousand at most");
-            self.wanted.connected(out);
-            return Then::GoesOn;
-        }
-        if let Reply::Array(messages) = reply {
-            messages.iter().for_each(|message| self.wanted.message(message, out));
-        }
-        self.held.extend(names_in(reply).map(Box::from));
-        // Whoever is given more than it may have does not have all of what it was given before;
-        // of that, what came first ends first.
-        let over = self.held.len().saturating_sub(self.prefetch);
-        self.held.drain(..over);
-        Then::GoesOn
-    }
-
-    /// The words that settle one of its messages.
-    pub(super) fn settle(&self, verb: &[u8], requeue: Option<bool>, name: &[u8]) -> Asked {
-        let queue = self.wanted.queue.as_bytes();
-        let mut asked = words(&[verb, queue, b"CONSUMER", &self.session]);
-        if let Some(requeue) = requeue {
-            asked.extend(words(&[b"REQUEUE", if requeue { b"true" } else { b"false" }]));
-        }
-        asked.push(name.into());
-        asked
-    }
+/// Asks every core for a request that waits.
+fn look(engine: &mut Engine, outlet: &mut Outlet, conn: ConnId, ticket: Ticket) {
+    let Some(feed) = outlet.feeds.open.get_mut(&conn) else { return };
+    let Some(connection) = outlet.connections.get_mut(conn) else { return };
+    feed.state = State::Looking;
+    let words = feed.words().map(<[u8]>::to_vec);
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let command = table::lookup(&words).expect("the table has it");
+    let args = Args::parse(command.spec(), &words).expect("they were checked");
+    let (caller, reads) = (connection.client.id, connection.client.reads());
+    outlet.shared.captures.wait(outlet.core);
+    let (args, here, place) = (&args, false, None);
+    let event = Event::Request { conn, ticket, caller, reads, here, command, args, place };
+    engine.step(outlet.now, event, outlet);
 }
 
-impl Reader {
-    fn ask(&self, is_open: bool, batch: usize) -> Asked {
-        let StreamWanted { name, partition, reader, from, .. } = &self.wanted;
-        let number = partition.unwrap_or(0).to_string();
-        let name = name.as_bytes();
-        if !is_open && !matches!(from, Start::Offset(_)) {
-            return words(&[b"TOFFSET", name, number.as_bytes(), NEVER]);
-        }
-        let next = self.next.to_string();
-        let mut asked = match partition {
-            None => words(&[b"SREAD", name, next.as_bytes()]),
-            Some(_) => words(&[b"TREAD", name, number.as_bytes(), next.as_bytes()]),
+impl Outlet {
+    /// What a reply comes to for a reader that waits for changes; nothing if it goes on waiting.
+    pub(super) fn feed<'r>(
+        &mut self,
+        (conn, answered): (ConnId, Ticket),
+        reply: Reply<'r>,
+    ) -> Option<Reply<'r>> {
+        let looking = |feed: &&mut Feed| {
+            let is_other = matches!(feed.kind, Kind::Once { ticket, .. } if ticket != answered);
+            feed.state == State::Looking && !is_other
         };
-        asked.extend([Box::from(&b"COUNT"[..]), digits(batch)]);
-        if is_open {
-            asked.extend(words(&[b"BLOCK", WAIT_MS]));
+        let Some(feed) = self.feeds.open.get_mut(&conn).filter(looking) else {
+            return Some(reply);
+        };
+        if let Reply::Error(_) = reply {
+            self.refuse_feed(conn);
+            return Some(reply);
         }
-        if let (None, Some(reader)) = (partition, reader) {
-            asked.extend(words(&[b"READER", reader.as_bytes()]));
+        let answer = feed.answered(reply.into_owned());
+        if feed.state == State::Ready {
+            self.feeds.ready.push(conn);
         }
-        asked
+        let is_once = matches!(feed.kind, Kind::Once { .. });
+        match &answer {
+            Some(Reply::Error(_)) => self.refuse_feed(conn),
+            Some(_) if is_once => self.feeds.remove(conn),
+            Some(_) | None => {}
+        }
+        answer
     }
 
-    fn take(&mut self, reply: &Reply<'_>, is_open: bool, out: &mut Vec<u8>) -> Then {
-        match reply {
-            Reply::Error(CommandError::OffsetGone { earliest, .. }) if is_open => {
-                if self.seek.is_none() {
-                    self.wanted.gap(self.next, *earliest, out);
-                }
-                self.next = *earliest;
-            }
-            Reply::Error(error) => {
-                feed::refuse(error, self.wanted.form, out);
-                return Then::Ends;
-            }
-            Reply::Integer(end) => self.begin(end.unsigned_abs(), out),
-            Reply::Array(parts) => {
-                if !is_open {
-                    self.wanted.connected(self.next, out);
-                }
-                if self.seek.is_none() {
-                    self.events(parts, out);
-                }
-            }
-            _ => {}
-        }
-        if let Some(offset) = self.seek.take() {
-            self.next = offset;
-            self.wanted.sought(offset, out);
-        }
-        Then::GoesOn
-    }
-
-    /// Begins where its peer wants, now that the end of what is there is known.
-    fn begin(&mut self, end: u64, out: &mut Vec<u8>) {
-        if self.wanted.from == Start::Latest {
-            self.next = end;
-        }
-        self.wanted.connected(self.next, out);
-        if self.next > end {
-            // Its peer has read more than there ever was: what it read has been deleted, and this
-            // was made since.
-            self.wanted.gap(self.next, 0, out);
-            self.next = 0;
+    fn refuse_feed(&mut self, conn: ConnId) {
+        let feed = self.feeds.open.remove(&conn);
+        if feed.is_some_and(|feed| matches!(feed.kind, Kind::Stream { .. })) {
+            self.feeds.refused.push(conn);
         }
     }
 
-    /// `[next offset, first offset there is, events]`.
-    fn events(&mut self, parts: &[Reply<'_>], out: &mut Vec<u8>) {
-        let [Reply::Integer(next), Reply::Integer(start), Reply::Array(events)] = parts else {
+    /// Rings the readers of all cores if something was captured.
+    pub(super) fn ring_feeds(&mut self, engine: &mut Engine) {
+        if !engine.take_has_captured() {
             return;
-        };
-        let start = start.unsigned_abs();
-        if self.next > 0 && start > self.next {
-            self.wanted.gap(self.next, start, out);
         }
-        events.iter().for_each(|event| self.wanted.event(event, out));
-        self.next = next.unsigned_abs();
-    }
-}
-
-/// What a consumer that is gone has left: messages that are to be given back.
-#[derive(Debug)]
-pub(super) struct Leaving {
-    queue: Box<str>,
-    session: Box<[u8]>,
-    names: VecDeque<Box<[u8]>>,
-    /// A request is on its way: its last for messages, or one that gives some back.
-    pub(super) is_asked: bool,
-    /// How many the request on its way gives back.
-    released: usize,
-    /// Unix milliseconds before which nothing is tried.
-    pub(super) not_before_ms: u64,
-}
-
-impl Leaving {
-    /// Messages that one request gives back at most.
-    const RELEASE_MAX: usize = 1_000;
-
-    /// Whether all is done.
-    pub(super) fn is_over(&self) -> bool {
-        !self.is_asked && self.names.is_empty()
-    }
-
-    /// The words that give messages back.
-    pub(super) fn ask(&mut self) -> Asked {
-        self.is_asked = true;
-        self.released = self.names.len().min(Self::RELEASE_MAX);
-        let mut asked =
-            words(&[b"QRELEASE", self.queue.as_bytes(), b"CONSUMER", &self.session[..]]);
-        asked.extend(self.names.iter().take(self.released).cloned());
-        asked
-    }
-
-    /// Takes the answer to what was on its way. What cannot be given back now is tried again,
-    /// unless the server `stops`: its next start gives back what is left.
-    pub(super) fn take(&mut self, reply: &Reply<'_>, now_ms: u64, stops: bool) {
-        self.is_asked = false;
-        let released = std::mem::take(&mut self.released);
-        match reply {
-            Reply::Error(error) if released > 0 && may_pass(error) && !stops => {
-                self.not_before_ms = now_ms + RETRY_MS;
+        for core in self.shared.captures.ring() {
+            if core == self.core {
+                self.feeds.ring();
+            } else {
+                engine.tell(core, &[CAPTURED]);
             }
-            _ if released > 0 => {
-                self.names.drain(..released);
-            }
-            _ => self.names.extend(names_in(reply).map(Box::from)),
         }
+    }
+
+    /// Another core has captured something.
+    pub(super) fn hear_captured(&mut self) {
+        self.feeds.ring();
+    }
+
+    /// Answers requests that have waited long enough, and those of a connection whose peer may be
+    /// gone.
+    fn end_feeds_where(&mut self, ends: impl Fn(ConnId, u64) -> bool) {
+        let over: Vec<ConnId> = self
+            .feeds
+            .open
+            .iter()
+            .filter(|(conn, feed)| match feed.kind {
+                Kind::Once { until_ms, .. } => {
+                    feed.state == State::Waiting && ends(**conn, until_ms)
+                }
+                Kind::Stream { .. } => false,
+            })
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in over {
+            let Some(Feed { kind: Kind::Once { ticket, nothing, .. }, .. }) =
+                self.feeds.open.remove(&conn)
+            else {
+                continue;
+            };
+            let busy = || Reply::Error(CommandError::Busy);
+            self.reply(conn, ticket, nothing.unwrap_or_else(busy));
+        }
+    }
+
+    /// The peer of a connection sends no more, and may be gone.
+    pub(super) fn give_up_feed(&mut self, gone: ConnId) {
+        self.end_feeds_where(|conn, _| conn == gone);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn given(names: &[&str]) -> Reply<'static> {
-        let message =
-            |name: &&str| Reply::Map(vec![(Reply::string("message_id"), Reply::string(*name))]);
-        Reply::Array(names.iter().map(message).collect())
-    }
-
-    fn leaving(names: usize) -> Leaving {
-        Leaving {
-            queue: "q".into(),
-            session: b"c\x001"[..].into(),
-            names: (0..names).map(digits).collect(),
-            is_asked: false,
-            released: 0,
-            not_before_ms: 0,
+impl Core {
+    /// Has readers look that are to, and whose sockets have taken what came before.
+    pub(super) fn serve_feeds(&mut self) {
+        self.outlet.ring_feeds(&mut self.engine);
+        let slow = std::mem::take(&mut self.outlet.feeds.slow);
+        let ready = std::mem::take(&mut self.outlet.feeds.ready);
+        for conn in slow.into_iter().chain(ready) {
+            let mut host = super::host(&mut self.engine, &mut self.outlet, &mut self.stop);
+            if !host.look_on(conn) {
+                self.outlet.feeds.slow.push(conn);
+            }
+        }
+        for conn in std::mem::take(&mut self.outlet.feeds.refused) {
+            if let Some(connection) = self.outlet.connections.get_mut(conn) {
+                connection.close_live(CloseCode::POLICY, "refused");
+            }
+            self.outlet.mark_dirty(conn);
         }
     }
 
-    #[test]
-    fn what_a_consumer_had_is_given_back_until_nothing_is_left() {
-        let mut left = leaving(Leaving::RELEASE_MAX);
-        left.is_asked = true;
-        left.take(&given(&["last"]), 5, false);
-        assert_eq!(left.ask().len(), 4 + Leaving::RELEASE_MAX);
-        left.take(&Reply::Error(CommandError::Busy), 5, false);
-        assert_eq!((left.not_before_ms, left.is_over()), (5 + RETRY_MS, false));
-        left.ask();
-        left.take(&Reply::Integer(3), 200, false);
-        assert_eq!(left.ask().last().map(|name| &**name), Some(&b"last"[..]));
-        assert!(!left.is_over(), "the last one is on its way");
-        left.take(&Reply::Error(CommandError::Busy), 300, true);
-        assert!(left.is_over());
+    /// Ends waits that are over.
+    pub(super) fn end_feeds(&mut self) {
+        let (now_ms, stops) = (self.outlet.now.unix_ms, self.stopping_since_ns.is_some());
+        self.outlet.end_feeds_where(|_, until_ms| stops || until_ms <= now_ms);
     }
 }

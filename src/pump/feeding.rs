@@ -16,7 +16,7 @@ use synap_shards::id::{ConnId, Ticket};
 
 use super::Core;
 use super::connection::{Connection, Style};
-use super::feed::{Asked, Feed, Leaving, Then};
+use super::fed::{Asked, Feed, Leaving, Then};
 use super::host;
 use super::live_style::{LiveStyle, Request, What};
 use super::outlet::Outlet;

@@ -10,7 +10,7 @@ use synap_shards::pubsub::WATCH_PREFIX;
 
 use super::Core;
 use super::connection::{Connection, Decoder, Style};
-use super::feed::Feed;
+use super::fed::Feed;
 use super::live_style::{LiveStyle, Request, What};
 use super::serve::{Host, Stop};
 use crate::protocol::http::live::Live as Wanted;
@@ -59,6 +59,10 @@ enum Kind {
     Reader,
     /// A stream of events: nothing is read from it.
     Events,
+    /// A WebSocket that is told changes.
+    Changes,
+    /// A stream of events that are changes.
+    ChangeEvents,
 }
 
 impl Live {
@@ -70,6 +74,8 @@ impl Live {
             Wanted::Queue(_) => Kind::Consumer,
             Wanted::Stream(_) if wanted.is_websocket() => Kind::Reader,
             Wanted::Events(_) | Wanted::Stream(_) => Kind::Events,
+            Wanted::Changes { form: Form::Event, .. } => Kind::ChangeEvents,
+            Wanted::Changes { .. } => Kind::Changes,
         };
         Self {
             kind,
@@ -85,14 +91,14 @@ impl Live {
     /// The form in which it takes messages.
     pub(super) fn form(&self) -> Form {
         match self.kind {
-            Kind::Events => Form::Event,
+            Kind::Events | Kind::ChangeEvents => Form::Event,
             _ => Form::Frame,
         }
     }
 
     /// Whether it is a WebSocket.
     pub(super) fn is_websocket(&self) -> bool {
-        self.kind != Kind::Events
+        self.form() == Form::Frame
     }
 
     /// Lets a message wait for the socket; false when too many do.
@@ -191,6 +197,7 @@ impl Host<'_> {
             }
             Wanted::Keys(keys) => self.watch_keys(id, keys, subscriber),
             Wanted::Queue(_) | Wanted::Stream(_) => self.begin_feed(id, wanted),
+            Wanted::Changes { capture, from, form } => self.follow(id, capture, from, *form),
         }
         if is_websocket { Decoder::WebSocket(Box::default()) } else { Decoder::Deaf }
     }
@@ -200,7 +207,7 @@ impl Host<'_> {
         let feed = match wanted {
             Wanted::Queue(wanted) => Feed::of_queue(wanted.clone(), connection.client.id),
             Wanted::Stream(wanted) => Feed::of_stream(wanted.clone()),
-            Wanted::Echo | Wanted::Topics(_) | Wanted::Keys(_) | Wanted::Events(_) => return,
+            _ => return,
         };
         if let Some(live) = &mut connection.live {
             live.feed = Some(Box::new(feed));
@@ -318,9 +325,10 @@ impl Host<'_> {
                 Kind::Topics => self.live_command(id, &text),
                 Kind::Consumer => self.consumer_command(id, &text),
                 Kind::Reader => self.reader_command(id, &text),
-                Kind::Keys | Kind::Events => self.answer_websocket(id, |out| {
-                    LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
-                }),
+                Kind::Keys | Kind::Events | Kind::Changes | Kind::ChangeEvents => self
+                    .answer_websocket(id, |out| {
+                        LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
+                    }),
             },
             Message::Binary(bytes) => {
                 if kind != Kind::Echo {

@@ -7,6 +7,7 @@
 
 mod connection;
 mod envelope;
+mod fed;
 mod feed;
 mod feeding;
 mod live;
@@ -52,6 +53,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
 use connection::{Connection, Connections, Decoder};
+use feed::Feeds;
 use outlet::Outlet;
 use poll::Polls;
 use serve::Host;
@@ -177,6 +179,7 @@ impl Core {
             leaving: BTreeMap::new(),
             stops: false,
             full: (false, false),
+            feeds: Feeds::default(),
             speaker: None,
             late: Vec::new(),
             watching: false,
@@ -256,6 +259,7 @@ impl Core {
         self.go_on_with_resumed();
         self.feed();
         self.upkeep()?;
+        self.serve_feeds();
         self.outlet.deliver(&mut self.engine);
         self.log_and_send()?;
         let metrics = &self.outlet.shared.metrics[self.id.index()];
@@ -308,6 +312,7 @@ impl Core {
         if goes_on
             || self.mesh.has_incoming()
             || !self.outlet.resumed.is_empty()
+            || self.outlet.feeds.has_ready()
             || self.has_unsent()
             || self.may_feed()
         {
@@ -475,6 +480,7 @@ impl Core {
             let event = Event::Unwatch { watcher, shards };
             self.engine.step(self.outlet.now, event, &mut self.outlet);
         }
+        self.outlet.feeds.remove(conn);
         self.give_up_waiting(conn);
         if let Some(feed) = connection.live.as_mut().and_then(|live| live.feed.take()) {
             host(&mut self.engine, &mut self.outlet, &mut self.stop).leave(conn, *feed);
@@ -497,6 +503,7 @@ impl Core {
     /// A client that is gone, or sends no more, waits for nothing.
     fn give_up_waiting(&mut self, conn: ConnId) {
         self.outlet.give_up_polls(conn);
+        self.outlet.give_up_feed(conn);
         self.engine.step(self.outlet.now, Event::Gone { conn }, &mut self.outlet);
     }
 
@@ -531,6 +538,7 @@ impl Core {
             || self.outlet.backlogged
             || self.engine.log_end() > self.outlet.log_end_max;
         self.engine.end_turn(self.outlet.now, &mut self.outlet);
+        self.outlet.ring_feeds(&mut self.engine);
         self.engine.take_log(&mut self.log);
         let now_ns = self.outlet.now.monotonic_ns;
         if let Some(wal) = &mut self.wal {

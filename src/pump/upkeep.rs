@@ -111,6 +111,7 @@ impl Core {
             self.ping();
             self.wake_feeds();
             self.end_polls();
+            self.end_feeds();
             self.forget_idle_callers();
         }
         if std::mem::take(&mut self.outlet.settings_changed) {

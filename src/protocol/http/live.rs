@@ -26,6 +26,15 @@ pub enum Live {
     Keys(Vec<String>),
     /// A stream of messages to topics that match these patterns.
     Events(Vec<String>),
+    /// A WebSocket or a stream that is told what a capture captures.
+    Changes {
+        /// Its name.
+        capture: String,
+        /// The position to begin at.
+        from: String,
+        /// As events or as frames.
+        form: Form,
+    },
     /// A WebSocket that is given messages of a queue.
     Queue(QueueWanted),
     /// A WebSocket, or a stream of events, that is told events of a room or of a partition.
@@ -39,6 +48,7 @@ impl Live {
             Self::Echo | Self::Topics(_) | Self::Keys(_) | Self::Queue(_) => true,
             Self::Events(_) => false,
             Self::Stream(wanted) => wanted.form == Form::Frame,
+            Self::Changes { form, .. } => *form == Form::Frame,
         }
     }
 }
@@ -54,6 +64,8 @@ pub(super) enum LiveRoute {
     Room(Form),
     /// Of a partition of a topic.
     Partition(Form),
+    Changes,
+    ChangeEvents,
 }
 
 impl LiveRoute {
@@ -70,15 +82,20 @@ impl LiveRoute {
                 "A stream of events of a partition (server-sent events)"
             }
             Self::Partition(_) => "A WebSocket that is told events of a partition",
+            Self::Changes => "A WebSocket that is told changes of keys from a position on",
+            Self::ChangeEvents => {
+                "Changes of keys as server-sent events, from `Last-Event-ID` or `from` on"
+            }
         }
     }
 
     /// The content type of its answer.
     pub(super) fn media_type(self) -> &'static str {
         match self {
-            Self::Events | Self::Room(Form::Event) | Self::Partition(Form::Event) => {
-                "text/event-stream"
-            }
+            Self::Events
+            | Self::ChangeEvents
+            | Self::Room(Form::Event)
+            | Self::Partition(Form::Event) => "text/event-stream",
             _ => "application/json",
         }
     }
@@ -95,6 +112,7 @@ impl LiveRoute {
             Self::Queue => &[("prefetch", false), ("encoding", false)],
             Self::Room(_) if !path.contains("{room}") => ROOM,
             Self::Room(_) | Self::Partition(_) => FROM,
+            Self::Changes | Self::ChangeEvents => &[("from", true)],
         }
     }
 
@@ -120,6 +138,8 @@ impl LiveRoute {
             Self::Topics => Live::Topics(names(inputs, "topics", check_topic)?),
             Self::Keys => Live::Keys(names(inputs, "keys", check_key)?),
             Self::Events => Live::Events(names(inputs, "topics", check_topic)?),
+            Self::Changes => changes(inputs, request, Form::Frame)?,
+            Self::ChangeEvents => changes(inputs, request, Form::Event)?,
             Self::Queue => Live::Queue(QueueWanted::read(inputs)?),
             Self::Room(form) => Live::Stream(StreamWanted::read(inputs, request, true, form)?),
             Self::Partition(form) => {
@@ -128,6 +148,16 @@ impl LiveRoute {
         };
         Ok((live, response))
     }
+}
+
+/// A stream that broke off goes on behind the last event that its reader has seen.
+fn changes(inputs: &Inputs<'_>, request: &HttpRequest<'_>, form: Form) -> Result<Live, HttpError> {
+    let capture = inputs.text("capture").ok_or_else(|| missing("capture"))?.into_owned();
+    let last = request.header("last-event-id").filter(|id| !id.is_empty());
+    let last = last.map(|id| String::from_utf8_lossy(id).into_owned());
+    let from = last.or_else(|| inputs.text("from").map(|from| from.into_owned()));
+    let from = from.ok_or_else(|| missing("from"))?;
+    Ok(Live::Changes { capture, from, form })
 }
 
 fn names(

@@ -122,6 +122,8 @@ pub(super) enum Shape {
     Queue(queue::Body),
     /// Of topics.
     Pubsub(pubsub::Body),
+    /// Of captures.
+    Changes,
     /// The route's own code writes the body.
     Own,
 }
@@ -158,6 +160,7 @@ impl Shape {
             | Self::Transaction(_)
             | Self::TransactionExec
             | Self::Pubsub(_)
+            | Self::Changes
             | Self::Own => 0,
         }
     }
@@ -201,6 +204,7 @@ impl Shape {
                 "slowlog_reset" => Self::SlowlogReset,
                 "clients" => Self::Clients,
                 "snapshot" => Self::Snapshot,
+                "changes" => Self::Changes,
                 "zset_removed" => Self::Keyed("removed"),
                 "zset_count" => Self::Keyed("count"),
                 "zset_scores" => Self::Keyed("scores"),
@@ -267,6 +271,8 @@ const OWN: &[(&str, Own)] = &[
     ("/api/v1/stream/subscribe", Own::Live(LiveRoute::Room(Form::Event))),
     ("/topics/{topic}/partitions/{partition}/ws", Own::Live(LiveRoute::Partition(Form::Frame))),
     ("/topics/{topic}/partitions/{partition}/sse", Own::Live(LiveRoute::Partition(Form::Event))),
+    ("/cdc/{capture}/sse", Own::Live(LiveRoute::ChangeEvents)),
+    ("/cdc/{capture}/ws", Own::Live(LiveRoute::Changes)),
 ];
 
 /// Every route, in the order of the reference.

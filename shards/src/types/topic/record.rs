@@ -14,6 +14,7 @@
 //!  7 Done        group, how many offsets, offsets      the group is done with these
 //!  8 Dead        group, time, count, how many offsets, offsets   these are dead
 //!  9 Forget      group, how many offsets, offsets      these are no longer held for dead
+//! 10 Captures    how many, patterns                    it holds changes of keys that match one
 //! ```
 //!
 //! A number is LEB128 of up to 64 bits, a name stands behind its length, times are Unix
@@ -35,6 +36,7 @@ const GIVE: u8 = 6;
 const DONE: u8 = 7;
 const DEAD: u8 = 8;
 const FORGET: u8 = 9;
+const CAPTURES: u8 = 10;
 
 /// Offsets in their encoded form.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,18 @@ impl Iterator for Offsets<'_> {
 
     fn next(&mut self) -> Option<u64> {
         take_number(&mut self.0)
+    }
+}
+
+/// Patterns in their encoded form.
+#[derive(Clone, Copy, Debug)]
+struct Patterns<'a>(&'a [u8]);
+
+impl<'a> Iterator for Patterns<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        take_bytes(&mut self.0)
     }
 }
 
@@ -59,6 +73,7 @@ enum Edit<'a> {
     Done { group: &'a [u8], offsets: Offsets<'a> },
     Dead { group: &'a [u8], dead: Dead, offsets: Offsets<'a> },
     Forget { group: &'a [u8], offsets: Offsets<'a> },
+    Captures(Patterns<'a>),
 }
 
 /// Takes one edit off the front; nothing when there is none.
@@ -97,6 +112,7 @@ fn take<'a>(input: &mut &'a [u8]) -> Option<Edit<'a>> {
             Edit::Dead { group, dead, offsets: take_offsets(input)? }
         }
         FORGET => Edit::Forget { group: take_name(input)?, offsets: take_offsets(input)? },
+        CAPTURES => Edit::Captures(take_patterns(input)?),
         _ => return None,
     })
 }
@@ -120,6 +136,15 @@ fn take_offsets<'a>(input: &mut &'a [u8]) -> Option<Offsets<'a>> {
         take_offset(input).filter(|offset| *offset < OFFSET_MAX)?;
     }
     Some(Offsets(&start[..start.len() - input.len()]))
+}
+
+fn take_patterns<'a>(input: &mut &'a [u8]) -> Option<Patterns<'a>> {
+    let count = take_number(input)?;
+    let start = *input;
+    for _ in 0..count {
+        take_name(input)?;
+    }
+    Some(Patterns(&start[..start.len() - input.len()]))
 }
 
 /// Whether bytes are edits of a partition.
@@ -184,6 +209,11 @@ impl Partition {
             }
             Edit::Forget { group, offsets } => {
                 self.share(group, |share| offsets.for_each(|offset| share.forget(offset)));
+            }
+            Edit::Captures(patterns) => {
+                self.patterns = patterns.map(Box::from).collect();
+                let bytes: usize = self.patterns.iter().map(|pattern| pattern.len()).sum();
+                self.patterns_bytes = bytes + size_of_val(&*self.patterns);
             }
         }
     }
@@ -281,6 +311,13 @@ impl Writer {
         self.offsets(offsets);
     }
 
+    /// It holds changes of keys that match one of these patterns.
+    pub(crate) fn captures<'p>(&mut self, patterns: impl ExactSizeIterator<Item = &'p [u8]>) {
+        self.out.push(CAPTURES);
+        put_number(&mut self.out, patterns.len() as u64);
+        patterns.for_each(|pattern| put_bytes(&mut self.out, pattern));
+    }
+
     fn offsets(&mut self, offsets: &[u64]) {
         put_number(&mut self.out, offsets.len() as u64);
         offsets.iter().for_each(|offset| put_number(&mut self.out, *offset));
@@ -308,6 +345,7 @@ mod tests {
             &|writer| writer.dead(b"g", Dead { time_ms: 8, count: 2 }, &[5]),
             &|writer| writer.forget(b"g", &[5]),
             &|writer| writer.unshare(b"g"),
+            &|writer| writer.captures([&b"a*"[..], b""].into_iter()),
         ];
         for write in writes {
             write(&mut writer);
@@ -325,5 +363,6 @@ mod tests {
         partition.apply_edits(&writer.out);
         assert!(partition.shares.is_empty());
         assert_eq!((partition.shares_bytes, partition.next()), (0, 5));
+        assert_eq!(partition.patterns.len(), 2);
     }
 }
