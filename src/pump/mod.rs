@@ -162,7 +162,6 @@ impl Core {
                 reactor.listen(listener, tag);
             }
         }
-        let now = read_clocks();
         let slowlog = SlowLog::new(id, shared.shard_map.cores());
         let cores = shared.shard_map.cores();
         let mut pubsub = Pubsub::new(cores, clock::entropy());
@@ -171,7 +170,7 @@ impl Core {
             core: id,
             shared,
             settings,
-            now,
+            now: read_clocks(),
             connections: Connections::default(),
             pubsub,
             polls: Polls::default(),
