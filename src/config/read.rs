@@ -209,11 +209,10 @@ impl<'a> Reader<'a> {
 
     fn defaults(&self) -> Defaults {
         let strategy = self.text("consumer_groups.strategy");
-        let session_secs: u64 = self.int("consumer_groups.session_timeout_secs");
-        let room_secs: u64 = self.int("streams.retention_secs");
+        let session_secs: u32 = self.int("consumer_groups.session_timeout_secs");
         Defaults {
             room_events: self.int("streams.max_buffer_size"),
-            room_time_ms: room_secs * 1000,
+            room_secs: self.int("streams.retention_secs"),
             room_readers: self.int("streams.max_subscribers_per_room"),
             partitions: self.int("topics.default_partitions"),
             replication_factor: self.int("topics.replication_factor"),

@@ -6,18 +6,18 @@ use super::topic::Retention;
 use crate::command::error::CommandError;
 use crate::limits::{ROOM_READERS_MAX, TOPIC_READ_MAX};
 
-/// Milliseconds that events stay.
-const TIME_MS: u64 = 3_600_000;
+/// Seconds that events stay.
+const SECS: u32 = 3_600;
 
 /// See above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Defaults {
     /// Events that a room keeps.
     pub room_events: u64,
-    /// Milliseconds that it keeps them.
-    pub room_time_ms: u64,
+    /// Seconds that it keeps them.
+    pub room_secs: u32,
     /// Readers of a room that are remembered.
-    pub room_readers: usize,
+    pub room_readers: u32,
     /// Partitions of a topic, 1 to 1024.
     pub partitions: u16,
     /// Kept and shown.
@@ -27,11 +27,11 @@ pub struct Defaults {
     /// How long events of a topic stay.
     pub retention: Retention,
     /// Events of a partition that one read answers, 1 to 1000.
-    pub read_max: i64,
+    pub read_max: u16,
     /// How partitions are spread over a group.
     pub strategy: Strategy,
     /// Milliseconds without a heartbeat after which a member is out.
-    pub session_ms: u64,
+    pub session_ms: u32,
     /// There are as many queues as there may be. Not a setting: whoever counts them says so.
     pub queues_full: bool,
     /// The same of rooms.
@@ -42,13 +42,13 @@ impl Defaults {
     /// Where nothing is configured.
     pub const DEFAULT: Self = Self {
         room_events: 10_000,
-        room_time_ms: TIME_MS,
-        room_readers: ROOM_READERS_MAX,
+        room_secs: SECS,
+        room_readers: ROOM_READERS_MAX as u32,
         partitions: 3,
         replication_factor: 1,
         segment_bytes: 104_857_600,
-        retention: Retention { time_ms: Some(TIME_MS), bytes: None, messages: None },
-        read_max: TOPIC_READ_MAX,
+        retention: Retention { time_ms: Some(SECS as u64 * 1000), bytes: None, messages: None },
+        read_max: TOPIC_READ_MAX as u16,
         strategy: Strategy::RoundRobin,
         session_ms: 30_000,
         queues_full: false,

@@ -129,7 +129,10 @@ fn create(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
         Some(word) => Strategy::named(word)
             .ok_or(CommandError::Invalid("the strategy must be round_robin, range or sticky"))?,
     };
-    let session_ms = args.opt_integer(session).map_or(Ok(defaults.session_ms), session_ms)?;
+    let session_ms = match args.opt_integer(session) {
+        None => defaults.session_ms.into(),
+        Some(seconds) => session_ms(seconds)?,
+    };
     let definition = topic::existing(plan, topic_key)?.definition;
     let other = |count: &i64| *count != i64::from(definition.partitions);
     if args.opt_integer(count).filter(other).is_some() {

@@ -172,6 +172,7 @@ pub(super) fn room_definition(
 ) -> Result<Definition, CommandError> {
     let defaults = plan.thresholds(key).defaults;
     defaults.admit_room()?;
+    let default_ms = u64::from(defaults.room_secs) * 1000;
     Ok(Definition {
         room: true,
         number: 0,
@@ -181,7 +182,7 @@ pub(super) fn room_definition(
         replication_factor: 1,
         segment_bytes: defaults.segment_bytes,
         retention: Retention {
-            time_ms: Some(time_ms.unwrap_or(defaults.room_time_ms)),
+            time_ms: Some(time_ms.unwrap_or(default_ms)),
             bytes: None,
             messages: Some(max_events.unwrap_or(defaults.room_events)),
         },

@@ -136,7 +136,7 @@ fn read_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandErr
     let found = Found::read(room, wanted, most, Form::Single);
     if let (Some(reader), false) = (reader, found.events.is_empty()) {
         let mut readers = room.readers().borrow_mut();
-        let most = plan.thresholds(args.bytes(NAME)).defaults.room_readers;
+        let most = plan.thresholds(args.bytes(NAME)).defaults.room_readers as usize;
         readers.note(reader, found.next, (found.events.len(), most), plan.now().unix_ms);
     }
     Ok(finish(room, found, wait_ms(args, Arg(3))?))
@@ -144,7 +144,8 @@ fn read_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandErr
 
 fn read_partition(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
     let partition = numbered(plan, args)?;
-    let most = plan.thresholds(args.bytes(NAME)).defaults.read_max.min(TOPIC_READ_MAX);
+    let most = plan.thresholds(args.bytes(NAME)).defaults.read_max;
+    let most = i64::from(most).min(TOPIC_READ_MAX);
     let (wanted, most) = (offset(args, Arg(2))?, count(args, Arg(3), most)?);
     let form = if args.flag(Arg(5)) { Form::Packed } else { Form::Single };
     let found = Found::read(partition, wanted, most, form);
