@@ -191,6 +191,13 @@ impl<'a> Reader<'a> {
             list_max_listpack_size: list_size.parse().expect("the key's names are numbers"),
             queue: self.queue(),
             queue_auto_create: self.flag("queue.auto_create"),
+            partition_hot_bytes: if self.flag("persistence.enabled")
+                && self.flag("persistence.wal.enabled")
+            {
+                self.int::<u64>("topics.hot_kb") * 1024
+            } else {
+                0
+            },
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Report {
     pub logs: Vec<LogReport>,
     /// The snapshots, newest first.
     pub snapshots: Vec<SnapshotReport>,
+    /// The files of events.
+    pub events: Vec<EventsReport>,
     /// Batches that follow lost ones and that a start would cut, by shard: first and last Seq lost.
     pub gaps: BTreeMap<usize, Vec<(u64, u64)>>,
     /// What is damaged or missing, in words; each names its file, and its offset where it has one.
@@ -121,6 +123,19 @@ pub struct SnapshotReport {
     pub bytes: u64,
 }
 
+/// A file of events.
+#[derive(Debug, Serialize)]
+pub struct EventsReport {
+    /// The file.
+    pub file: PathBuf,
+    /// Whether all of it is sound.
+    pub sound: bool,
+    /// First offset of its partition that it holds, and the one behind the last.
+    pub offsets: Option<(u64, u64)>,
+    /// Its length in bytes.
+    pub bytes: Option<u64>,
+}
+
 /// Looks at everything.
 ///
 /// # Errors
@@ -137,6 +152,7 @@ pub fn examine(files: &Files) -> Result<Report, Fatal> {
     let history = note(files.history(), &mut report.damage)?.flatten();
     report.logs(files, history.as_ref())?;
     let base = report.snapshots(files)?;
+    report.events(files)?;
     report.gaps(files, history.as_ref(), base.as_ref())?;
     Ok(report)
 }
@@ -282,6 +298,20 @@ impl Report {
             self.snapshots.push(report);
         }
         Ok(base)
+    }
+
+    /// Looks at all files of events, needed or not.
+    fn events(&mut self, files: &Files) -> Result<(), Fatal> {
+        for file in files.event_files()? {
+            let known = note(synap_io::cold::verify(&file).map_err(Fatal::from), &mut self.damage)?;
+            self.events.push(EventsReport {
+                file,
+                sound: known.is_some(),
+                offsets: known.map(|known| (known.base, known.next)),
+                bytes: known.map(|known| known.bytes),
+            });
+        }
+        Ok(())
     }
 
     fn gaps(

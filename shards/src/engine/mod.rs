@@ -10,6 +10,7 @@
 //! cannot run because a shard is away waits in order behind the loan.
 
 mod block;
+pub mod cold;
 mod commit;
 mod convoy;
 pub mod event;
@@ -127,6 +128,7 @@ pub struct Engine {
     fired: u64,
     used_bytes: usize,
     upkeep: upkeep::Upkeep,
+    cold: cold::Cold,
     topics: topics::Topics,
     /// Changes that somebody wants to be told of, in order.
     told: Vec<Told>,
@@ -193,6 +195,7 @@ impl Engine {
             fired: 0,
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
+            cold: cold::Cold::default(),
             topics: topics::Topics::default(),
             told: Vec::new(),
             #[cfg(feature = "lua")]
@@ -250,6 +253,11 @@ impl Engine {
             Event::Tick => {
                 self.keep_up(now);
                 self.serve(now, out);
+                self.keep_cold(now, out);
+                Flow::Continue
+            }
+            Event::Cold(done) => {
+                self.cold_done(now, *done, out);
                 Flow::Continue
             }
         }

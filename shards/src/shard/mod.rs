@@ -35,6 +35,7 @@ use crate::limits::SHARDS;
 use crate::seq::Seq;
 use crate::types::Thresholds;
 use crate::types::topic::names::split_key;
+use crate::types::topic::warm::Warm;
 use containers::{Change, Containers};
 use entry::{Layout, Parts};
 use evict::AccessMode;
@@ -75,6 +76,8 @@ pub struct Shard {
     topic_news: BTreeSet<Box<[u8]>>,
     /// Of shard 0 alone.
     libraries: Libraries,
+    /// What was read lately of files with events.
+    pub(crate) warm: Warm,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -201,6 +204,7 @@ impl Shard {
             watches: Watches::default(),
             topic_news: BTreeSet::new(),
             libraries: Libraries::default(),
+            warm: Warm::default(),
             sweep_at: 0,
         }
     }

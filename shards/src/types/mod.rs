@@ -61,6 +61,8 @@ pub struct Thresholds {
     pub queue: queue::Settings,
     /// Whether a first message creates its queue, where the command may.
     pub queue_auto_create: bool,
+    /// Bytes of events of one partition that memory holds; older ones go to files. Zero: all stay.
+    pub partition_hot_bytes: u64,
 }
 
 impl Default for Thresholds {
@@ -79,6 +81,7 @@ impl Default for Thresholds {
             hll_sparse_max_bytes: 3000,
             queue: queue::Settings::DEFAULT,
             queue_auto_create: true,
+            partition_hot_bytes: 0,
         }
     }
 }
@@ -181,6 +184,12 @@ impl Large {
     /// that is always so.
     pub(crate) fn has_something(&self) -> bool {
         !matches!(self, Self::Queue(queue) if !queue.has_ready())
+    }
+
+    /// Whether it is a partition of which memory holds more than it should.
+    pub(crate) fn is_over_hot(&self, limits: &Thresholds) -> bool {
+        let hot_max = limits.partition_hot_bytes;
+        matches!(self, Self::Partition(partition) if partition.is_over_hot(hot_max))
     }
 
     /// Makes [`Large::least_deadline`] exact.

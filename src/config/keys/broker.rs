@@ -59,6 +59,13 @@ pub(super) const KEYS: &[Key] = &[
     key("topics.default_partitions", int(1, 65_536), "3", "Partitions of a new topic.")
         .alias(&[same("topics.num_partitions")]),
     key("topics.replication_factor", int(1, 64), "1", "Copies of a partition."),
+    used(
+        "topics.hot_kb",
+        int(0, 1 << 30),
+        "8192",
+        "KiB of events that memory holds of each partition and room; older ones go to files in \
+         `topics` below data_dir and are read from there. 0 keeps all in memory.",
+    ),
     key("topics.segment_bytes", SOME, "104857600", "Bytes of a segment file."),
     key("topics.max_batch_size", SOME, "1000", "Messages per read."),
     key("topics.flush_interval_secs", SECS, "5", "Seconds between flushes."),

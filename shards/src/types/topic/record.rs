@@ -14,11 +14,13 @@
 //!  7 Done        group, how many offsets, offsets      the group is done with these
 //!  8 Dead        group, time, count, how many offsets, offsets   these are dead
 //!  9 Forget      group, how many offsets, offsets      these are no longer held for dead
+//! 10 Cold        see [`ColdFile::write`]               these are in a file now
 //! ```
 //!
 //! A number is LEB128 of up to 64 bits, a name stands behind its length, times are Unix
 //! milliseconds as numbers.
 
+use super::cold::ColdFile;
 use super::codec::{put_bytes, put_number, take_bytes, take_number};
 use super::definition::Definition;
 use super::event::check_items;
@@ -35,6 +37,7 @@ const GIVE: u8 = 6;
 const DONE: u8 = 7;
 const DEAD: u8 = 8;
 const FORGET: u8 = 9;
+const COLD: u8 = 10;
 
 /// Offsets in their encoded form.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +51,7 @@ impl Iterator for Offsets<'_> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Edit<'a> {
     Definition(Definition),
     Start(u64),
@@ -59,6 +62,7 @@ enum Edit<'a> {
     Done { group: &'a [u8], offsets: Offsets<'a> },
     Dead { group: &'a [u8], dead: Dead, offsets: Offsets<'a> },
     Forget { group: &'a [u8], offsets: Offsets<'a> },
+    Cold(ColdFile),
 }
 
 /// Takes one edit off the front; nothing when there is none.
@@ -97,6 +101,7 @@ fn take<'a>(input: &mut &'a [u8]) -> Option<Edit<'a>> {
             Edit::Dead { group, dead, offsets: take_offsets(input)? }
         }
         FORGET => Edit::Forget { group: take_name(input)?, offsets: take_offsets(input)? },
+        COLD => Edit::Cold(ColdFile::take(input)?),
         _ => return None,
     })
 }
@@ -185,6 +190,7 @@ impl Partition {
             Edit::Forget { group, offsets } => {
                 self.share(group, |share| offsets.for_each(|offset| share.forget(offset)));
             }
+            Edit::Cold(file) => self.add_cold(file),
         }
     }
 
@@ -231,6 +237,12 @@ impl Writer {
         self.out.push(APPEND);
         put_number(&mut self.out, base);
         put_bytes(&mut self.out, items);
+    }
+
+    /// Events are in a file that is durable.
+    pub(super) fn cold(&mut self, file: &ColdFile) {
+        self.out.push(COLD);
+        file.write(&mut self.out);
     }
 
     pub(crate) fn share(&mut self, group: &[u8], terms: Terms, next: u64) {
@@ -308,6 +320,7 @@ mod tests {
             &|writer| writer.dead(b"g", Dead { time_ms: 8, count: 2 }, &[5]),
             &|writer| writer.forget(b"g", &[5]),
             &|writer| writer.unshare(b"g"),
+            &|writer| writer.cold(&super::super::cold::tests::file(3, 0, 2, 3)),
         ];
         for write in writes {
             write(&mut writer);
@@ -324,6 +337,6 @@ mod tests {
         assert_eq!(partition.shares[&b"g"[..]].given().len(), 2);
         partition.apply_edits(&writer.out);
         assert!(partition.shares.is_empty());
-        assert_eq!((partition.shares_bytes, partition.next()), (0, 5));
+        assert_eq!((partition.shares_bytes, partition.next()), (0, 6));
     }
 }
