@@ -73,8 +73,7 @@ impl Cold {
     pub fn new(data: &Path) -> (Self, Inboxes) {
         let (writes, write_inbox) = mpsc::channel();
         let (reads, read_inbox) = mpsc::channel();
-        let cold =
-            Self { directory: directory(data), writes, reads, unrecorded: Mutex::default() };
+        let cold = Self { directory: directory(data), writes, reads, unrecorded: Mutex::default() };
         (cold, Inboxes { writes: write_inbox, reads: read_inbox })
     }
 
@@ -123,18 +122,12 @@ impl Cold {
         let id = clock::entropy();
         self.unrecorded().insert(id);
         let Sealing { incarnation, partition, blocks } = sealing;
-        let new = NewFile {
-            id,
-            incarnation: *incarnation,
-            partition: *partition,
-            next: sealing.next(),
-        };
+        let new =
+            NewFile { id, incarnation: *incarnation, partition: *partition, next: sealing.next() };
         let blocks: Vec<NewBlock<'_>> =
             blocks.iter().map(|block| NewBlock { base: block.base, bytes: &block.bytes }).collect();
         match cold::write(&self.directory, &new, &blocks) {
-            Ok(written) => {
-                Some(SealedFile { id, bytes: written.bytes, blocks: written.blocks })
-            }
+            Ok(written) => Some(SealedFile { id, bytes: written.bytes, blocks: written.blocks }),
             Err(error) => {
                 tracing::error!(%error, "events stay in memory: their file cannot be written");
                 self.settled(id);

@@ -269,7 +269,7 @@ impl Coordinator {
     fn remove_unneeded_files(&mut self) {
         let kept = snapshot::list(&self.options.directory).unwrap_or_default();
         let (Some(oldest), Some(cold)) = (kept.last(), &self.shared.cold) else { return };
-        let (due, later) = std::mem::take(&mut self.unneeded_files)
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unneeded_files)
             .into_iter()
             .partition(|(name, _)| name <= oldest);
         self.unneeded_files = later;

@@ -302,9 +302,7 @@ mod tests {
             broken[at] ^= 1 << (at % 8);
             fs::write(&path, &broken).expect("written");
             assert!(verify(&path).is_err(), "byte {at}");
-            let in_block = |place: &Place| {
-                (place.at..place.at + 332).contains(&(at as u64))
-            };
+            let in_block = |place: &Place| (place.at..place.at + 332).contains(&(at as u64));
             let found = read(directory, id, &places);
             let expected = places.iter().position(in_block).unwrap_or(places.len());
             assert_eq!(found.blocks.len(), expected, "byte {at}");

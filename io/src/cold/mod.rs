@@ -14,6 +14,8 @@ mod format;
 mod verify;
 
 pub use error::ColdError;
-pub use files::{ColdRead, NewBlock, NewFile, Place, Written, list, path, read, remove, sweep, write};
+pub use files::{
+    ColdRead, NewBlock, NewFile, Place, Written, list, path, read, remove, sweep, write,
+};
 pub use format::COLD_FORMAT;
 pub use verify::{Known, check, verify, write_hollow};

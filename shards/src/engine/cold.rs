@@ -137,17 +137,25 @@ impl Engine {
     pub(super) fn want_cold(&mut self, pause: &Pause) {
         let Some(cold) = &pause.cold else { return };
         let (key, fetch) = &**cold;
-        // Of a shard that is borrowed, the command does not wait here.
-        if self.map.owner(shard_of(key)) == self.core {
+        let id = shard_of(key);
+        if self.map.owner(id) == self.core {
             self.cold.wants(key, fetch);
+        } else if let Some(shard) = self.shards[id.index()].as_deref_mut() {
+            // It is borrowed, and nobody waits here; its owner reads for the next time.
+            shard.warm.wish(key, fetch);
         }
     }
 
     /// Has events written to files where memory holds too many, and forgets what was read long ago.
     pub(super) fn keep_cold(&mut self, now: Now, out: &mut dyn Outbound) {
+        let mut wishes = Vec::new();
         for shard in self.shards.iter_mut().flatten() {
             shard.warm.tick();
+            if self.map.owner(shard.id()) == self.core {
+                wishes.append(&mut shard.warm.take_wishes());
+            }
         }
+        wishes.iter().for_each(|(key, fetch)| self.cold.wants(key, fetch));
         for done in std::mem::take(&mut self.cold.late) {
             self.cold_done(now, done, out);
         }

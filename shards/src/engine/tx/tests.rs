@@ -39,6 +39,7 @@ const SMALL: Thresholds = Thresholds {
     hll_sparse_max_bytes: 64,
     queue: crate::types::queue::Settings::DEFAULT,
     queue_auto_create: true,
+    partition_hot_bytes: 0,
 };
 
 #[derive(Default)]

@@ -190,12 +190,12 @@ impl Partition {
         self.look_at_front();
     }
 
-    fn pop_block(&mut self) -> bool {
-        let Some(block) = self.blocks.pop_front() else { return false };
-        self.held_bytes -= block.held_bytes();
-        self.stored_bytes -= block.len_bytes() as u64;
-        self.hot_bytes -= block.len_bytes() as u64;
-        true
+    fn pop_block(&mut self) {
+        if let Some(block) = self.blocks.pop_front() {
+            self.held_bytes -= block.held_bytes();
+            self.stored_bytes -= block.len_bytes() as u64;
+            self.hot_bytes -= block.len_bytes() as u64;
+        }
     }
 
     fn pop_file(&mut self) {

@@ -20,8 +20,8 @@
 //! A number is LEB128 of up to 64 bits, a name stands behind its length, times are Unix
 //! milliseconds as numbers.
 
-use super::cold::ColdFile;
 use super::codec::{put_bytes, put_number, take_bytes, take_number};
+use super::cold::ColdFile;
 use super::definition::Definition;
 use super::event::check_items;
 use super::partition::Partition;
@@ -51,7 +51,7 @@ impl Iterator for Offsets<'_> {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Edit<'a> {
     Definition(Definition),
     Start(u64),

@@ -8,7 +8,6 @@ use super::cold_read::{Lack, Source};
 use super::event::{Item, Packed};
 use super::make::TOPIC_NAME;
 use super::packed::{self, Inner};
-use super::partition::Partition;
 use super::read::{self, BLOCK, COUNT, PARTITION_ARG, numbered};
 use super::record::Writer;
 use super::share::{Dead, Given, Share, Terms};
@@ -505,6 +504,8 @@ fn unshare(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
 #[cfg(test)]
 mod tests {
     use super::super::event::write_packed;
+    use super::super::partition::Partition;
+    use super::super::warm::Warm;
     use super::*;
     use crate::one_table::OneTable;
 
@@ -579,8 +580,10 @@ mod tests {
         write_packed(packed, 1, &mut items);
         let mut partition = Partition::default();
         partition.append(0, &items);
-        let mut events = Events::of(&partition);
-        let mut bytes = || [0, 1].map(|offset| events.get(offset).expect("it is there").1);
+        let warm = Warm::default();
+        let mut events = Events::of(Source { partition: &partition, warm: &warm });
+        let mut size = |at| events.get(at).expect("it is in memory").expect("it is there").1;
+        let mut bytes = || [0, 1].map(&mut size);
         let [first, second] = bytes();
         assert_eq!(first - second, 2 * one, "the batch is unpacked once");
         assert_eq!(bytes(), [second, second]);

@@ -5,13 +5,15 @@
 use std::collections::VecDeque;
 
 use super::block::Block;
-use super::cold::FetchBlock;
+use super::cold::{Fetch, FetchBlock};
 use super::event::outline;
 
 /// Bytes of events that a shard keeps; what one reading brought is kept whole in any case.
 const WARM_BYTES_MAX: usize = 1024 * 1024;
 /// Ticks of upkeep for which a block is kept: some seconds.
 const TICKS_MAX: u8 = 32;
+/// Readings that are asked for while the shard is away from home; more are not noted.
+const WISHES_MAX: usize = 16;
 
 /// What reading a block came to.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) enum Read {
 pub(crate) struct Warm {
     blocks: VecDeque<WarmBlock>,
     bytes: usize,
+    /// What a transaction has asked for that had borrowed the shard, by key.
+    wishes: Vec<(Box<[u8]>, Fetch)>,
 }
 
 #[derive(Debug)]
@@ -69,6 +73,18 @@ impl Warm {
     /// Notes that a block cannot be read.
     pub(crate) fn put_failure(&mut self, file: u64, base: u64, why: &str) {
         self.push(file, base, Read::Failed(why.into()));
+    }
+
+    /// Notes a reading for when the shard is at home.
+    pub(crate) fn wish(&mut self, key: &[u8], fetch: &Fetch) {
+        if self.wishes.len() < WISHES_MAX {
+            self.wishes.push((key.into(), fetch.clone()));
+        }
+    }
+
+    /// The readings that were noted since the last call.
+    pub(crate) fn take_wishes(&mut self) -> Vec<(Box<[u8]>, Fetch)> {
+        std::mem::take(&mut self.wishes)
     }
 
     /// Forgets what could not be read: the next one who wants it tries again.
