@@ -319,7 +319,7 @@ pub(super) mod tests {
             base: base + number * count,
             next: base + (number + 1) * count,
             bytes: 1000,
-            dense: number % 2 == 0,
+            dense: number.is_multiple_of(2),
             first_ms: 10 * number,
             last_ms: 10 * number + 9,
             place: ColdPlace { at: 64 + number * 1032, bytes: 1000, crc: number as u32 },

@@ -165,7 +165,7 @@ fn run(seed: u64, retention: Retention) {
         // Applied again they change nothing.
         changes.iter().for_each(|edits| assert!(check(edits)));
         changes[1..].iter().for_each(|edits| partition.apply_edits(edits));
-        if number % 20 == 0 {
+        if number.is_multiple_of(20) {
             assert_eq!(all(&partition, &disk), all(&plain, &disk), "seed {seed}, step {number}");
         }
         let budget = 1 + rng.below(40_000);

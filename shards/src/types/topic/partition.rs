@@ -159,10 +159,10 @@ impl Partition {
         fits.then(|| sealing.file(written))
     }
 
-    /// Events up to some offset are in a file now. One that is known already, or has gone, changes
-    /// nothing; where events before it are missing they are gone.
+    /// Events up to some offset are in a file now. One that is known already, has gone, or ends
+    /// within a packed batch changes nothing; where events before it are missing they are gone.
     pub(super) fn add_cold(&mut self, file: ColdFile) {
-        if file.next() <= self.hot_base() {
+        if file.next() <= self.hot_base() || self.is_within(file.next()) {
             return;
         }
         if file.base() > self.hot_base() {
@@ -188,6 +188,13 @@ impl Partition {
         }
         self.cold.push_back(file);
         self.look_at_front();
+    }
+
+    /// Whether an item that memory holds begins before this offset and ends behind it.
+    fn is_within(&self, offset: u64) -> bool {
+        let block = self.blocks.get(self.block_of(offset));
+        let block = block.filter(|block| (block.base..block.next).contains(&offset));
+        block.is_some_and(|block| block.place(offset).offset != offset)
     }
 
     fn pop_block(&mut self) {

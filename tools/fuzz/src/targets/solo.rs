@@ -34,6 +34,7 @@ pub(super) const SMALL: Thresholds = Thresholds {
     hll_sparse_max_bytes: 64,
     queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
+    partition_hot_bytes: 0,
 };
 
 #[derive(Default)]
