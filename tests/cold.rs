@@ -129,6 +129,15 @@ fn events_in_files_are_read_by_whatever_way() {
     let offset: u64 = reply.trim_start_matches(':').parse().expect("an offset");
     assert!(offset <= 100, "{reply}");
     assert_eq!(client.call(&["TOFFSET", "t", "0", "1"]), ":0");
+    let answer = http.request("GET", "/topics/t/partitions/0/offset?time_ms=1", "");
+    assert_eq!((answer.status, &answer.json()["offset"]), (200, &json!(0)));
+    // A script does not wait for a disk, and says so until the events were read for it.
+    let script = "return redis.call('TREAD', 't', '0', '2000', 'COUNT', '2')";
+    wait_for("the events to be read for the script", || {
+        let reply = client.call(&["EVAL", script, "0"]);
+        assert!(reply.contains("TRYAGAIN") || numbers(&reply) == [2_000, 2_001], "{reply:.300}");
+        numbers(&reply) == [2_000, 2_001]
+    });
     // As a queue, from the beginning; what comes back comes from files too.
     let taken = client.call(&["TTAKE", "t", "0", "g", "m", "COUNT", "20"]);
     assert_eq!(numbers(&taken), (0..20).collect::<Vec<_>>());

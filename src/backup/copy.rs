@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use synap_io::cold;
+use synap_io::cold::{self, ColdError};
 use synap_io::snapshot::{self, Index, PartId, SnapshotName};
 use synap_io::wal::{Head, SegmentFile, WalError, manifest};
 
@@ -165,9 +165,11 @@ impl Job<'_> {
             }
             if cold::verify(&new).is_err() {
                 fs::remove_file(&new).map_err(Fatal::data("remove", &new))?;
-                // Damaged where it came from; that is the file to name.
-                cold::verify(&path)?;
-                continue;
+                match cold::verify(&path) {
+                    Ok(_) | Err(ColdError::Missing { .. }) => continue,
+                    // Damaged where it came from; that is the file to name.
+                    Err(error) => return Err(error.into()),
+                }
             }
             fs::rename(&new, &target).map_err(Fatal::data("rename", &new))?;
             let entry = self.entry(&target, true)?;

@@ -8,6 +8,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use synap_io::cold::{self, ColdError};
 use synap_io::lock::LOCK_FILE;
 use synap_io::snapshot::{Index, PartFacts, PartId, PartKind, PartReader, SnapshotName};
 use synap_io::wal::{Head, LogFiles, LogReader, ReadOptions, SegmentFile, manifest};
@@ -303,7 +304,11 @@ impl Report {
     /// Looks at all files of events, needed or not.
     fn events(&mut self, files: &Files) -> Result<(), Fatal> {
         for file in files.event_files()? {
-            let known = note(synap_io::cold::verify(&file).map_err(Fatal::from), &mut self.damage)?;
+            let known = match cold::verify(&file) {
+                // A server has removed it since the directory was read.
+                Err(ColdError::Missing { .. }) => continue,
+                known => note(known.map_err(Fatal::from), &mut self.damage)?,
+            };
             self.events.push(EventsReport {
                 file,
                 sound: known.is_some(),

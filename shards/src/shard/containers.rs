@@ -400,7 +400,9 @@ impl Shard {
         containers.held_bytes = containers.held_bytes + held_after - held_bytes;
         containers.agenda(change.value_type).move_key(change.key, due, due_after);
         containers.graves.extend(grave);
-        containers.note_hot(change.key, number, &self.thresholds);
+        if change.value_type == ValueType::Partition {
+            containers.note_hot(change.key, number, &self.thresholds);
+        }
         let bytes = self.slab.bytes_mut(at.handle);
         entry::set_stamp(bytes, stamp);
         entry::set_access(bytes, access);
