@@ -145,8 +145,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Copies the files of events that are not there yet. They have their names when they are whole,
-    /// and never change.
+    /// Copies the files of events that are not there yet. They have their names when they are
+    /// whole, and never change.
     fn events(&mut self) -> Result<(), Fatal> {
         for path in self.from.event_files()? {
             let name = event_name(&path);

@@ -1,7 +1,7 @@
 //! Files of events: what topics and rooms hold beyond what memory keeps, written once and read back
 //! block by block.
 //!
-//! Guarantees: a file that [`write`] has returned is durable, its name included; any damage is an
+//! Guarantees: a file that [`write()`] has returned is durable, its name included; any damage is an
 //! error that names the file and the offset; nothing that a file claims is allocated before it was
 //! checked against what the file holds and what the caller knows of it.
 //!

@@ -1,5 +1,6 @@
-//! Events of partitions that go to files, and come back: which are to be written and read is decided
-//! here, whoever has a disk carries it out ([`Engine::take_cold_jobs`]) and says what came of it.
+//! Events of partitions that go to files, and come back: which are to be written and read is
+//! decided here, whoever has a disk carries it out ([`Engine::take_cold_jobs`]) and says what came
+//! of it.
 //!
 //! A file is durable before the edit that names it is recorded, and only that edit drops events
 //! from memory. So a crash, or a file that cannot be written, loses nothing: events stay where they
