@@ -232,6 +232,8 @@ pub struct Snapshot {
     pub operation_threshold: u64,
     /// Snapshots kept, 1..=10000. Default 5.
     pub max_snapshots: usize,
+    /// Bytes of those together, percent of the live data; 0 for no such bound. Default 100.
+    pub max_total_percent: u64,
     /// Whether they are compressed. Default true.
     pub compression: bool,
     /// With what. Default zstd.

@@ -237,6 +237,7 @@ impl<'a> Reader<'a> {
             interval_secs: self.int("persistence.snapshot.interval_secs"),
             operation_threshold: self.int("persistence.snapshot.operation_threshold"),
             max_snapshots: self.int("persistence.snapshot.max_snapshots"),
+            max_total_percent: self.int("persistence.snapshot.max_total_percent"),
             compression: self.flag("persistence.snapshot.compression"),
             codec: self.named("persistence.snapshot.codec", SnapshotCodec::NAMES),
             compression_level: self.int("persistence.snapshot.compression_level"),

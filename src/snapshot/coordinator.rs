@@ -16,6 +16,7 @@ use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::id::Epoch;
 
+use super::retention::Retention;
 use super::run::{Failure, Taken};
 use super::trigger::{Reason, Situation, Triggers};
 use super::{Input, Order, Snapshots, Waiter, Wanted};
@@ -39,7 +40,7 @@ pub struct Options {
     pub(super) epoch: Epoch,
     pub(super) images: Compression,
     pub(super) tails: Compression,
-    pub(super) kept: usize,
+    pub(super) retention: Retention,
     pub(super) triggers: Triggers,
 }
 
@@ -65,7 +66,10 @@ impl Options {
             epoch,
             images,
             tails: Compression { codec: tails, ..images },
-            kept: snapshot.max_snapshots,
+            retention: Retention {
+                count: snapshot.max_snapshots,
+                percent: snapshot.max_total_percent,
+            },
             triggers: Triggers {
                 interval: Duration::from_secs(snapshot.interval_secs),
                 operations: snapshot.operation_threshold,
@@ -213,6 +217,11 @@ impl Coordinator {
         self.snapshots().facts.log_bytes.set(log_bytes);
     }
 
+    /// Bytes of live keys and values.
+    pub(super) fn live_bytes(&self) -> u64 {
+        self.shared.metrics.iter().map(|core| core.live_bytes.get()).sum()
+    }
+
     fn situation(&self) -> Situation {
         let facts = &self.snapshots().facts;
         Situation {
@@ -222,7 +231,7 @@ impl Coordinator {
             last_failed: self.last.failed,
             changes: self.batches() - facts.covered_batches.get(),
             log_bytes: facts.log_bytes.get(),
-            live_bytes: self.shared.metrics.iter().map(|core| core.live_bytes.get()).sum(),
+            live_bytes: self.live_bytes(),
         }
     }
 

@@ -15,13 +15,14 @@
 //! 2. *Walk*: every core writes its shards, noting the Seq of each before and after.
 //! 3. *End*: every core ends its tail. So the tails hold every batch up to the Seqs after the walk.
 //! 4. The index is written, the manifest notes what is released, the log before *Begin* goes, and
-//!    so do snapshots beyond the number to keep.
+//!    so do old snapshots beyond what is to be kept ([`retention`]).
 //!
 //! Guarantees: clients never wait for a disk because of a snapshot; a snapshot that fails costs
 //! nothing but itself; nothing of the log goes before the snapshot that stands for it is durable.
 
 pub mod coordinator;
 pub mod job;
+mod retention;
 mod run;
 mod trigger;
 

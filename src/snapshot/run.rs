@@ -246,9 +246,12 @@ impl Coordinator {
             Ok(found) => found,
             Err(error) => return tracing::warn!(%error, "cannot look for old snapshots"),
         };
-        for name in found.into_iter().skip(self.options.kept) {
+        let live_bytes = self.live_bytes();
+        let sizes = found.iter().map(|name| self.bytes_of(*name));
+        let kept = self.options.retention.keeps(live_bytes, sizes);
+        for name in found.into_iter().skip(kept) {
             match snapshot::remove(directory, name) {
-                Ok(()) => tracing::info!(%name, "old snapshot removed"),
+                Ok(()) => tracing::info!(%name, kept, live_bytes, "old snapshot removed"),
                 Err(error) => tracing::warn!(%error, "cannot remove an old snapshot"),
             }
         }
@@ -279,6 +282,12 @@ impl Coordinator {
             Ok(()) => tracing::info!(files = files.len(), "files of events removed"),
             Err(error) => tracing::warn!(%error, "cannot remove a file of events"),
         }
+    }
+
+    /// Bytes of a snapshot's files. One whose index cannot be read is left to the rule of their
+    /// number: an error of the disk is no reason to delete anything.
+    fn bytes_of(&self, name: SnapshotName) -> u64 {
+        Index::load(&self.options.directory, name).map_or(0, |index| index.file_bytes())
     }
 }
 

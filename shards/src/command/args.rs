@@ -62,6 +62,8 @@ pub enum Scalar<'a> {
 #[derive(Debug)]
 pub struct Args<'a> {
     words: &'a [&'a [u8]],
+    /// Words of the name.
+    name_words: u32,
     specs: &'static [ArgSpec],
     values: [Value; ARG_SPECS_MAX],
 }
@@ -70,8 +72,11 @@ impl<'a> Args<'a> {
     /// Decodes `words`, of which the first is the command's name (the first two of a subcommand).
     #[inline]
     pub fn parse(spec: &CommandSpec, words: &'a [&'a [u8]]) -> Result<Self, CommandError> {
-        let mut args = Self { words, specs: spec.args, values: [Value::Absent; ARG_SPECS_MAX] };
-        let mut parser = Parser { args: &mut args, position: spec.words() };
+        let (name_words, specs) = (spec.words() as u32, spec.args);
+        let mut args = Self { words, name_words, specs, values: [Value::Absent; ARG_SPECS_MAX] };
+        // A caller may come with fewer words than the name has.
+        let position = (name_words as usize).min(words.len());
+        let mut parser = Parser { args: &mut args, position };
         let parsed = parser.all(spec.args);
         let position = parser.position;
         match parsed {
@@ -83,6 +88,11 @@ impl<'a> Args<'a> {
     /// The words as they came, the name included.
     pub fn words(&self) -> &'a [&'a [u8]] {
         self.words
+    }
+
+    /// How many of the words are the command's name.
+    pub fn name_words(&self) -> usize {
+        self.name_words as usize
     }
 
     /// A required byte string or key.
@@ -168,8 +178,30 @@ struct Parser<'p, 'a> {
 }
 
 impl<'a> Parser<'_, 'a> {
+    #[inline]
     fn all(&mut self, specs: &[ArgSpec]) -> Result<(), CommandError> {
-        let mut index = 0;
+        let index = self.plain(specs);
+        if self.position == self.args.words.len() && specs[index..].iter().all(|s| s.optional) {
+            return Ok(());
+        }
+        self.from(specs, index)
+    }
+
+    /// Takes the words that every such command begins with, each just bytes: of most, that is all
+    /// there is. Returns the index of the argument behind them.
+    #[inline]
+    fn plain(&mut self, specs: &[ArgSpec]) -> usize {
+        let words = self.args.words.len() - self.position;
+        let count = specs.iter().take(words).take_while(|spec| spec.is_plain()).count();
+        for value in &mut self.args.values[..count] {
+            *value = Value::Bytes(self.position as u32);
+            self.position += 1;
+        }
+        count
+    }
+
+    fn from(&mut self, specs: &[ArgSpec], start: usize) -> Result<(), CommandError> {
+        let mut index = start;
         while index < specs.len() {
             let nothing_left = self.position == self.args.words.len();
             if nothing_left && specs[index..].iter().all(|spec| spec.optional) {

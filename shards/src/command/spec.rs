@@ -414,6 +414,16 @@ pub enum ArgKind {
 }
 
 impl ArgSpec {
+    /// Whether it is one word that may be anything, and must be there.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        let is_any = matches!(
+            self.kind,
+            ArgKind::Key | ArgKind::Name(_) | ArgKind::Bytes | ArgKind::Pattern
+        );
+        is_any && !self.optional && !self.repeated
+    }
+
     const fn new(name: &'static str, kind: ArgKind, doc: &'static str) -> Self {
         Self { name, kind, token: "", optional: false, repeated: false, refusal: "", doc }
     }

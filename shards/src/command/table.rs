@@ -33,9 +33,34 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
 /// Longest name of a command, in bytes; longer words are not looked up.
 pub const NAME_BYTES_MAX: usize = 24;
 
+const COUNT: usize = {
+    let (mut count, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        count += FAMILIES[family].len();
+        family += 1;
+    }
+    count
+};
+
+/// By position: looked into several times for each request.
+static SPECS: [&CommandSpec; COUNT] = {
+    let mut specs = [FAMILIES[0][0]; COUNT];
+    let (mut at, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut index = 0;
+        while index < FAMILIES[family].len() {
+            specs[at] = FAMILIES[family][index];
+            at += 1;
+            index += 1;
+        }
+        family += 1;
+    }
+    specs
+};
+
 /// Every command.
 pub fn commands() -> impl Iterator<Item = &'static CommandSpec> {
-    FAMILIES.iter().flat_map(|family| family.iter().copied())
+    SPECS.iter().copied()
 }
 
 /// Position of a command in [`commands`]: a small name for statistics and envelopes.
@@ -45,7 +70,7 @@ pub struct CommandId(u16);
 impl CommandId {
     /// The declaration.
     pub fn spec(self) -> &'static CommandSpec {
-        TABLE.specs[usize::from(self.0)]
+        SPECS[usize::from(self.0)]
     }
 
     /// Position, below [`count`].
@@ -56,7 +81,7 @@ impl CommandId {
 
 /// Number of commands.
 pub fn count() -> usize {
-    TABLE.specs.len()
+    COUNT
 }
 
 /// The command that `words` begin with. Words of a subcommand are looked up together.
@@ -122,7 +147,6 @@ enum Entry {
 /// An open-addressed table over upper-case names; a power of two well above the number of names.
 struct Table {
     slots: Vec<Option<(&'static str, Entry)>>,
-    specs: Vec<&'static CommandSpec>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
@@ -144,10 +168,8 @@ fn hash(name: &[u8]) -> usize {
 
 impl Table {
     fn build() -> Self {
-        let mut table = Self { slots: (0..SLOTS).map(|_| None).collect(), specs: Vec::new() };
-        for spec in commands() {
-            let index = u16::try_from(table.specs.len()).expect("fewer than 65536 commands");
-            table.specs.push(spec);
+        let mut table = Self { slots: (0..SLOTS).map(|_| None).collect() };
+        for (index, spec) in (0..).zip(commands()) {
             table.add(spec, CommandId(index));
         }
         table

@@ -253,7 +253,7 @@ fn only_position(request: Request<'_>) -> usize {
     let Keys::Range { first, .. } = spec.keys else {
         unreachable!("{} is routed by its key", spec.resp)
     };
-    first + spec.words() - 1
+    first + request.args.name_words() - 1
 }
 
 /// A request about one key with what is known of it, and its shard. `place` is where the second

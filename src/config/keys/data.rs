@@ -213,7 +213,16 @@ pub(super) const KEYS: &[Key] = &[
          last one took, so a busy server does not take snapshots all the time.",
     )
     .or("10000"),
-    Key::new("persistence.snapshot.max_snapshots", int(1, 10_000), "Snapshots kept.").or("5"),
+    Key::new("persistence.snapshot.max_snapshots", int(1, 10_000), "Snapshots kept, at most.")
+        .or("5"),
+    Key::new(
+        "persistence.snapshot.max_total_percent",
+        int(0, 1_000_000),
+        "Bytes of the snapshots kept, percent of the live data (64 MiB where that is more): older \
+         ones beyond it go although there are no more than max_snapshots. The newest always stays. \
+         0 for no such bound.",
+    )
+    .or("100"),
     Key::new("persistence.snapshot.compression", Kind::Bool, "Compress snapshots.").or("true"),
     Key::new(
         "persistence.snapshot.codec",
