@@ -14,7 +14,7 @@
 //!  7 Done        group, how many offsets, offsets      the group is done with these
 //!  8 Dead        group, time, count, how many offsets, offsets   these are dead
 //!  9 Forget      group, how many offsets, offsets      these are no longer held for dead
-//! 10 Cold        see [`ColdFile::write`]               these are in a file now
+//! 11 Cold        see [`ColdFile::write`]               these are in a file now
 //! ```
 //!
 //! A number is LEB128 of up to 64 bits, a name stands behind its length, times are Unix
@@ -37,7 +37,7 @@ const GIVE: u8 = 6;
 const DONE: u8 = 7;
 const DEAD: u8 = 8;
 const FORGET: u8 = 9;
-const COLD: u8 = 10;
+const COLD: u8 = 11;
 
 /// Offsets in their encoded form.
 #[derive(Clone, Copy, Debug)]
