@@ -10,6 +10,7 @@ use super::agenda::Agenda;
 use super::entry::{self, Parts};
 use super::memory::{Memory, MemoryMut};
 use super::{Entry, Found, Located, Shard};
+use crate::key::Namespace;
 use crate::seq::Seq;
 use crate::shard::ValueType;
 use crate::types::topic::cold::ColdFacts;
@@ -76,10 +77,13 @@ impl Containers {
         }
     }
 
-    /// Notes that a partition has grown beyond what memory should hold of it.
+    /// Notes that a partition of a topic, or a room, has grown beyond what memory should hold of
+    /// it. Partitions of other namespaces are read by commands that wait for no disk.
     #[inline]
     fn note_hot(&mut self, key: &[u8], number: u32, limits: &Thresholds) {
-        if self.get(number).is_over_hot(limits) && !self.over_hot.contains(key) {
+        let is_over = self.get(number).is_over_hot(limits);
+        let is_topic = || key.starts_with(&Namespace::Partition.prefix());
+        if is_over && is_topic() && !self.over_hot.contains(key) {
             self.over_hot.insert(key.into());
         }
     }
