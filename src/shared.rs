@@ -10,6 +10,7 @@ use synap_shards::key::ShardMap;
 use synap_shards::script::gauge::Gauge;
 
 use crate::alive::Alive;
+use crate::captures::Captures;
 use crate::cold::Cold;
 use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub transactions: HttpTransactions,
     /// Subscribers without a connection.
     pub mailboxes: Mailboxes,
+    /// Cores with readers of captures that wait.
+    pub captures: Captures,
     /// Which clients there are.
     pub alive: Alive,
     /// The scripts that the process knows.

@@ -178,7 +178,7 @@ fn reference(entries: &[Entry]) -> String {
 
 /// Whether Redis has nothing of the kind.
 fn is_own(spec: &CommandSpec) -> bool {
-    let families = [Family::Queue, Family::Topic, Family::Group];
+    let families = [Family::Queue, Family::Topic, Family::Group, Family::Capture];
     spec.resp.starts_with(OWN) || families.contains(&spec.family)
 }
 

@@ -740,6 +740,7 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
         "/queue/",
         "/pubsub/",
         "/kv/ws",
+        "/cdc",
         "/api/",
     ];
     for id in table::ids().skip(1) {

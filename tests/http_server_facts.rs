@@ -69,6 +69,7 @@ fn shared() -> Shared {
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
         mailboxes: synap::mailboxes::Mailboxes::default(),
+        captures: synap::captures::Captures::new(1),
         scripts: Arc::default(),
         topics: Arc::default(),
         script_gauges: vec![Arc::default(), Arc::default()],

@@ -116,11 +116,13 @@ pub enum Namespace {
     Partition = b't',
     /// Consumer groups.
     Group = b'g',
+    /// Captures of changes.
+    Capture = b'c',
 }
 
 impl Namespace {
     /// Every namespace.
-    pub const ALL: [Self; 3] = [Self::Queue, Self::Partition, Self::Group];
+    pub const ALL: [Self; 4] = [Self::Queue, Self::Partition, Self::Group, Self::Capture];
     /// Bytes that its keys have before the name.
     pub const PREFIX_BYTES: usize = 3;
 

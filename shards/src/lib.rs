@@ -16,6 +16,7 @@ pub mod key;
 pub mod rng;
 
 pub mod batch;
+pub mod capture;
 pub mod shard;
 
 pub mod command;

@@ -239,6 +239,7 @@ fn facts(
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),
+        captures: crate::captures::Captures::new(cores),
         scripts: Arc::default(),
         topics: Arc::default(),
         script_gauges: (0..cores).map(|_| Arc::default()).collect(),

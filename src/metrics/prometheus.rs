@@ -386,6 +386,7 @@ fn is_kv(family: CommandFamily) -> bool {
         | CommandFamily::Queue
         | CommandFamily::Topic
         | CommandFamily::Group
+        | CommandFamily::Capture
         | CommandFamily::HyperLogLog
         | CommandFamily::Transaction
         | CommandFamily::Scripting

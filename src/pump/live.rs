@@ -52,6 +52,10 @@ enum Kind {
     Keys,
     /// A stream of events: nothing is read from it.
     Events,
+    /// A WebSocket that is told changes.
+    Changes,
+    /// A stream of events that are changes.
+    ChangeEvents,
 }
 
 impl Live {
@@ -61,6 +65,8 @@ impl Live {
             Wanted::Topics(_) => Kind::Topics,
             Wanted::Keys(_) => Kind::Keys,
             Wanted::Events(_) => Kind::Events,
+            Wanted::Changes { form: Form::Event, .. } => Kind::ChangeEvents,
+            Wanted::Changes { .. } => Kind::Changes,
         };
         Self {
             kind,
@@ -75,14 +81,14 @@ impl Live {
     /// The form in which it takes messages.
     pub(super) fn form(&self) -> Form {
         match self.kind {
-            Kind::Echo | Kind::Topics | Kind::Keys => Form::Frame,
-            Kind::Events => Form::Event,
+            Kind::Echo | Kind::Topics | Kind::Keys | Kind::Changes => Form::Frame,
+            Kind::Events | Kind::ChangeEvents => Form::Event,
         }
     }
 
     /// Whether it is a WebSocket.
     pub(super) fn is_websocket(&self) -> bool {
-        self.kind != Kind::Events
+        self.form() == Form::Frame
     }
 
     /// Lets a message wait for the socket; false when too many do.
@@ -179,6 +185,7 @@ impl Host<'_> {
                 self.live_subscribe(id, SUBSCRIBE, topics, style);
             }
             Wanted::Keys(keys) => self.watch_keys(id, keys, subscriber),
+            Wanted::Changes { capture, from, form } => self.follow(id, capture, from, *form),
         }
         if is_websocket { Decoder::WebSocket(Box::default()) } else { Decoder::Deaf }
     }
@@ -231,7 +238,7 @@ impl Host<'_> {
         let Some(kind) = self.kind_of(id) else { return (input.len(), Stop::Closed) };
         let bytes_max = match kind {
             Kind::Echo => self.outlet.settings.http_body_bytes_max,
-            Kind::Topics | Kind::Keys | Kind::Events => MESSAGE_BYTES_MAX,
+            _ => MESSAGE_BYTES_MAX,
         };
         let mut used = 0;
         loop {
@@ -290,9 +297,10 @@ impl Host<'_> {
                     });
                 }
                 Kind::Topics => self.live_command(id, &text),
-                Kind::Keys | Kind::Events => self.answer_websocket(id, |out| {
-                    LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
-                }),
+                Kind::Keys | Kind::Events | Kind::Changes | Kind::ChangeEvents => self
+                    .answer_websocket(id, |out| {
+                        LiveStyle::refuse("this connection takes no commands", Form::Frame, out);
+                    }),
             },
             Message::Binary(bytes) => {
                 if kind != Kind::Echo {

@@ -3,6 +3,7 @@
 
 use synap_shards::command::reply::Reply;
 
+use crate::protocol::http::captures::Told;
 use crate::protocol::http::pubsub;
 use crate::protocol::json::{self, Kind};
 use crate::protocol::push::{self, Form};
@@ -28,6 +29,8 @@ pub(super) enum What {
     Subscribed,
     /// It is subscribed to less.
     Unsubscribed,
+    /// Changes, and the position behind them; without any where that is said `always`.
+    Changes { always: bool },
     /// Nothing, unless it failed.
     Nothing,
 }
@@ -44,6 +47,7 @@ impl LiveStyle {
             }
             What::Subscribed => ("subscribed", None),
             What::Unsubscribed => ("unsubscribed", None),
+            What::Changes { always } => return self.changes(*always, reply, out),
             What::Nothing => return,
         };
         let mut object = b"{\"type\":\"".to_vec();
@@ -59,6 +63,18 @@ impl LiveStyle {
         }
         object.push(b'}');
         Self::tell(kind, &object, self.form, out);
+    }
+
+    fn changes(&self, always: bool, reply: &Reply<'_>, out: &mut Vec<u8>) {
+        let Some(told) = Told::of(reply).filter(|told| always || !told.changes.is_empty()) else {
+            return;
+        };
+        let mut object = Vec::new();
+        told.write(&mut object);
+        match self.form {
+            Form::Event => push::event(out, Some(&*told.position), "changes", &object),
+            Form::Frame | Form::Object => frame::write(out, Opcode::Text, &object),
+        }
     }
 
     /// Appends what was wrong.

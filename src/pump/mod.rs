@@ -7,6 +7,7 @@
 
 mod connection;
 mod envelope;
+mod feed;
 mod live;
 mod live_style;
 mod outlet;
@@ -50,6 +51,7 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
 use connection::{Connection, Connections, Decoder};
+use feed::Feeds;
 use outlet::Outlet;
 use poll::Polls;
 use serve::Host;
@@ -171,6 +173,7 @@ impl Core {
             connections: Connections::default(),
             pubsub,
             polls: Polls::default(),
+            feeds: Feeds::default(),
             speaker: None,
             late: Vec::new(),
             watching: false,
@@ -249,6 +252,7 @@ impl Core {
         self.receive_parcels();
         self.go_on_with_resumed();
         self.upkeep()?;
+        self.serve_feeds();
         self.outlet.deliver(&mut self.engine);
         self.log_and_send()?;
         self.send_cold_jobs();
@@ -303,6 +307,7 @@ impl Core {
         if goes_on
             || self.mesh.has_incoming()
             || !self.outlet.resumed.is_empty()
+            || self.outlet.feeds.has_ready()
             || self.has_unsent()
         {
             return Duration::ZERO;
@@ -468,6 +473,7 @@ impl Core {
             let event = Event::Unwatch { watcher, shards };
             self.engine.step(self.outlet.now, event, &mut self.outlet);
         }
+        self.outlet.feeds.remove(conn);
         self.give_up_waiting(conn);
         self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
         self.outlet.shared.alive.remove(connection.client.id);
@@ -487,6 +493,7 @@ impl Core {
     /// A client that is gone, or sends no more, waits for nothing.
     fn give_up_waiting(&mut self, conn: ConnId) {
         self.outlet.give_up_polls(conn);
+        self.outlet.give_up_feed(conn);
         self.engine.step(self.outlet.now, Event::Gone { conn }, &mut self.outlet);
     }
 
@@ -521,6 +528,7 @@ impl Core {
             || self.outlet.backlogged
             || self.engine.log_end() > self.outlet.log_end_max;
         self.engine.end_turn(self.outlet.now, &mut self.outlet);
+        self.outlet.ring_feeds(&mut self.engine);
         self.engine.take_log(&mut self.log);
         let now_ns = self.outlet.now.monotonic_ns;
         if let Some(wal) = &mut self.wal {

@@ -14,6 +14,7 @@ use synap_shards::id::{ConnId, CoreId, Ticket};
 use synap_shards::shard::plan::Now;
 
 use super::connection::{Connection, Connections, Noted, Style};
+use super::feed::Feeds;
 use super::poll::Polls;
 use super::tracking::Trackers;
 use crate::latency::LatencyLog;
@@ -55,6 +56,8 @@ pub(super) struct Outlet {
     pub(super) pubsub: Pubsub,
     /// Requests for messages of subscribers without a connection.
     pub(super) polls: Polls,
+    /// Readers of captures that wait for changes.
+    pub(super) feeds: Feeds,
     /// Who the request that is being handed in speaks for, where that is not its connection.
     pub(super) speaker: Option<u64>,
     /// Clients that want to be told of changes, and what they are to be told.
@@ -141,6 +144,14 @@ impl Outbound for Outlet {
             // Also when the connection is gone: others may speak for the same caller.
             self.shared.transactions.watched(&caller);
         }
+        let reply = if self.feeds.is_empty() {
+            reply
+        } else {
+            match self.feed((conn, ticket), reply) {
+                Some(reply) => reply,
+                None => return,
+            }
+        };
         if !self.reply_now(conn, ticket, &reply) {
             // A connection that is gone does not stop its commands, it only misses the replies.
             let Some(connection) = self.connections.get_mut(conn) else { return };

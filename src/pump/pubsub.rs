@@ -8,6 +8,7 @@ use synap_shards::id::{ConnId, CoreId};
 use synap_shards::pubsub::{How, KINDS, WATCH_PREFIX};
 use synap_shards::shard::plan::Told;
 
+use super::feed::CAPTURED;
 use super::outlet::Outlet;
 use super::serve::Host;
 use crate::mailboxes::is_mailbox;
@@ -249,6 +250,7 @@ impl Outlet {
                 let client = client.first_chunk::<8>().expect("a number of eight bytes");
                 self.pubsub.index.forget(u64::from_le_bytes(*client));
             }
+            [CAPTURED] => self.hear_captured(),
             other => unreachable!("no core says {} words", other.len()),
         }
     }

@@ -429,9 +429,15 @@ impl Host<'_> {
             | Run::EveryCore(_)
             | Run::Unblock => {}
         }
+        if spec.id == "cdc.read"
+            && let Some(flow) = self.read_changes(id, args)
+        {
+            return flow;
+        }
         let current = self.outlet.current.as_mut().expect("a request is being handled");
         let (conn, ticket) = (current.conn, current.ticket);
-        if let Run::EveryCore(_) = spec.run
+        if (matches!(spec.run, Run::EveryCore(_)) || spec.family == Family::Capture)
+            && !matches!(current.style, Some(Style::Live(_)))
             && let Some(finish) = Finish::of(command, args)
             && let Some(style) = current.style.take()
         {

@@ -7,7 +7,6 @@ use super::connection::{Decoder, Noted, Style};
 use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
-use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{self, Builtin, Routed};
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::server;
@@ -100,7 +99,7 @@ impl Host<'_> {
                 After::Next
             }
             Routed::Live { live, response, context } => {
-                let status = if matches!(live, Live::Events(_)) { 200 } else { 101 };
+                let status = if live.is_stream() { 200 } else { 101 };
                 self.http_answer(id, &context, status, &response);
                 After::Switch(self.go_live(id, &live))
             }

@@ -98,6 +98,7 @@ impl Core {
             self.close_silent();
             self.ping();
             self.end_polls();
+            self.end_feeds();
             self.forget_idle_callers();
         }
         if std::mem::take(&mut self.outlet.settings_changed) {

@@ -145,6 +145,7 @@ fn categories(spec: &CommandSpec) -> Vec<&'static str> {
         Family::Queue => Some("@queue"),
         Family::Topic => Some("@topic"),
         Family::Group => Some("@group"),
+        Family::Capture => Some("@capture"),
         Family::HyperLogLog => Some("@hyperloglog"),
         Family::Transaction => Some("@transaction"),
         Family::Scripting => Some("@scripting"),

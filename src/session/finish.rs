@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use synap_shards::capture::Merge;
 use synap_shards::command::args::{Arg, Args};
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
@@ -21,6 +22,8 @@ pub enum Finish {
     Latest,
     /// `LATENCY HISTORY`: by time.
     History,
+    /// `CDC.READ`: one answer of the parts of all shards.
+    Changes(Merge),
     /// `SYNAP.TOPICINFO`: what the cores know of this topic together.
     TopicInfo(Box<[u8]>),
 }
@@ -45,6 +48,7 @@ impl Finish {
             "slowlog.get" => slowlog_count(args).ok().map(Self::SlowLog),
             "latency.latest" => Some(Self::Latest),
             "latency.history" => Some(Self::History),
+            "cdc.read" => Merge::of(args).map(Self::Changes),
             "pubsub.info" => Some(Self::TopicInfo(args.bytes(Arg(0)).into())),
             _ => None,
         }
@@ -66,6 +70,7 @@ impl Finish {
                 samples.sort_by_key(|sample| number(sample, 0));
                 Reply::Array(samples)
             }
+            (Self::Changes(merge), parts) => merge.apply(parts),
             (Self::TopicInfo(topic), Reply::Array(parts)) => topic_info(topic, &parts),
             (_, other) => other,
         }

@@ -115,6 +115,7 @@ impl Server {
                 alive: crate::alive::Alive::new(cores),
                 transactions: HttpTransactions::default(),
                 mailboxes: crate::mailboxes::Mailboxes::default(),
+                captures: crate::captures::Captures::new(cores),
                 scripts: Arc::default(),
                 topics: Arc::default(),
                 script_gauges: (0..cores).map(|_| Arc::default()).collect(),

@@ -15,7 +15,7 @@
 //! 2. *Walk*: every core writes its shards, noting the Seq of each before and after.
 //! 3. *End*: every core ends its tail. So the tails hold every batch up to the Seqs after the walk.
 //! 4. The index is written, the manifest notes what is released, the log before *Begin* goes, and
-//!    so do old snapshots beyond what is to be kept ([`retention`]).
+//!    so do old snapshots beyond what is to be kept (`retention`).
 //!
 //! Guarantees: clients never wait for a disk because of a snapshot; a snapshot that fails costs
 //! nothing but itself; nothing of the log goes before the snapshot that stands for it is durable.

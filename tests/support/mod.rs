@@ -26,11 +26,15 @@ use resp::Resp;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A connection to a port of this machine, whose calls end after [`PATIENCE`].
 fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server accepts");
+    try_connect(port).expect("the server accepts")
+}
+
+fn try_connect(port: u16) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_nodelay(true).expect("a socket option");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
     stream.set_write_timeout(Some(PATIENCE)).expect("a socket option");
-    stream
+    Ok(stream)
 }
 
 /// Ports are taken below the range the kernel gives to outgoing connections, so that no client of

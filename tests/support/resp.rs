@@ -16,6 +16,12 @@ impl Resp {
         Self { stream: super::connect(port), buffer: Vec::new() }
     }
 
+    /// The same; nothing when nobody listens.
+    pub fn try_connect(port: u16) -> Option<Self> {
+        let stream = super::try_connect(port).ok()?;
+        Some(Self { stream, buffer: Vec::new() })
+    }
+
     /// The socket.
     pub fn socket(&self) -> &TcpStream {
         &self.stream

@@ -130,6 +130,11 @@ pub enum CommandError {
         /// The first that is there.
         earliest: u64,
     },
+    /// Changes behind a reader's position are gone.
+    PositionGone {
+        /// The first position that there is.
+        oldest: String,
+    },
     /// A member of a consumer group acts for a generation that is over, or is none any more.
     Rebalance {
         /// The generation now.
@@ -209,6 +214,7 @@ impl CommandError {
             Self::NotFound { .. } => "NOTFOUND",
             Self::Exists { .. } => "EXISTS",
             Self::OffsetGone { .. } => "OFFSETGONE",
+            Self::PositionGone { .. } => "GONE",
             Self::Rebalance { .. } => "REBALANCE",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
             Self::UnknownCommand { .. }
@@ -230,6 +236,11 @@ impl CommandError {
             | Self::Quoted { .. } => "ERR",
         }
     }
+}
+
+fn gone(oldest: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let before = "changes behind this position are gone; the first position there is: ";
+    write!(f, "{before}{oldest}; `snapshot` begins anew")
 }
 
 /// The text after the code.
@@ -295,6 +306,7 @@ impl fmt::Display for CommandError {
                 f,
                 "Stream offset {offset} out of range; earliest retained offset is {earliest}"
             ),
+            Self::PositionGone { oldest } => gone(oldest, f),
             Self::Rebalance { generation } => {
                 write!(f, "rebalance: the group is in generation {generation}")
             }

@@ -243,6 +243,8 @@ pub enum Family {
     Topic,
     /// Consumer groups.
     Group,
+    /// Captures of changes.
+    Capture,
     /// Estimates of how many distinct elements there are.
     HyperLogLog,
     /// Commands for keys of any type.
@@ -276,6 +278,7 @@ impl Family {
             Self::Queue => "queue",
             Self::Topic => "topic",
             Self::Group => "group",
+            Self::Capture => "capture",
             Self::HyperLogLog => "hyperloglog",
             Self::Transaction => "transactions",
             Self::Scripting => "scripting",

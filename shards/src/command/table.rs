@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use super::error::{CommandError, quote};
 use super::spec::CommandSpec;
 use super::{cluster, connection, key, pubsub, scripting, server, transaction};
+use crate::capture;
 use crate::types::{group, hash, hll, list, queue, set, string, topic, xstream, zset};
 
 /// Every family, in the order of the reference.
@@ -20,6 +21,7 @@ pub const FAMILIES: &[&[&CommandSpec]] = &[
     queue::COMMANDS,
     topic::COMMANDS,
     group::COMMANDS,
+    capture::COMMANDS,
     hll::COMMANDS,
     key::COMMANDS,
     transaction::COMMANDS,

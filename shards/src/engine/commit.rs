@@ -10,9 +10,11 @@ use super::event::{Acknowledge, Outbound};
 use super::parcel::Envelope;
 use super::{Appended, Engine, ReplyTo, shards_in};
 use crate::batch::{Batch, PartSpec, seal, seal_single};
+use crate::capture::Cause;
 use crate::command::reply::Reply;
 use crate::id::ShardId;
 use crate::seq::Seq;
+use crate::shard::Shard;
 use crate::shard::plan::{Focus, Notice, Now, Told};
 use smallvec::SmallVec;
 
@@ -77,6 +79,9 @@ impl Engine {
         unstable: u64,
     ) -> Needs {
         let shard = focus.place.shard;
+        if self.shards[shard.index()].as_deref().is_some_and(Shard::is_captured) {
+            self.capture_single(now, start, shard);
+        }
         let part = PartSpec { shard, seq: self.seq_of(shard).next() };
         seal_single(&mut self.log, start, part, self.settings.epoch, now.unix_ms);
         self.log_end += (self.log.len() - start) as u64;
@@ -101,6 +106,9 @@ impl Engine {
 
     /// Seals and applies without taking note of what has to become durable.
     pub(super) fn seal_and_apply(&mut self, now: Now, touched: u64) {
+        if self.captures(touched) {
+            self.capture(now, touched);
+        }
         let parts: SmallVec<[PartSpec; 2]> = shards_in(touched)
             .map(|shard| PartSpec { shard, seq: self.seq_of(shard).next() })
             .collect();
@@ -248,8 +256,11 @@ impl Engine {
         }
         // Whoever made it necessary is not who did it.
         let writer = std::mem::take(&mut self.trackers.writer);
+        let is_eviction = class == Notice::Evicted;
+        self.cause = if is_eviction { Cause::Eviction } else { Cause::Usual };
         // Nobody waits for it; what later replies depend on is noted by the commit.
         let _needs = self.commit(now, 1 << shard.index(), 0);
+        self.cause = Cause::Usual;
         self.trackers.writer = writer;
     }
 }

@@ -10,6 +10,7 @@
 //! cannot run because a shard is away waits in order behind the loan.
 
 mod block;
+mod capture;
 pub mod cold;
 mod commit;
 mod convoy;
@@ -36,6 +37,7 @@ mod waiters;
 
 use std::collections::VecDeque;
 
+use crate::capture::Cause;
 use crate::id::{ConnId, CoreId, ShardId, Ticket};
 use crate::key::{ShardMap, shard_of};
 use crate::limits::{CREDITS_PER_CORE, PREFETCH_MAX, SHARDS};
@@ -110,6 +112,10 @@ pub struct Engine {
     stats: EngineStats,
     /// Records of the command that runs now.
     records: Vec<u8>,
+    /// Why keys go that the batch in the making deletes.
+    cause: Cause,
+    /// Something was captured since somebody asked.
+    has_captured: bool,
     /// Batches of this turn, not yet taken.
     log: Vec<u8>,
     log_end: u64,
@@ -180,6 +186,8 @@ impl Engine {
             tally: Tally::default(),
             stats: EngineStats::default(),
             records: Vec::new(),
+            cause: Cause::Usual,
+            has_captured: false,
             log: Vec::new(),
             log_end: 0,
             durable: 0,

@@ -12,6 +12,7 @@ use super::{Engine, shards_in};
 use crate::batch::{PartSpec, seal};
 #[cfg(feature = "lua")]
 use crate::batch::{Record, push_record};
+use crate::capture::Captured;
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -28,11 +29,13 @@ const TOO_LARGE: CommandError = CommandError::Coded {
 /// A batch that commands are being added to.
 #[derive(Debug, Default)]
 pub(super) struct Open {
-    records: Vec<u8>,
+    pub(super) records: Vec<u8>,
+    /// What they change where that is captured.
+    pub(super) captured: Captured,
     /// Its commands may write when memory is short.
     pub(super) ignores_oom: bool,
     /// Shards that it changes, a bit each.
-    touched: u64,
+    pub(super) touched: u64,
     /// Shards in which a command saw something that was not stable before it began.
     unstable: u64,
 }
@@ -106,13 +109,16 @@ impl Engine {
             open.records.truncate(start);
             return Reply::Error(TOO_LARGE);
         }
+        if self.captures(planned.touched) {
+            self.note_open(now, open, start, planned.touched);
+        }
         self.apply_since(now, open, start, planned.touched);
         self.set_access(planned.access);
         planned.reply
     }
 
     /// Applies the records of an open batch from `start` on, which concern these shards.
-    fn apply_since(&mut self, now: Now, open: &mut Open, start: usize, touched: u64) {
+    pub(super) fn apply_since(&mut self, now: Now, open: &mut Open, start: usize, touched: u64) {
         let mut topic_news = 0;
         for id in shards_in(touched) {
             let shard = self.shards[id.index()].as_deref_mut();
@@ -154,10 +160,11 @@ impl Engine {
 
     /// Seals an open batch and appends it to the log. Returns the shards it changed, and those in
     /// which it saw something that was not stable; the caller says what its reply waits for.
-    pub(super) fn close(&mut self, now: Now, open: Open) -> (u64, u64) {
+    pub(super) fn close(&mut self, now: Now, mut open: Open) -> (u64, u64) {
         if open.touched == 0 {
             return (0, open.unstable);
         }
+        self.close_captures(now, &mut open);
         let parts: SmallVec<[PartSpec; 2]> = shards_in(open.touched)
             .map(|shard| {
                 let at = self.shards[shard.index()].as_deref_mut();

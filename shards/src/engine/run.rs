@@ -10,6 +10,7 @@ use super::tracking::unpack_clients;
 use super::tx::shards_of_keys;
 use super::{Engine, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
+use crate::capture::ROOM_BYTES;
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
@@ -23,7 +24,8 @@ use crate::shard::evict::AccessMode;
 use crate::shard::plan::{Focus, Now, Plan, View};
 
 /// Bytes of records that fit one batch, whatever number of shards it touches.
-pub(super) const RECORDS_BYTES_MAX: usize = BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES;
+pub(super) const RECORDS_BYTES_MAX: usize =
+    BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES - ROOM_BYTES;
 
 /// From so many keys on, asking for their memory beforehand saves more than it costs.
 const WARM_FROM: usize = 4;

@@ -4,6 +4,7 @@
 //! follower, replication all bring it the same batches. Reading goes through [`plan::View`].
 
 mod agenda;
+mod captured;
 mod containers;
 pub(crate) mod entry;
 pub mod evict;
@@ -29,6 +30,7 @@ pub use containers::TypeCounts;
 pub use entry::ValueType;
 
 use crate::batch::{Batch, Record, Records};
+use crate::capture::is_capture;
 use crate::id::ShardId;
 use crate::key::Namespace;
 use crate::limits::SHARDS;
@@ -74,6 +76,8 @@ pub struct Shard {
     watches: Watches,
     /// Keys of topics that were made or deleted since somebody asked.
     topic_news: BTreeSet<Box<[u8]>>,
+    /// Keys of captures of its changes.
+    captures: Vec<Box<[u8]>>,
     /// Of shard 0 alone.
     libraries: Libraries,
     /// What was read lately of files with events.
@@ -203,6 +207,7 @@ impl Shard {
             scratch: Vec::new(),
             watches: Watches::default(),
             topic_news: BTreeSet::new(),
+            captures: Vec::new(),
             libraries: Libraries::default(),
             warm: Warm::default(),
             sweep_at: 0,
@@ -424,9 +429,11 @@ impl Shard {
         self.interest.has_fired() || self.tracking.has_changes()
     }
 
-    /// Notes that a topic was made or deleted: its first partition was.
-    fn note_topic(&mut self, value_type: ValueType, key: &[u8]) {
-        if value_type == ValueType::Partition && split_key(key).1 == 0 {
+    /// Notes that a topic or a capture was made or deleted: of a topic its first partition was.
+    fn note_named(&mut self, value_type: ValueType, key: &[u8], is_there: bool) {
+        if is_capture(key) {
+            self.note_capture(key, is_there);
+        } else if value_type == ValueType::Partition && split_key(key).1 == 0 {
             self.topic_news.insert(key.into());
         }
     }
@@ -631,7 +638,7 @@ impl Shard {
             self.counts.keys[parts.value_type as usize] += 1;
             if parts.value_type.is_named() {
                 self.containers.add_name(parts.key);
-                self.note_topic(parts.value_type, parts.key);
+                self.note_named(parts.value_type, parts.key, true);
             }
             let handle = self.store(parts);
             let (slab, hasher) = (&self.slab, &self.hasher);
@@ -731,7 +738,7 @@ impl Shard {
         if at.layout.value_type().is_named() {
             let key = at.layout.key(self.slab.bytes(at.handle)).to_vec();
             self.containers.remove_name(&key);
-            self.note_topic(at.layout.value_type(), &key);
+            self.note_named(at.layout.value_type(), &key, false);
         }
         self.index.remove(at.slot);
         self.slab.release(at.handle);

@@ -8,6 +8,7 @@ use super::decode::HttpRequest;
 use super::error::HttpError;
 use super::input::{Inputs, missing, unexpected};
 use super::route::HttpOptions;
+use crate::protocol::push::Form;
 use crate::protocol::ws::handshake::{self, Refusal};
 
 /// Topics or keys that one request may name.
@@ -24,6 +25,22 @@ pub enum Live {
     Keys(Vec<String>),
     /// A stream of messages to topics that match these patterns.
     Events(Vec<String>),
+    /// A WebSocket or a stream that is told what a capture captures.
+    Changes {
+        /// Its name.
+        capture: String,
+        /// The position to begin at.
+        from: String,
+        /// As events or as frames.
+        form: Form,
+    },
+}
+
+impl Live {
+    /// Whether it is a stream of events.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, Self::Events(_) | Self::Changes { form: Form::Event, .. })
+    }
 }
 
 /// Routes of such requests.
@@ -32,6 +49,8 @@ pub(super) enum LiveRoute {
     Topics,
     Keys,
     Events,
+    Changes,
+    ChangeEvents,
 }
 
 impl LiveRoute {
@@ -41,14 +60,18 @@ impl LiveRoute {
             Self::Topics => "A WebSocket that is told messages to topics",
             Self::Keys => "A WebSocket that is told of changes of keys",
             Self::Events => "A stream of messages to topics (server-sent events)",
+            Self::Changes => "A WebSocket that is told changes of keys from a position on",
+            Self::ChangeEvents => {
+                "Changes of keys as server-sent events, from `Last-Event-ID` or `from` on"
+            }
         }
     }
 
     /// The content type of its answer.
     pub(super) fn media_type(self) -> &'static str {
         match self {
-            Self::Topics | Self::Keys => "application/json",
-            Self::Events => "text/event-stream",
+            Self::Topics | Self::Keys | Self::Changes => "application/json",
+            Self::Events | Self::ChangeEvents => "text/event-stream",
         }
     }
 
@@ -57,6 +80,7 @@ impl LiveRoute {
         match self {
             Self::Topics | Self::Events => "topics",
             Self::Keys => "keys",
+            Self::Changes | Self::ChangeEvents => "from",
         }
     }
 
@@ -72,19 +96,33 @@ impl LiveRoute {
         options: &HttpOptions,
     ) -> Result<(Live, Vec<u8>), HttpError> {
         let response = match self {
-            Self::Topics | Self::Keys => upgrade(request, context, options)?,
-            Self::Events if context.head_only => {
+            Self::Topics | Self::Keys | Self::Changes => upgrade(request, context, options)?,
+            Self::Events | Self::ChangeEvents if context.head_only => {
                 return Err(HttpError::new(405, "Method not allowed"));
             }
-            Self::Events => events(context),
+            Self::Events | Self::ChangeEvents => events(context),
         };
+        if let Self::Changes | Self::ChangeEvents = self {
+            return Ok((self.changes(inputs, request)?, response));
+        }
         let names = self.names(inputs)?;
         let live = match self {
             Self::Topics => Live::Topics(names),
             Self::Keys => Live::Keys(names),
-            Self::Events => Live::Events(names),
+            _ => Live::Events(names),
         };
         Ok((live, response))
+    }
+
+    /// A stream that broke off goes on behind the last event that its reader has seen.
+    fn changes(self, inputs: &Inputs<'_>, request: &HttpRequest<'_>) -> Result<Live, HttpError> {
+        let capture = inputs.text("capture").ok_or_else(|| missing("capture"))?.into_owned();
+        let last = request.header("last-event-id").filter(|id| !id.is_empty());
+        let last = last.map(|id| String::from_utf8_lossy(id).into_owned());
+        let from = last.or_else(|| inputs.text("from").map(|from| from.into_owned()));
+        let from = from.ok_or_else(|| missing("from"))?;
+        let form = if self == Self::Changes { Form::Frame } else { Form::Event };
+        Ok(Live::Changes { capture, from, form })
     }
 
     fn names(self, inputs: &Inputs<'_>) -> Result<Vec<String>, HttpError> {
@@ -102,7 +140,7 @@ impl LiveRoute {
                     return Err(unexpected(parameter, "keys", "an empty one"));
                 }
                 Self::Keys => {}
-                Self::Topics | Self::Events => topic::check_pattern(name.as_bytes())
+                _ => topic::check_pattern(name.as_bytes())
                     .map_err(|error| HttpError::with(400, format!("Invalid request: {error}")))?,
             }
         }

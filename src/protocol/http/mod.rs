@@ -6,6 +6,7 @@
 
 mod arguments;
 mod caller;
+pub mod captures;
 mod chunked;
 mod containers;
 mod context;

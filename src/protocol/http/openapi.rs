@@ -219,6 +219,10 @@ const SNAPSHOT: &[(&str, &str)] = &[
     ("duration_ms", "integer"),
 ];
 
+/// Members of what `GET /cdc/{capture}/changes` answers.
+const CHANGES: &[(&str, &str)] =
+    &[("position", "string"), ("changes", "array"), ("more", "boolean"), ("snapshot", "boolean")];
+
 fn responses(shape: Shape) -> Value {
     let fields: &[(&str, &str)] = match shape {
         Shape::Bare | Shape::KvGet | Shape::HashGet | Shape::Own => &[],
@@ -265,6 +269,7 @@ fn responses(shape: Shape) -> Value {
         Shape::Queue(body) => body.fields(),
         Shape::Pubsub(body) => body.fields(),
         Shape::Snapshot => SNAPSHOT,
+        Shape::Changes => CHANGES,
     };
     if fields.is_empty() {
         return ok(json!({}));

@@ -175,6 +175,7 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
             "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" => {
                 HttpError::with(503, format!("{code} {error}"))
             }
+            "GONE" => HttpError::with(410, error.to_string()),
             "NOSCRIPT" => HttpError::with(404, format!("{code} {error}")),
             "MISCONF" => HttpError::with(507, format!("Insufficient storage: {error}")),
             "BUSY" => HttpError::with(503, format!("{code} {error}")),
@@ -188,6 +189,7 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
             HttpError::with(409, error.to_string())
         }
         CommandError::OffsetGone { .. } => HttpError::with(400, error.to_string()),
+        CommandError::PositionGone { .. } => HttpError::with(410, error.to_string()),
         CommandError::Failed { .. } => HttpError::with(500, error.to_string()),
         disabled if *disabled == DISABLED => HttpError::with(400, error.to_string()),
         CommandError::Invalid(_) | CommandError::Quoted { .. } => {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use synap_shards::command::reply::Reply;
 
+use super::captures::Told;
 use super::containers::Body as Container;
 use super::context::{Condition, HttpContext, ValueForm};
 use super::error::HttpError;
@@ -105,6 +106,13 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Geo(body) => body.write(context, reply, out),
         Shape::Queue(body) => body.write(context, reply, out),
         Shape::Pubsub(body) => body.write(context, reply, out),
+        Shape::Changes => changes(reply, out),
+    }
+}
+
+fn changes(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    if let Some(told) = Told::of(reply) {
+        told.write(out);
     }
 }
 

@@ -121,6 +121,8 @@ pub(super) enum Shape {
     Queue(queue::Body),
     /// Of topics.
     Pubsub(pubsub::Body),
+    /// Of captures.
+    Changes,
     /// The route's own code writes the body.
     Own,
 }
@@ -157,6 +159,7 @@ impl Shape {
             | Self::Transaction(_)
             | Self::TransactionExec
             | Self::Pubsub(_)
+            | Self::Changes
             | Self::Own => 0,
         }
     }
@@ -200,6 +203,7 @@ impl Shape {
                 "slowlog_reset" => Self::SlowlogReset,
                 "clients" => Self::Clients,
                 "snapshot" => Self::Snapshot,
+                "changes" => Self::Changes,
                 "zset_removed" => Self::Keyed("removed"),
                 "zset_count" => Self::Keyed("count"),
                 "zset_scores" => Self::Keyed("scores"),
@@ -260,6 +264,8 @@ const OWN: &[(&str, Own)] = &[
     ("/pubsub/ws", Own::Live(LiveRoute::Topics)),
     ("/pubsub/sse", Own::Live(LiveRoute::Events)),
     ("/kv/ws", Own::Live(LiveRoute::Keys)),
+    ("/cdc/{capture}/sse", Own::Live(LiveRoute::ChangeEvents)),
+    ("/cdc/{capture}/ws", Own::Live(LiveRoute::Changes)),
 ];
 
 /// Every route, in the order of the reference.

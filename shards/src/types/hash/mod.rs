@@ -20,6 +20,7 @@ mod record;
 mod scan;
 mod set;
 mod set_expire;
+mod told;
 mod ttl;
 mod view;
 
@@ -32,6 +33,7 @@ use record::{Edit, Edits};
 pub(crate) use change::expire_due;
 pub(crate) use large::Large;
 pub(crate) use record::{check, push_set};
+pub(crate) use told::tell;
 pub(crate) use view::HashView;
 
 /// Commands on hashes.

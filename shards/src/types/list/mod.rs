@@ -14,6 +14,7 @@ mod push;
 mod range;
 mod record;
 mod run;
+mod told;
 mod transfer;
 mod view;
 mod wait;
@@ -27,6 +28,7 @@ use crate::types::Thresholds;
 pub(crate) use large::{Large, Pinned};
 pub(crate) use packed::{apply_packed, packed_edits, packed_len};
 pub(crate) use record::{End, check, push as push_edit};
+pub(crate) use told::tell;
 pub(crate) use view::ListView;
 
 /// Commands.

@@ -1,16 +1,15 @@
-//! Writing a queue as edits, piece by piece: first what is not a message, then the messages in
-//! blocks, those outside, then the idempotency keys. A message that leaves its block between two
-//! pieces is met outside, so that each that is there all the time is written.
+//! Writing a queue as edits, piece by piece: first what is not a message, then the messages in the
+//! order of their numbers, then the idempotency keys. Whether a message is in a block does not
+//! matter, as that depends on what was there before: two queues of the same content are written
+//! alike, and a message that leaves its block between two pieces is met all the same.
 
-use super::block::Lot;
 use super::record::Writer;
 use super::state::{Queue, TOTALS, Total};
 use crate::types::Cursor;
 
 const HEAD: u8 = 0;
-const BLOCKS: u8 = 1;
-const OUTSIDE: u8 = 2;
-const KEYS: u8 = 3;
+const MESSAGES: u8 = 1;
+const KEYS: u8 = 2;
 
 const ALL_TOTALS: [Total; TOTALS] = [
     Total::Published,
@@ -34,14 +33,11 @@ impl Queue {
         let next = match cursor.phase {
             HEAD => {
                 self.write_head(&mut writer);
-                Some((BLOCKS, 0))
+                Some((MESSAGES, 0))
             }
-            BLOCKS => self
-                .write_messages(self.in_blocks(cursor.a), &mut writer, end)
-                .map_or(Some((OUTSIDE, 0)), |seq| Some((BLOCKS, seq))),
-            OUTSIDE => self
-                .write_messages(self.outside(cursor.a), &mut writer, end)
-                .map_or(Some((KEYS, 0)), |seq| Some((OUTSIDE, seq))),
+            MESSAGES => self
+                .write_messages(cursor.a, &mut writer, end)
+                .map_or(Some((KEYS, 0)), |seq| Some((MESSAGES, seq))),
             _ => self.write_keys(cursor.a, &mut writer, end).map(|until| (KEYS, until)),
         };
         *out = writer.out;
@@ -58,27 +54,23 @@ impl Queue {
     }
 
     /// The number of the first message that there was no room for.
-    fn write_messages<'a>(
-        &self,
-        messages: impl Iterator<Item = (u64, &'a [u8], Lot)>,
-        writer: &mut Writer,
-        end: usize,
-    ) -> Option<u64> {
-        for (seq, bytes, lot) in messages {
+    fn write_messages(&self, from: u64, writer: &mut Writer, end: usize) -> Option<u64> {
+        for (seq, bytes) in self.messages(from) {
             if writer.out.len() >= end {
                 return Some(seq);
             }
             let failures = self.failures(seq);
             let due_ms = self.due(seq).unwrap_or(0);
+            let dead = self.dead(seq);
             writer.add_written(seq, due_ms, bytes);
-            if lot == Lot::Returned || failures > 0 && lot != Lot::Dead {
+            if failures > 0 && dead.is_none() {
                 writer.back(&[(seq, failures, due_ms)]);
             }
             if let Some(hold) = self.hold(seq) {
                 let consumer = self.consumers.name(hold.consumer);
                 writer.deliver(consumer, hold.deadline_ms, &[seq]);
             }
-            if let Some(dead) = self.dead(seq) {
+            if let Some(dead) = dead {
                 writer.dead(dead, &[(seq, failures)]);
             }
         }

@@ -490,17 +490,26 @@ impl Queue {
         }
     }
 
-    /// Messages in blocks from a number on, with their bytes and marks.
-    pub(super) fn in_blocks(&self, from: u64) -> impl Iterator<Item = (u64, &[u8], Lot)> {
-        let first = self.blocks.range(..=from).next_back().map_or(from, |(base, _)| *base);
-        let all = self.blocks.range(first..).flat_map(|(base, block)| {
-            block.iter().map(move |(at, mark)| (base + at as u64, block.message(at), mark.lot()))
-        });
-        all.filter(move |(seq, ..)| *seq >= from)
+    /// Messages from a number on, in order, with their bytes.
+    pub(super) fn messages(&self, from: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut in_blocks = self.in_blocks(from).peekable();
+        let mut outside = self.outside(from).peekable();
+        std::iter::from_fn(move || match (in_blocks.peek(), outside.peek()) {
+            (Some((inside, _)), Some((loose, _))) if loose < inside => outside.next(),
+            (Some(_), _) => in_blocks.next(),
+            (None, _) => outside.next(),
+        })
     }
 
-    /// The same for messages outside of blocks.
-    pub(super) fn outside(&self, from: u64) -> impl Iterator<Item = (u64, &[u8], Lot)> {
-        self.loose.range(from..).map(|(seq, loose)| (*seq, &*loose.bytes, loose.mark.lot()))
+    fn in_blocks(&self, from: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let first = self.blocks.range(..=from).next_back().map_or(from, |(base, _)| *base);
+        let all = self.blocks.range(first..).flat_map(|(base, block)| {
+            block.iter().map(move |(at, _)| (base + at as u64, block.message(at)))
+        });
+        all.filter(move |(seq, _)| *seq >= from)
+    }
+
+    fn outside(&self, from: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        self.loose.range(from..).map(|(seq, loose)| (*seq, &*loose.bytes))
     }
 }

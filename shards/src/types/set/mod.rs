@@ -14,6 +14,7 @@ mod record;
 mod sample;
 mod scan;
 mod store;
+mod told;
 mod view;
 
 use crate::command::spec::{
@@ -22,6 +23,7 @@ use crate::command::spec::{
 
 pub(crate) use record::push_add;
 pub(crate) use store::{Large, apply_packed, packed_edits, packed_encoding, packed_len};
+pub(crate) use told::tell;
 pub(crate) use view::{Member, SetView};
 
 /// Whether bytes are edits of a set.

@@ -30,10 +30,12 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
+pub(crate) use definition::{Definition, Retention};
+pub(crate) use event::{Item, NewEvent};
 pub(crate) use find::{existing, partition, partition_in};
 pub(crate) use make::TOPIC_NAME;
 pub(crate) use partition::Partition;
-pub(crate) use record::check;
+pub(crate) use record::{Writer, check};
 pub(crate) use upkeep::{keep_up, record_sealed};
 
 /// A partition behind one pointer: it is larger than other containers' fixed parts.

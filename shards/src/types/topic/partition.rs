@@ -20,6 +20,9 @@ use super::share::Share;
 #[derive(Debug, Default)]
 pub(crate) struct Partition {
     pub(crate) definition: Definition,
+    /// Which keys' changes it holds; none of most.
+    pub(crate) patterns: Box<[Box<[u8]>]>,
+    pub(super) patterns_bytes: usize,
     /// The first offset that is there.
     start: u64,
     /// The offset of the next event.
@@ -80,7 +83,7 @@ impl Partition {
 
     /// Bytes taken from the allocator, about.
     pub(crate) fn held_bytes(&self) -> usize {
-        size_of::<Self>() + self.held_bytes + self.shares_bytes
+        size_of::<Self>() + self.held_bytes + self.shares_bytes + self.patterns_bytes
     }
 
     /// What is remembered of readers.

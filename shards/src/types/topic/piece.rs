@@ -31,6 +31,9 @@ impl Partition {
             next = match cursor.phase {
                 HEAD => {
                     writer.definition(&self.definition);
+                    if !self.patterns.is_empty() {
+                        writer.captures(self.patterns.iter().map(|pattern| &**pattern));
+                    }
                     writer.start(self.start());
                     Some(Cursor { phase: EVENTS, a: self.start(), b: self.start() })
                 }

@@ -14,6 +14,7 @@
 //!  7 Done        group, how many offsets, offsets      the group is done with these
 //!  8 Dead        group, time, count, how many offsets, offsets   these are dead
 //!  9 Forget      group, how many offsets, offsets      these are no longer held for dead
+//! 10 Captures    how many, patterns                    it holds changes of keys that match one
 //! 11 Cold        see [`ColdFile::write`]               these are in a file now
 //! ```
 //!
@@ -37,6 +38,7 @@ const GIVE: u8 = 6;
 const DONE: u8 = 7;
 const DEAD: u8 = 8;
 const FORGET: u8 = 9;
+const CAPTURES: u8 = 10;
 const COLD: u8 = 11;
 
 /// Offsets in their encoded form.
@@ -51,6 +53,18 @@ impl Iterator for Offsets<'_> {
     }
 }
 
+/// Patterns in their encoded form.
+#[derive(Clone, Copy, Debug)]
+struct Patterns<'a>(&'a [u8]);
+
+impl<'a> Iterator for Patterns<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        take_bytes(&mut self.0)
+    }
+}
+
 #[derive(Debug)]
 enum Edit<'a> {
     Definition(Definition),
@@ -62,6 +76,7 @@ enum Edit<'a> {
     Done { group: &'a [u8], offsets: Offsets<'a> },
     Dead { group: &'a [u8], dead: Dead, offsets: Offsets<'a> },
     Forget { group: &'a [u8], offsets: Offsets<'a> },
+    Captures(Patterns<'a>),
     Cold(ColdFile),
 }
 
@@ -101,6 +116,7 @@ fn take<'a>(input: &mut &'a [u8]) -> Option<Edit<'a>> {
             Edit::Dead { group, dead, offsets: take_offsets(input)? }
         }
         FORGET => Edit::Forget { group: take_name(input)?, offsets: take_offsets(input)? },
+        CAPTURES => Edit::Captures(take_patterns(input)?),
         COLD => Edit::Cold(ColdFile::take(input)?),
         _ => return None,
     })
@@ -125,6 +141,15 @@ fn take_offsets<'a>(input: &mut &'a [u8]) -> Option<Offsets<'a>> {
         take_offset(input).filter(|offset| *offset < OFFSET_MAX)?;
     }
     Some(Offsets(&start[..start.len() - input.len()]))
+}
+
+fn take_patterns<'a>(input: &mut &'a [u8]) -> Option<Patterns<'a>> {
+    let count = take_number(input)?;
+    let start = *input;
+    for _ in 0..count {
+        take_name(input)?;
+    }
+    Some(Patterns(&start[..start.len() - input.len()]))
 }
 
 /// Whether bytes are edits of a partition.
@@ -189,6 +214,11 @@ impl Partition {
             }
             Edit::Forget { group, offsets } => {
                 self.share(group, |share| offsets.for_each(|offset| share.forget(offset)));
+            }
+            Edit::Captures(patterns) => {
+                self.patterns = patterns.map(Box::from).collect();
+                let bytes: usize = self.patterns.iter().map(|pattern| pattern.len()).sum();
+                self.patterns_bytes = bytes + size_of_val(&*self.patterns);
             }
             Edit::Cold(file) => self.add_cold(file),
         }
@@ -293,6 +323,13 @@ impl Writer {
         self.offsets(offsets);
     }
 
+    /// It holds changes of keys that match one of these patterns.
+    pub(crate) fn captures<'p>(&mut self, patterns: impl ExactSizeIterator<Item = &'p [u8]>) {
+        self.out.push(CAPTURES);
+        put_number(&mut self.out, patterns.len() as u64);
+        patterns.for_each(|pattern| put_bytes(&mut self.out, pattern));
+    }
+
     fn offsets(&mut self, offsets: &[u64]) {
         put_number(&mut self.out, offsets.len() as u64);
         offsets.iter().for_each(|offset| put_number(&mut self.out, *offset));
@@ -320,6 +357,7 @@ mod tests {
             &|writer| writer.dead(b"g", Dead { time_ms: 8, count: 2 }, &[5]),
             &|writer| writer.forget(b"g", &[5]),
             &|writer| writer.unshare(b"g"),
+            &|writer| writer.captures([&b"a*"[..], b""].into_iter()),
             &|writer| writer.cold(&super::super::cold::tests::file(3, 0, 2, 3)),
         ];
         for write in writes {
@@ -337,6 +375,8 @@ mod tests {
         assert_eq!(partition.shares[&b"g"[..]].given().len(), 2);
         partition.apply_edits(&writer.out);
         assert!(partition.shares.is_empty());
+        assert_eq!((partition.shares_bytes, partition.next()), (0, 5));
+        assert_eq!(partition.patterns.len(), 2);
         assert_eq!((partition.shares_bytes, partition.next()), (0, 6));
     }
 }

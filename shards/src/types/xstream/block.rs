@@ -25,7 +25,7 @@ pub(crate) struct NewFields<'a> {
 }
 
 impl<'a> NewFields<'a> {
-    fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub(super) fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let mut rest = self.pairs;
         std::iter::from_fn(move || Some((take_bytes(&mut rest)?, take_bytes(&mut rest)?)))
     }

@@ -18,6 +18,7 @@ mod read;
 mod read_group;
 mod record;
 mod stream;
+mod told;
 mod trim;
 
 use crate::command::spec::CommandSpec;
@@ -30,6 +31,7 @@ pub(crate) use group::Group;
 pub(crate) use id::Id;
 pub(crate) use record::{Writer, check};
 pub(crate) use stream::Stream as Large;
+pub(crate) use told::tell;
 
 /// Commands on streams.
 pub const COMMANDS: &[&CommandSpec] = &[

@@ -45,7 +45,7 @@ pub(crate) const FIELDS_BYTES_MAX: usize = VALUE_BYTES_MAX - 64;
 
 /// Ids in their encoded form.
 #[derive(Clone, Copy, Debug)]
-struct Ids<'a>(&'a [u8]);
+pub(super) struct Ids<'a>(&'a [u8]);
 
 impl Iterator for Ids<'_> {
     type Item = Id;
@@ -56,7 +56,7 @@ impl Iterator for Ids<'_> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Edit<'a> {
+pub(super) enum Edit<'a> {
     Add { id: Id, entries_added: u64, fields: NewFields<'a> },
     Entry { id: Id, fields: NewFields<'a> },
     Delete(Id),
@@ -71,7 +71,7 @@ enum Edit<'a> {
 }
 
 /// Takes one edit off the front; nothing when there is none.
-fn take<'a>(input: &mut &'a [u8]) -> Option<Edit<'a>> {
+pub(super) fn take<'a>(input: &mut &'a [u8]) -> Option<Edit<'a>> {
     let (op, rest) = input.split_first()?;
     *input = rest;
     Some(match *op {

@@ -20,6 +20,7 @@ mod remove;
 mod scan;
 mod source;
 mod stats;
+mod told;
 mod tree;
 mod view;
 
@@ -28,6 +29,7 @@ use crate::command::spec::CommandSpec;
 pub use geo::{COMMANDS as GEO_COMMANDS, NO_MEMBER};
 pub(crate) use large::{Large, apply_packed, packed_edits, packed_len};
 pub(crate) use record::{check, push_put};
+pub(crate) use told::tell;
 pub(crate) use view::ZsetView;
 
 /// Commands on sorted sets.
