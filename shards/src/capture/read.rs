@@ -26,8 +26,8 @@ use crate::types::topic::{Item, Partition};
 /// Changes of an answer unless it is said otherwise, and at most.
 pub(super) const COUNT_DEFAULT: i64 = 100;
 pub(super) const COUNT_MAX: i64 = 10_000;
-/// Bytes of an answer, about; what belongs together comes together. Of a core's answer too, but each
-/// shard that has something answers one batch, until all have come to [`CORE_BYTES_MAX`].
+/// Bytes of an answer, about; what belongs together comes together. Of a core's answer too, but
+/// each shard that has something answers one batch, until all have come to [`CORE_BYTES_MAX`].
 pub(super) const ANSWER_BYTES: usize = 1024 * 1024;
 /// Bytes beyond which a core answers no more than it must.
 const CORE_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -15,7 +15,7 @@ pub(crate) struct Family {
 }
 
 /// Every family; keys of any type are used by all of them.
-pub(crate) const FAMILIES: [Family; 11] = [
+pub(crate) const FAMILIES: [Family; 12] = [
     Family { name: "list", lines: LISTS },
     Family { name: "set", lines: SETS },
     Family { name: "zset", lines: SORTED_SETS },
@@ -27,6 +27,23 @@ pub(crate) const FAMILIES: [Family; 11] = [
     Family { name: "queue", lines: QUEUES },
     Family { name: "wait", lines: WAITING },
     Family { name: "big", lines: BIG },
+    Family { name: "capture", lines: CAPTURES },
+];
+
+/// What the other families do is captured meanwhile.
+const CAPTURES: &[&str] = &[
+    "CDC.CREATE all *",
+    "CDC.CREATE some MAXBYTES 20000 RETENTION 2 *hash* *list*",
+    "CDC.READ all oldest COUNT $c",
+    "CDC.READ all snapshot",
+    "CDC.READ some now",
+    "CDC.INFO all",
+    "CDC.LIST",
+    "SET $k $v",
+    "RPUSH $k $e $v",
+    "HSET $k $e $v",
+    "DEL $k",
+    "CDC.DELETE some",
 ];
 
 const LISTS: &[&str] = &[

@@ -62,9 +62,10 @@ impl World {
             let spec = table::lookup(&words).expect("it was asked before").spec();
             for at in spec.key_positions(&words) {
                 let held = shards().find_map(|shard| {
-                    // Every shard but the key's own knows nothing of it.
+                    // Every shard but the key's own knows nothing of it. Nobody is woken for one
+                    // that was over already, and is not by a clock that went back.
                     let entry = shard.get(words[at])?;
-                    let lives = !entry.is_expired(self.clock.now_ms());
+                    let lives = !entry.is_expired(self.clock.highest_ms());
                     (lives && entry.value_type() == wanted).then_some(())
                 });
                 if held.is_some() {
