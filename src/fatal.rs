@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use synap_io::cold::ColdError;
 use synap_io::cpus::PlacementError;
 use synap_io::lock::LockError;
 use synap_io::snapshot::SnapshotError;
@@ -275,6 +276,24 @@ impl From<WalError> for Fatal {
                 Self::Corrupt { path, offset: None, what }
             }
             WalError::Failed => Self::Core { core: 0, what },
+        }
+    }
+}
+
+impl From<ColdError> for Fatal {
+    fn from(error: ColdError) -> Self {
+        match error {
+            ColdError::Io { action, path, source } => Self::Data { action, path, source },
+            ColdError::Corrupt { path, offset, what } => {
+                Self::Corrupt { path, offset: Some(offset), what: what.to_owned() }
+            }
+            ColdError::Missing { path } => {
+                let what = "it has events of a topic, and is missing".to_owned();
+                Self::Corrupt { path, offset: None, what }
+            }
+            ColdError::Version { path, found, supported } => {
+                Self::Newer { path, found: found.into(), supported: supported.into() }
+            }
         }
     }
 }

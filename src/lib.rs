@@ -3,6 +3,7 @@
 #![allow(clippy::vec_box, reason = "shards change hands as one pointer, they are never copied")]
 
 pub mod cli;
+pub mod cold;
 pub mod config;
 pub mod doctor;
 pub mod fatal;

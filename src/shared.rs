@@ -11,6 +11,7 @@ use synap_shards::script::gauge::Gauge;
 
 use crate::alive::Alive;
 use crate::captures::Captures;
+use crate::cold::Cold;
 use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
@@ -54,6 +55,8 @@ pub struct Shared {
     pub logs_full: AtomicUsize,
     /// The coordinator of snapshots; nothing where none are taken.
     pub snapshots: Option<Snapshots>,
+    /// Files of events; nothing where nothing is kept on disk.
+    pub cold: Option<Cold>,
     /// Transactions of HTTP callers.
     pub transactions: HttpTransactions,
     /// Subscribers without a connection.

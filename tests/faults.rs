@@ -81,6 +81,61 @@ fn a_disk_full_in_the_middle_of_a_commit_is_final() {
     ends_the_server("write room 40000000 in synap.wal", "No space left");
 }
 
+/// Publishes 400 events of 1 KiB to a topic, and reads everything from its beginning.
+fn publish_and_read(server: &Server, before: usize) -> usize {
+    let mut client = server.resp();
+    let data = "x".repeat(1024);
+    for _ in 0..400 {
+        let reply = client.call(&["TPUBLISH", "t", "e", &data, "PARTITION", "0"]);
+        assert!(reply.starts_with("[:0, :"), "{reply}");
+    }
+    read_events(&mut client, before + 400);
+    before + 400
+}
+
+fn read_events(client: &mut Resp, count: usize) {
+    let mut at = 0;
+    while at < count {
+        let reply = client.call(&["TREAD", "t", "0", &at.to_string(), "COUNT", "1000"]);
+        let next = reply.strip_prefix("[:").and_then(|rest| rest.split_once(','));
+        let next: usize = next.and_then(|(next, _)| next.parse().ok()).expect("an offset");
+        assert_eq!(reply.matches("xxxx, :0, []").count(), next - at, "{reply:.200}");
+        assert!(next > at, "none is missing");
+        at = next;
+    }
+}
+
+fn sum_of(server: &Server, name: &str) -> f64 {
+    let page = server.http().request("GET", "/metrics", "");
+    let lines = page.text().lines().filter(|line| line.starts_with(name));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+#[test]
+fn events_whose_file_cannot_be_written_stay_in_memory() {
+    let Some((plan, faults)) = Faults::plan() else { return };
+    let plan = plan.fsync("always").env("SYNAP_TOPICS__HOT_KB", "64");
+    let server = plan.start();
+    server.resp().call(&["TCREATE", "t", "PARTITIONS", "1", "FOREVER"]);
+    let mut count = 0;
+    for rules in ["reserve error ENOSPC in topics/events", "sync error EIO in topics/events"] {
+        let failed = sum_of(&server, "synap_event_files_failures_total{");
+        faults.set(rules);
+        count = publish_and_read(&server, count);
+        wait_for("a file that cannot be written", || {
+            sum_of(&server, "synap_event_files_failures_total{") > failed
+        });
+    }
+    assert!(sum_of(&server, "synap_event_files_written_total{") < 0.5);
+    faults.set("");
+    wait_for("a file to be written", || sum_of(&server, "synap_event_files_written_total{") > 0.5);
+    count = publish_and_read(&server, count);
+    server.kill();
+    let server = healthy(&plan).start();
+    read_events(&mut server.resp(), count);
+    server.stop();
+}
+
 #[test]
 fn a_snapshot_that_cannot_be_written_is_no_end() {
     let Some((plan, faults)) = Faults::plan() else { return };

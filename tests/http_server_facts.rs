@@ -70,6 +70,7 @@ fn shared() -> Shared {
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
         snapshots: None,
+        cold: None,
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
         mailboxes: synap::mailboxes::Mailboxes::default(),

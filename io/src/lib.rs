@@ -18,6 +18,7 @@ pub mod mesh;
 pub mod net;
 pub mod reactor;
 
+pub mod cold;
 pub mod lock;
 pub mod snapshot;
 pub mod wal;

@@ -1,5 +1,5 @@
-//! Copies the files of a running server into a backup: snapshots, the log behind them, and the
-//! manifest.
+//! Copies the files of a running server into a backup: snapshots, the log behind them, the events
+//! that both name, and the manifest.
 //!
 //! The server goes on writing and reuses files, so nothing is believed before it has been looked at
 //! again: of a segment only its sound groups are copied, and the copy is read back; a file that was
@@ -14,10 +14,11 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use synap_io::cold::{self, ColdError};
 use synap_io::snapshot::{self, Index, PartId, SnapshotName};
 use synap_io::wal::{Head, SegmentFile, WalError, manifest};
 
-use super::files::Files;
+use super::files::{Files, event_name};
 use super::index::{BackupIndex, Entry, checksum};
 use super::rebuild::{copy, sync_directory};
 use super::restore::verify;
@@ -49,7 +50,7 @@ pub struct Copied {
 /// The backup is of another directory, a file is damaged, or what the system said.
 pub fn run(from: &Files, to: &Path) -> Result<Copied, Fatal> {
     let backup = Files::below(to);
-    for directory in [&backup.logs, &backup.snapshots] {
+    for directory in [&backup.logs, &backup.snapshots, &backup.events] {
         fs::create_dir_all(directory).map_err(Fatal::data("create", directory))?;
     }
     let root = fs::canonicalize(&from.root).map_err(Fatal::data("find", &from.root))?;
@@ -58,11 +59,16 @@ pub fn run(from: &Files, to: &Path) -> Result<Copied, Fatal> {
     let mut job = Job { from, backup, index, copied: Copied::default() };
     for _ in 0..ROUNDS_MAX {
         let newest = job.snapshots()?;
+        // Before the log those that stand, for what it names might go meanwhile; behind it those
+        // that it names and that have come meanwhile.
+        job.events()?;
         job.logs()?;
+        job.events()?;
         if snapshot::list(&from.snapshots)?.first().copied() == newest {
             job.manifest()?;
             job.copied.snapshot = newest.map(|name| name.to_string());
-            for directory in [&job.backup.logs, &job.backup.snapshots] {
+            let Files { logs, snapshots, events, .. } = &job.backup;
+            for directory in [logs, snapshots, events] {
                 sync_directory(directory)?;
             }
             let now = time::rfc3339(synap_io::clock::unix_ms());
@@ -136,6 +142,39 @@ impl Job<'_> {
         }
         verify(&self.backup, &index)?;
         entries.into_iter().for_each(|entry| self.add(entry));
+        Ok(())
+    }
+
+    /// Copies the files of events that are not there yet. They have their names when they are
+    /// whole, and never change.
+    fn events(&mut self) -> Result<(), Fatal> {
+        for path in self.from.event_files()? {
+            let name = event_name(&path);
+            if self.index.find(&name).is_some() {
+                self.copied.kept += 1;
+                continue;
+            }
+            let target = self.backup.root.join(&name);
+            let new = target.with_extension("tmp");
+            match copy(&path, &new) {
+                // Removed meanwhile: nothing needs it.
+                Err(Fatal::Data { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    continue;
+                }
+                result => result?,
+            }
+            if cold::verify(&new).is_err() {
+                fs::remove_file(&new).map_err(Fatal::data("remove", &new))?;
+                match cold::verify(&path) {
+                    Ok(_) | Err(ColdError::Missing { .. }) => continue,
+                    // Damaged where it came from; that is the file to name.
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            fs::rename(&new, &target).map_err(Fatal::data("rename", &new))?;
+            let entry = self.entry(&target, true)?;
+            self.add(entry);
+        }
         Ok(())
     }
 

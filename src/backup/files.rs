@@ -10,6 +10,7 @@ use synap_shards::batch::Batch;
 use synap_shards::recovery::{History, HistoryError};
 
 use super::index::{BackupIndex, INDEX_FILE};
+use crate::cold;
 use crate::config::Config;
 use crate::fatal::Fatal;
 
@@ -22,6 +23,8 @@ pub struct Files {
     pub logs: PathBuf,
     /// With the snapshots.
     pub snapshots: PathBuf,
+    /// With the files of events.
+    pub events: PathBuf,
 }
 
 impl Files {
@@ -29,7 +32,7 @@ impl Files {
     #[must_use]
     pub fn below(root: &Path) -> Self {
         let (logs, snapshots) = (root.join("wal"), root.join("snapshots"));
-        Self { root: root.to_owned(), logs, snapshots }
+        Self { root: root.to_owned(), logs, snapshots, events: cold::directory(root) }
     }
 
     /// As a configuration says.
@@ -39,6 +42,7 @@ impl Files {
             root: config.data_dir.clone(),
             logs: config.persistence.wal.path.clone(),
             snapshots: config.persistence.snapshot.directory.clone(),
+            events: cold::directory(&config.data_dir),
         }
     }
 
@@ -76,6 +80,20 @@ impl Files {
             names.retain(|name| list.find(&format!("snapshots/{name}.snap")).is_some());
         }
         Ok(names)
+    }
+
+    /// The files of events, by path; of a backup, those that its list has.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn event_files(&self) -> Result<Vec<PathBuf>, Fatal> {
+        let ids = synap_io::cold::list(&self.events)?;
+        let paths = ids.into_iter().map(|id| synap_io::cold::path(&self.events, id));
+        let mut paths: Vec<PathBuf> = paths.collect();
+        if let Some(list) = BackupIndex::load(&self.root).ok().flatten() {
+            paths.retain(|path| list.find(&event_name(path)).is_some());
+        }
+        Ok(paths)
     }
 
     /// The logs, in core order; none when there is no such directory.
@@ -127,6 +145,12 @@ impl Files {
         };
         tails.map(source).collect()
     }
+}
+
+/// The name of a file of events in the list of a backup.
+#[must_use]
+pub fn event_name(path: &Path) -> String {
+    format!("topics/{}", path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 /// Takes a log apart where a segment continues one that is not there, or that was copied before it

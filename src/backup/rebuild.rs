@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use synap_io::cold;
 use synap_io::snapshot::{Index, PartId, PartReader};
 use synap_io::wal::{LogBuilder, ReadOptions, manifest};
 use synap_shards::id::Epoch;
@@ -14,7 +15,7 @@ use synap_shards::recovery::{History, LogFront, Released};
 use synap_shards::shard::evict::AccessMode;
 use synap_shards::types::Thresholds;
 
-use super::files::{Files, Source};
+use super::files::{Files, Source, event_name};
 use crate::boot::recover::{self, Progress};
 use crate::fatal::Fatal;
 
@@ -27,6 +28,9 @@ pub struct Rebuild {
     target: PathBuf,
     files: Files,
     logs: Vec<LogFront>,
+    /// Files of events that are not there, or are not what they should be, are replaced, so that
+    /// the others can be read.
+    pub mends: bool,
 }
 
 impl Rebuild {
@@ -53,10 +57,10 @@ impl Rebuild {
             Err(error) => return Err(Fatal::data("remove", &root)(error)),
         }
         let files = Files::below(&root);
-        for directory in [&files.logs, &files.snapshots] {
+        for directory in [&files.logs, &files.snapshots, &files.events] {
             fs::create_dir_all(directory).map_err(Fatal::data("create", directory))?;
         }
-        Ok(Self { target: target.to_owned(), files, logs: Vec::new() })
+        Ok(Self { target: target.to_owned(), files, logs: Vec::new(), mends: false })
     }
 
     /// Copies a snapshot.
@@ -74,6 +78,23 @@ impl Rebuild {
         copy(&index_path(&from.snapshots), &index_path(&self.files.snapshots))?;
         Index::load(&self.files.snapshots, name)?;
         Ok(())
+    }
+
+    /// Copies the files of events. Those that what is kept does not name go with a later snapshot.
+    /// Returns which are damaged; they are copied as they are.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn copy_events(&self, from: &Files) -> Result<Vec<String>, Fatal> {
+        let mut damage = Vec::new();
+        for path in from.event_files()? {
+            let target = self.files.root.join(event_name(&path));
+            copy(&path, &target)?;
+            if let Err(error) = cold::verify(&target) {
+                damage.push(Fatal::from(error).what());
+            }
+        }
+        Ok(damage)
     }
 
     /// Writes the log of each core of the batches that `choose` puts into its buffer; returns how
@@ -139,10 +160,11 @@ impl Rebuild {
         });
         let history = History { epoch, starts: Vec::new(), released, logs: self.logs };
         manifest::store(&self.files.root, &history.encode())?;
-        for directory in [&self.files.logs, &self.files.snapshots, &self.files.root] {
+        let Files { logs, snapshots, events, root } = &self.files;
+        for directory in [logs, snapshots, events, root] {
             sync_directory(directory)?;
         }
-        let keys = read_back(&self.files)?;
+        let keys = read_back(&self.files, self.mends)?;
         let (from, to) = (&self.files.root, &self.target);
         fs::rename(from, to).map_err(Fatal::data("rename", from))?;
         let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -158,7 +180,7 @@ impl Rebuild {
 }
 
 /// Brings the directory to memory as a start does, and changes nothing; how many keys there are.
-fn read_back(files: &Files) -> Result<usize, Fatal> {
+fn read_back(files: &Files, mends: bool) -> Result<usize, Fatal> {
     let options = recover::Options {
         data: files.root.clone(),
         logs: files.logs.clone(),
@@ -166,10 +188,15 @@ fn read_back(files: &Files) -> Result<usize, Fatal> {
         mode: AccessMode::Recency,
         thresholds: Thresholds::default(),
         workers: std::thread::available_parallelism().map_or(1, usize::from).min(8),
-        read: ReadOptions::default(),
+        read: ReadOptions { skip_damage: mends, ..ReadOptions::default() },
         repair: false,
     };
     let recovered = recover::read(&options, &Progress::default(), None)?;
+    for facts in recovered.shards.iter().flat_map(|shard| shard.cold_facts()).filter(|_| mends) {
+        if crate::cold::check(&files.events, &[facts]).is_err() {
+            cold::write_hollow(&files.events, &crate::cold::known(&facts))?;
+        }
+    }
     Ok(recovered.shards.iter().map(|shard| shard.key_count()).sum())
 }
 

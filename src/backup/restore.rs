@@ -176,6 +176,10 @@ impl<'a> Choice<'a> {
         if let Some(base) = &self.base {
             rebuild.copy_snapshot(from, base)?;
         }
+        if let Some(what) = rebuild.copy_events(from)?.into_iter().next() {
+            rebuild.abandon();
+            return Err(Fatal::Corrupt { path: from.events.clone(), offset: None, what });
+        }
         let Self { until, kept, .. } = &self;
         let (mut last_ms, mut orphans, mut highest) = (None, 0, epoch);
         let batches = rebuild.write_logs(&self.logs, epoch, &mut |batch, out| {

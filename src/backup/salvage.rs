@@ -5,6 +5,9 @@
 //! on behind damage: every sound batch is kept, and numbered anew so that no Seq is missing. Then
 //! a key whose last change was lost has an older value, or is back; which keys is not known.
 //!
+//! Either way files of events are taken as they are: what is sound in them can be read, and reading
+//! the rest answers an error.
+//!
 //! Either way the newest snapshot that is sound throughout is the base. Where none is, going on
 //! behind damage also takes the sound entries at the beginning of each image of the newest one.
 
@@ -50,7 +53,8 @@ pub struct Salvaged {
 /// [`Fatal::Occupied`], or what the system said.
 pub fn run(from: &Files, to: &Path, past_damage: bool) -> Result<Salvaged, Fatal> {
     let mut rebuild = Rebuild::begin(to)?;
-    let mut found = Salvaged::default();
+    let mut found = Salvaged { damage: rebuild.copy_events(from)?, ..Salvaged::default() };
+    rebuild.mends = true;
     let history = match from.history() {
         Ok(history) => history.unwrap_or_else(History::empty),
         Err(fatal @ Fatal::Corrupt { .. }) => {

@@ -23,6 +23,7 @@ use synap_shards::id::CoreId;
 use synap_shards::key::ShardMap;
 use synap_shards::shard::evict::AccessMode;
 
+use crate::cold::{self, Cold};
 use crate::config::{Config, FsyncMode, Loaded, SlowConsumer, Sources};
 use crate::doctor;
 use crate::fatal::Fatal;
@@ -71,10 +72,16 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let (answers, inbox) = mpsc::channel();
     let options = Options::from_config(config, recovered.history.epoch);
     let asks = options.is_some().then(|| answers.clone());
-    let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), asks));
+    let (cold, cold_inboxes) = Cold::new(&config.data_dir);
+    let cold = config.persistence.enabled.then_some(cold);
+    let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), (asks, cold)));
     let plans = plans(&placement);
     let seeds = Seeds { config, shared: &shared, settings: &settings, recovered, listeners };
     let running = cores::start(&plans, seeds, &control)?;
+    if shared.cold.is_some() {
+        cold::start(&shared, cold_inboxes, &running.inboxes)
+            .map_err(start("start the threads that write and read events"))?;
+    }
     let coordinator = options.map(|options| {
         let cores = running.inboxes.clone();
         Coordinator::new(options, Arc::clone(&shared), cores, (answers, inbox)).start()
@@ -181,7 +188,7 @@ fn facts(
     loaded: &Loaded,
     listeners: &cores::Bound,
     cores: usize,
-    asks: Option<mpsc::Sender<Input>>,
+    (asks, cold): (Option<mpsc::Sender<Input>>, Option<Cold>),
 ) -> Shared {
     let config = &loaded.config;
     let file = loaded.file.as_ref().map(|file| {
@@ -228,6 +235,7 @@ fn facts(
         drained: AtomicUsize::new(0),
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
+        cold,
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),

@@ -8,6 +8,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use synap_io::cold::{self, ColdError};
 use synap_io::lock::LOCK_FILE;
 use synap_io::snapshot::{Index, PartFacts, PartId, PartKind, PartReader, SnapshotName};
 use synap_io::wal::{Head, LogFiles, LogReader, ReadOptions, SegmentFile, manifest};
@@ -37,6 +38,8 @@ pub struct Report {
     pub logs: Vec<LogReport>,
     /// The snapshots, newest first.
     pub snapshots: Vec<SnapshotReport>,
+    /// The files of events.
+    pub events: Vec<EventsReport>,
     /// Batches that follow lost ones and that a start would cut, by shard: first and last Seq lost.
     pub gaps: BTreeMap<usize, Vec<(u64, u64)>>,
     /// What is damaged or missing, in words; each names its file, and its offset where it has one.
@@ -121,6 +124,19 @@ pub struct SnapshotReport {
     pub bytes: u64,
 }
 
+/// A file of events.
+#[derive(Debug, Serialize)]
+pub struct EventsReport {
+    /// The file.
+    pub file: PathBuf,
+    /// Whether all of it is sound.
+    pub sound: bool,
+    /// First offset of its partition that it holds, and the one behind the last.
+    pub offsets: Option<(u64, u64)>,
+    /// Its length in bytes.
+    pub bytes: Option<u64>,
+}
+
 /// Looks at everything.
 ///
 /// # Errors
@@ -137,6 +153,7 @@ pub fn examine(files: &Files) -> Result<Report, Fatal> {
     let history = note(files.history(), &mut report.damage)?.flatten();
     report.logs(files, history.as_ref())?;
     let base = report.snapshots(files)?;
+    report.events(files)?;
     report.gaps(files, history.as_ref(), base.as_ref())?;
     Ok(report)
 }
@@ -282,6 +299,24 @@ impl Report {
             self.snapshots.push(report);
         }
         Ok(base)
+    }
+
+    /// Looks at all files of events, needed or not.
+    fn events(&mut self, files: &Files) -> Result<(), Fatal> {
+        for file in files.event_files()? {
+            let known = match cold::verify(&file) {
+                // A server has removed it since the directory was read.
+                Err(ColdError::Missing { .. }) => continue,
+                known => note(known.map_err(Fatal::from), &mut self.damage)?,
+            };
+            self.events.push(EventsReport {
+                file,
+                sound: known.is_some(),
+                offsets: known.map(|known| (known.base, known.next)),
+                bytes: known.map(|known| known.bytes),
+            });
+        }
+        Ok(())
     }
 
     fn gaps(

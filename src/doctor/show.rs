@@ -43,6 +43,7 @@ fn show(report: &Report, out: &mut String) -> std::fmt::Result {
     }
     report.snapshots.iter().try_for_each(|snapshot| show_snapshot(snapshot, out))?;
     report.logs.iter().try_for_each(|log| show_log(log, out))?;
+    show_events(report, out)?;
     for (shard, gaps) in &report.gaps {
         for (first, last) in gaps {
             writeln!(out, "  shard {shard}: Seqs {first} to {last} are lost; what follows is cut")?;
@@ -56,6 +57,15 @@ fn show(report: &Report, out: &mut String) -> std::fmt::Result {
         1 => writeln!(out, "1 thing is damaged"),
         count => writeln!(out, "{count} things are damaged"),
     }
+}
+
+fn show_events(report: &Report, out: &mut String) -> std::fmt::Result {
+    if report.events.is_empty() {
+        return Ok(());
+    }
+    let sound = report.events.iter().filter(|file| file.sound).count();
+    let bytes: u64 = report.events.iter().filter_map(|file| file.bytes).sum();
+    writeln!(out, "  {} files of events, {sound} sound, {bytes} bytes", report.events.len())
 }
 
 fn show_snapshot(snapshot: &SnapshotReport, out: &mut String) -> std::fmt::Result {

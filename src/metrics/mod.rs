@@ -212,6 +212,14 @@ pub struct CoreMetrics {
     pub transactions: Cell,
     /// Transactions that did nothing because a watched key had changed.
     pub transactions_aborted: Cell,
+    /// Files of events written.
+    pub cold_files: Cell,
+    /// Their bytes.
+    pub cold_bytes: Cell,
+    /// Readings of files of events.
+    pub cold_reads: Cell,
+    /// Files of events that could not be written, and readings that failed.
+    pub cold_failures: Cell,
     /// Batches appended to the log.
     pub wal_appends: Cell,
     /// Bytes appended to the log.
@@ -288,6 +296,10 @@ impl Default for CoreMetrics {
             loans: Cell::default(),
             transactions: Cell::default(),
             transactions_aborted: Cell::default(),
+            cold_files: Cell::default(),
+            cold_bytes: Cell::default(),
+            cold_reads: Cell::default(),
+            cold_failures: Cell::default(),
             wal_appends: Cell::default(),
             wal_bytes: Cell::default(),
             wal_commits: Cell::default(),

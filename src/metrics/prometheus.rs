@@ -74,6 +74,10 @@ impl Page<'_> {
             families::TRANSACTIONS_ABORTED => {
                 self.per_core(family, |core| &core.transactions_aborted);
             }
+            families::COLD_FILES => self.per_core(family, |core| &core.cold_files),
+            families::COLD_BYTES => self.per_core(family, |core| &core.cold_bytes),
+            families::COLD_READS => self.per_core(family, |core| &core.cold_reads),
+            families::COLD_FAILURES => self.per_core(family, |core| &core.cold_failures),
             families::SNAPSHOT_SLICES => self.per_core(family, |core| &core.snapshot_slices),
             families::SNAPSHOT_SLICE_TIME => {
                 self.seconds_per_core(family, |core| &core.snapshot_slice_ns);

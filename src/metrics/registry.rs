@@ -288,6 +288,34 @@ pub const LOANS: Family =
 /// Transactions that ran.
 pub const TRANSACTIONS: Family =
     family("synap_transactions_total", Counter, &["core"], "Transactions that ran");
+/// Files of events.
+pub const COLD_FILES: Family = family(
+    "synap_event_files_written_total",
+    Counter,
+    &["core"],
+    "Files that events of topics and rooms were moved to",
+);
+/// Their bytes.
+pub const COLD_BYTES: Family = family(
+    "synap_event_files_written_bytes_total",
+    Counter,
+    &["core"],
+    "Bytes of files that events of topics and rooms were moved to",
+);
+/// Readings of files of events.
+pub const COLD_READS: Family = family(
+    "synap_event_files_reads_total",
+    Counter,
+    &["core"],
+    "Readings of files of events, for consumers that are behind what memory holds",
+);
+/// What failed of those.
+pub const COLD_FAILURES: Family = family(
+    "synap_event_files_failures_total",
+    Counter,
+    &["core"],
+    "Files of events that could not be written, and readings that failed",
+);
 /// Transactions that did nothing.
 pub const TRANSACTIONS_ABORTED: Family = family(
     "synap_transactions_aborted_total",
@@ -445,6 +473,10 @@ pub const FAMILIES: &[Family] = &[
     LOANS,
     TRANSACTIONS,
     TRANSACTIONS_ABORTED,
+    COLD_FILES,
+    COLD_BYTES,
+    COLD_READS,
+    COLD_FAILURES,
     WAL_APPENDS,
     WAL_BYTES,
     WAL_COMMITS,

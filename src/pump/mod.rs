@@ -261,6 +261,8 @@ impl Core {
         self.serve_feeds();
         self.outlet.deliver(&mut self.engine);
         self.log_and_send()?;
+        self.send_cold_jobs();
+        self.settle_files();
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         metrics.blocked_clients.set(self.engine.blocked());
         self.flush();

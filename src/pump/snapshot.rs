@@ -85,6 +85,8 @@ struct Walk {
     /// The one that is being written.
     current: Option<Current>,
     done: Vec<Span>,
+    /// Files of events that are named in what was written, at least those that stood before.
+    files: Vec<u64>,
     block: Block,
     next_ns: u64,
 }
@@ -106,7 +108,8 @@ struct Current {
 impl Walk {
     fn over(core: CoreId, map: &ShardMap) -> Self {
         let left = map.owned_by(core).collect();
-        Self { left, current: None, done: Vec::new(), block: Block::default(), next_ns: 0 }
+        let (done, files) = (Vec::new(), Vec::new());
+        Self { left, current: None, done, files, block: Block::default(), next_ns: 0 }
     }
 
     /// Whether every shard is written. One that was begun is not, and may be away with a loan.
@@ -148,8 +151,14 @@ impl Snapshot {
         self.walk.as_ref().map(|walk| walk.next_ns)
     }
 
-    /// Writes a slice. What it returns is every shard when all are written.
-    fn slice(&mut self, engine: &Engine, started_ns: u64, is_busy: bool) -> Option<Vec<Span>> {
+    /// Writes a slice. What it returns is every shard when all are written, and the files of events
+    /// that they name.
+    fn slice(
+        &mut self,
+        engine: &Engine,
+        started_ns: u64,
+        is_busy: bool,
+    ) -> Option<(Vec<Span>, Vec<u64>)> {
         let walk = self.walk.as_mut()?;
         if self.link.image_bytes() > IMAGE_BYTES_MAX {
             walk.next_ns = started_ns + WAIT_NS;
@@ -166,7 +175,7 @@ impl Snapshot {
         while bytes < slice_bytes && now_ns - started_ns < slice_ns {
             let Some(shard) = walk.shard(engine) else {
                 if walk.is_over() {
-                    return self.walk.take().map(|walk| walk.done);
+                    return self.walk.take().map(|walk| (walk.done, walk.files));
                 }
                 walk.next_ns = started_ns + WAIT_NS;
                 return None;
@@ -213,6 +222,7 @@ impl Walk {
         }
         if let Some(key) = current.large.pop() {
             if let Some(entry) = shard.get(&key) {
+                self.files.extend(entry.cold_facts().iter().map(|facts| facts.id));
                 current.pieces = Pieces::begin(&entry);
                 if current.pieces.is_none() {
                     *bytes += write_entry(block, &entry, id, link);
@@ -359,9 +369,9 @@ impl Core {
         self.reactor.turn(std::time::Duration::ZERO).map_err(|error| self.broken(&error))?;
         let started_ns = clock::monotonic_ns();
         if let Some(snapshot) = &mut self.snapshot
-            && let Some(spans) = snapshot.slice(&self.engine, started_ns, is_busy)
+            && let Some((spans, files)) = snapshot.slice(&self.engine, started_ns, is_busy)
         {
-            snapshot.answer(self.id, Answer::Walked(spans));
+            snapshot.answer(self.id, Answer::Walked(spans, files));
         }
         let took_ns = clock::monotonic_ns() - started_ns;
         let metrics = &self.outlet.shared.metrics[self.id.index()];

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use synap_shards::command::reply::Reply;
+use synap_shards::engine::cold::ColdDone;
 use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
 use synap_shards::engine::script::ScriptSettings;
 use synap_shards::id::{ConnId, Ticket};
@@ -50,6 +51,8 @@ pub enum Message {
     Stop,
     /// What to do next about a snapshot.
     Snapshot(Order),
+    /// What came of a job with a file of events.
+    Cold(Box<ColdDone>),
     /// The answer to a request that waited for something outside the cores.
     Reply {
         /// The connection.
@@ -132,10 +135,29 @@ impl Core {
                 }
                 Message::Stop => self.begin_stop(),
                 Message::Snapshot(order) => self.obey(order)?,
+                Message::Cold(done) => {
+                    self.engine.step(self.outlet.now, Event::Cold(done), &mut self.outlet);
+                }
                 Message::Reply { conn, ticket, reply } => self.outlet.reply(conn, ticket, *reply),
             }
         }
         Ok(())
+    }
+
+    /// Hands jobs with files of events to their threads.
+    pub(super) fn send_cold_jobs(&mut self) {
+        let jobs = self.engine.take_cold_jobs();
+        if let Some(cold) = &self.outlet.shared.cold {
+            jobs.into_iter().for_each(|job| cold.send(self.id, job));
+        }
+    }
+
+    /// Files of events that are recorded now: snapshots know them from here on.
+    pub(super) fn settle_files(&mut self) {
+        let settled = self.engine.take_settled();
+        if let Some(cold) = &self.outlet.shared.cold {
+            settled.into_iter().for_each(|id| cold.settled(id));
+        }
     }
 
     /// A core's part of the memory limit is its part of the shards.
@@ -178,6 +200,10 @@ impl Core {
         metrics.loans.set(stats.lent);
         metrics.transactions.set(stats.transactions);
         metrics.transactions_aborted.set(stats.transactions_aborted);
+        metrics.cold_files.set(stats.cold_files);
+        metrics.cold_bytes.set(stats.cold_bytes);
+        metrics.cold_reads.set(stats.cold_reads);
+        metrics.cold_failures.set(stats.cold_failures);
         metrics.scripts_run.set(stats.scripts_run);
         metrics.scripts_rerun.set(stats.scripts_rerun);
         let (mut keys, mut volatile, mut live, mut held) = (0, 0, 0, 0);

@@ -116,6 +116,7 @@ impl Server {
                 drained: AtomicUsize::new(0),
                 logs_full: AtomicUsize::new(0),
                 snapshots: None,
+                cold: None,
                 alive: crate::alive::Alive::new(cores),
                 transactions: HttpTransactions::default(),
                 mailboxes: crate::mailboxes::Mailboxes::default(),

@@ -1,5 +1,6 @@
 //! The thread that decides when a snapshot is taken, and tells who waits what came of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use synap_io::clock;
 use synap_io::doorbell::Doorbell;
 use synap_io::executor;
-use synap_io::snapshot::{self, Codec, Compression};
+use synap_io::snapshot::{self, Codec, Compression, SnapshotName};
 use synap_io::wal;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
@@ -94,6 +95,8 @@ pub struct Coordinator {
     pub(super) asked: bool,
     pub(super) stopped: bool,
     pub(super) runs: u64,
+    /// Of each snapshot, files of events that nothing from it on needs.
+    pub(super) unneeded_files: Vec<(SnapshotName, BTreeSet<u64>)>,
     last: Last,
     /// Bytes of log found at the start; gone after the first snapshot.
     old_log_bytes: u64,
@@ -132,6 +135,7 @@ impl Coordinator {
             asked: false,
             stopped: false,
             runs: 0,
+            unneeded_files: Vec::new(),
             last,
             old_log_bytes,
         }

@@ -188,8 +188,8 @@ pub enum Input {
 pub enum Answer {
     /// It copies what it appends; what it appended before lies in this segment or before.
     Begun(u64),
-    /// It has written its shards.
-    Walked(Vec<Span>),
+    /// It has written its shards, with partitions that have these files of events.
+    Walked(Vec<Span>, Vec<u64>),
     /// It could not go on.
     GaveUp(GaveUp),
     /// Everything is on disk, or why not.

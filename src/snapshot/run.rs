@@ -84,6 +84,8 @@ struct Told {
     begun: BTreeMap<usize, u64>,
     walked: BTreeMap<usize, Vec<Span>>,
     written: BTreeMap<usize, Vec<FinishedPart>>,
+    /// Files of events that the images name.
+    files: BTreeSet<u64>,
 }
 
 impl Coordinator {
@@ -129,6 +131,7 @@ impl Coordinator {
         plan: &Plan,
         jobs: &mut Vec<Job>,
     ) -> Result<(Taken, BTreeMap<usize, u64>), Failure> {
+        let mut unneeded = self.recorded_files();
         self.begin(plan, jobs)?;
         let count = self.cores.len();
         let mut told = Told::default();
@@ -143,6 +146,8 @@ impl Coordinator {
             part.publish(name)?;
         }
         let path = index.store(&plan.directory)?;
+        unneeded.retain(|id| !told.files.contains(id));
+        self.unneeded_files.push((name, unneeded));
         self.note_released(&index, &told.begun)?;
         let bytes = index.file_bytes() + std::fs::metadata(&path).map_or(0, |meta| meta.len());
         Ok((Taken { name, path, bytes, entries: index.entries() }, told.begun))
@@ -235,7 +240,7 @@ impl Coordinator {
         }
     }
 
-    fn prune(&self) {
+    fn prune(&mut self) {
         let directory = &self.options.directory;
         let found = match snapshot::list(directory) {
             Ok(found) => found,
@@ -249,6 +254,33 @@ impl Coordinator {
                 Ok(()) => tracing::info!(%name, kept, live_bytes, "old snapshot removed"),
                 Err(error) => tracing::warn!(%error, "cannot remove an old snapshot"),
             }
+        }
+        self.remove_unneeded_files();
+    }
+
+    /// Files of events that stand and are not about to be recorded.
+    fn recorded_files(&self) -> BTreeSet<u64> {
+        let Some(cold) = &self.shared.cold else { return BTreeSet::new() };
+        cold.recorded().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for files of events");
+            BTreeSet::new()
+        })
+    }
+
+    /// Removes the files of events that not even the oldest snapshot needs: those that stood before
+    /// it began and that it does not name. What is recorded later is written to new files.
+    fn remove_unneeded_files(&mut self) {
+        let kept = snapshot::list(&self.options.directory).unwrap_or_default();
+        let (Some(oldest), Some(cold)) = (kept.last(), &self.shared.cold) else { return };
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unneeded_files)
+            .into_iter()
+            .partition(|(name, _)| name <= oldest);
+        self.unneeded_files = later;
+        let files: BTreeSet<u64> = due.into_iter().flat_map(|(_, files)| files).collect();
+        match cold.remove(&files) {
+            Ok(()) if files.is_empty() => {}
+            Ok(()) => tracing::info!(files = files.len(), "files of events removed"),
+            Err(error) => tracing::warn!(%error, "cannot remove a file of events"),
         }
     }
 
@@ -264,8 +296,9 @@ fn note(told: &mut Told, core: usize, answer: Answer) -> Result<(), Failure> {
         Answer::Begun(segment) => {
             told.begun.insert(core, segment);
         }
-        Answer::Walked(spans) => {
+        Answer::Walked(spans, files) => {
             told.walked.insert(core, spans);
+            told.files.extend(files);
         }
         Answer::Written(Ok(parts)) => {
             told.written.insert(core, parts);

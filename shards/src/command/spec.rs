@@ -11,6 +11,7 @@ use super::error::CommandError;
 use super::reply::Reply;
 use crate::key::{Namespace, shard_of};
 use crate::shard::plan::{Plan, View};
+use crate::types::topic::cold::Fetch;
 
 /// Everything there is to know about one command.
 #[derive(Debug)]
@@ -155,6 +156,8 @@ pub struct Pause {
     pub again: Option<Vec<Vec<u8>>>,
     /// What it waits for is the disk, not a change.
     pub disk: Option<Disk>,
+    /// What it waits for are events of this partition that lie in a file.
+    pub cold: Option<Box<(Box<[u8]>, Fetch)>>,
 }
 
 /// Waiting for every core's log to be on disk as far as it has come.
@@ -170,7 +173,7 @@ impl Pause {
     /// Waits so many milliseconds, zero for ever, for something better than `nothing`.
     pub fn new(timeout_ms: u64, nothing: Reply<'static>) -> Self {
         let at_once = nothing.clone();
-        Self { timeout_ms, nothing, at_once, again: None, disk: None }
+        Self { timeout_ms, nothing, at_once, again: None, disk: None, cold: None }
     }
 
     /// The same, with another answer where nobody may wait.
@@ -184,6 +187,12 @@ impl Pause {
     #[must_use]
     pub fn for_disk(self, then: Reply<'static>, is_enough: bool) -> Self {
         Self { disk: Some(Disk { then, is_enough }), ..self }
+    }
+
+    /// The same, but run again when these blocks of the partition under `key` were read.
+    #[must_use]
+    pub fn for_cold(self, key: &[u8], fetch: Fetch) -> Self {
+        Self { cold: Some(Box::new((key.into(), fetch))), ..self }
     }
 
     /// The same, but run again with these words: what depends on the time of asking stands in

@@ -1,5 +1,6 @@
 //! The vocabulary of the engine's boundary: what it is told and what it asks of the outside.
 
+use super::cold::ColdDone;
 use super::parcel::Parcel;
 use super::tx::Transaction;
 use crate::command::args::Args;
@@ -129,6 +130,8 @@ pub enum Event<'a> {
     /// The server stops: clients that wait are answered as if their time were over, and none
     /// begins to wait.
     Stopping,
+    /// What came of something that was to be done with a file of events.
+    Cold(Box<ColdDone>),
     /// Time for upkeep: expiry, and eviction where the limit was lowered.
     Tick,
 }
@@ -251,4 +254,12 @@ pub struct EngineStats {
     pub transactions: u64,
     /// Transactions that did nothing because a watched key had changed.
     pub transactions_aborted: u64,
+    /// Files of events written.
+    pub cold_files: u64,
+    /// Their bytes.
+    pub cold_bytes: u64,
+    /// Readings of files of events.
+    pub cold_reads: u64,
+    /// Files of events that could not be written, and readings that failed.
+    pub cold_failures: u64,
 }

@@ -11,6 +11,7 @@
 
 mod block;
 mod capture;
+pub mod cold;
 mod commit;
 mod convoy;
 pub mod event;
@@ -133,6 +134,7 @@ pub struct Engine {
     fired: u64,
     used_bytes: usize,
     upkeep: upkeep::Upkeep,
+    cold: cold::Cold,
     topics: topics::Topics,
     /// Changes that somebody wants to be told of, in order.
     told: Vec<Told>,
@@ -201,6 +203,7 @@ impl Engine {
             fired: 0,
             used_bytes,
             upkeep: upkeep::Upkeep::default(),
+            cold: cold::Cold::default(),
             topics: topics::Topics::default(),
             told: Vec::new(),
             #[cfg(feature = "lua")]
@@ -258,6 +261,11 @@ impl Engine {
             Event::Tick => {
                 self.keep_up(now);
                 self.serve(now, out);
+                self.keep_cold(now, out);
+                Flow::Continue
+            }
+            Event::Cold(done) => {
+                self.cold_done(now, *done, out);
                 Flow::Continue
             }
         }

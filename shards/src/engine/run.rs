@@ -373,6 +373,9 @@ impl Engine {
         let unstable = plan.unstable();
         let (touched, access) = (plan.touched(), plan.take_access());
         let told = plan.take_told();
+        if let Some(pause) = &pause {
+            self.want_cold(pause);
+        }
         let too_large = records.len() - start > RECORDS_BYTES_MAX;
         match result {
             Ok(_) if too_large => {

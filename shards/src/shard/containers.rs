@@ -10,8 +10,10 @@ use super::agenda::Agenda;
 use super::entry::{self, Parts};
 use super::memory::{Memory, MemoryMut};
 use super::{Entry, Found, Located, Shard};
+use crate::key::Namespace;
 use crate::seq::Seq;
 use crate::shard::ValueType;
+use crate::types::topic::cold::ColdFacts;
 use crate::types::{self, Large, Thresholds, hash};
 
 /// Bytes that an ordered set takes for one name, its own bytes left out.
@@ -34,6 +36,8 @@ pub(super) struct Containers {
     /// Keys of what lives in namespaces.
     named: BTreeSet<Box<[u8]>>,
     named_bytes: usize,
+    /// Keys of partitions of which memory holds more than it should, and of some that may be gone.
+    over_hot: BTreeSet<Box<[u8]>>,
     /// Number of the next container; never used again, so that a walk can tell a container from
     /// one that came to the same place later.
     next_serial: u64,
@@ -70,6 +74,17 @@ impl Containers {
     pub(super) fn remove_name(&mut self, key: &[u8]) {
         if self.named.remove(key) {
             self.named_bytes -= key.len() + NAME_SHARE_BYTES;
+        }
+    }
+
+    /// Notes that a partition of a topic, or a room, has grown beyond what memory should hold of
+    /// it. Partitions of other namespaces are read by commands that wait for no disk.
+    #[inline]
+    fn note_hot(&mut self, key: &[u8], number: u32, limits: &Thresholds) {
+        let is_over = self.get(number).is_over_hot(limits);
+        let is_topic = || key.starts_with(&Namespace::Partition.prefix());
+        if is_over && is_topic() && !self.over_hot.contains(key) {
+            self.over_hot.insert(key.into());
         }
     }
 
@@ -249,6 +264,16 @@ impl<'s> Entry<'s> {
         edits
     }
 
+    /// The files that it has events in, where it is a partition.
+    pub fn cold_facts(&self) -> Vec<ColdFacts> {
+        match self.value_type().is_container().then(|| self.content()) {
+            Some(Content::Large(Large::Partition(partition), _)) => {
+                partition.cold_facts().collect()
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+
     /// Whether it is a container in a structure of its own.
     pub fn is_large(&self) -> bool {
         self.layout.is_large()
@@ -276,6 +301,31 @@ impl Shard {
     /// When a container of this shard goes from its packed form to a structure of its own.
     pub fn set_thresholds(&mut self, thresholds: Thresholds) {
         self.thresholds = thresholds;
+        for key in self.containers.named.clone() {
+            self.note_hot(&key);
+        }
+    }
+
+    fn note_hot(&mut self, key: &[u8]) {
+        let Some(at) = self.find(key).filter(|at| at.layout.is_large()) else { return };
+        let number = number_in(self.entry_at(at).value_bytes());
+        self.containers.note_hot(key, number, &self.thresholds);
+    }
+
+    /// Keys of partitions of which memory holds more than it should, among others.
+    pub(crate) fn over_hot(&self) -> impl Iterator<Item = &[u8]> {
+        self.containers.over_hot.iter().map(|key| &**key)
+    }
+
+    /// Takes a key off [`Shard::over_hot`].
+    pub(crate) fn is_not_over_hot(&mut self, key: &[u8]) {
+        self.containers.over_hot.remove(key);
+    }
+
+    /// The files with events of its partitions.
+    pub fn cold_facts(&self) -> Vec<ColdFacts> {
+        let entries = self.containers.named.iter().filter_map(|key| self.get(key));
+        entries.flat_map(|entry| entry.cold_facts()).collect()
     }
 
     /// The thresholds in force.
@@ -307,6 +357,7 @@ impl Shard {
             let value = &number[..];
             let (large, deadline_ms) = (true, None);
             let key = &key[..];
+            self.containers.note_hot(key, number_in(value), &self.thresholds);
             let found = Found { hash: self.hash(key), at: None };
             let parts = Parts { value_type, large, stamp, access, deadline_ms, key, value };
             self.put(found, &parts);
@@ -353,6 +404,9 @@ impl Shard {
         containers.held_bytes = containers.held_bytes + held_after - held_bytes;
         containers.agenda(change.value_type).move_key(change.key, due, due_after);
         containers.graves.extend(grave);
+        if change.value_type == ValueType::Partition {
+            containers.note_hot(change.key, number, &self.thresholds);
+        }
         let bytes = self.slab.bytes_mut(at.handle);
         entry::set_stamp(bytes, stamp);
         entry::set_access(bytes, access);
@@ -405,6 +459,9 @@ impl Shard {
             key,
             value: number.as_ref().map_or(&value[..], |number| &number[..]),
         };
+        if let Some(number) = number {
+            self.containers.note_hot(key, u32::from_le_bytes(number), &self.thresholds);
+        }
         self.put(found, &parts);
         self.scratch = value;
     }

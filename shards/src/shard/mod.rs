@@ -37,6 +37,7 @@ use crate::limits::SHARDS;
 use crate::seq::Seq;
 use crate::types::Thresholds;
 use crate::types::topic::names::split_key;
+use crate::types::topic::warm::Warm;
 use containers::{Change, Containers};
 use entry::{Layout, Parts};
 use evict::AccessMode;
@@ -79,6 +80,8 @@ pub struct Shard {
     captures: Vec<Box<[u8]>>,
     /// Of shard 0 alone.
     libraries: Libraries,
+    /// What was read lately of files with events.
+    pub(crate) warm: Warm,
     /// Bucket at which the expiry sweep goes on.
     sweep_at: usize,
 }
@@ -206,6 +209,7 @@ impl Shard {
             topic_news: BTreeSet::new(),
             captures: Vec::new(),
             libraries: Libraries::default(),
+            warm: Warm::default(),
             sweep_at: 0,
         }
     }

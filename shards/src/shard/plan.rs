@@ -15,6 +15,7 @@ use crate::key::{Namespace, shard_of};
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::rng::Rng;
 use crate::types::Thresholds;
+use crate::types::topic::warm::Warm;
 
 /// One reading of the clocks, taken at the start of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -225,6 +226,11 @@ impl<'s> View<'s> {
     /// The thresholds of the shard of a key.
     pub fn thresholds(&self, key: &[u8]) -> Thresholds {
         self.shard(self.shard_id(key)).thresholds()
+    }
+
+    /// What was read lately of files with events of the shard of a key.
+    pub(crate) fn warm(&self, key: &[u8]) -> &'s Warm {
+        &self.shard(self.shard_id(key)).warm
     }
 
     /// A generator of random numbers for this command; the same at every call.

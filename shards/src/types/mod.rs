@@ -66,6 +66,8 @@ pub struct Thresholds {
     pub queue_auto_create: bool,
     /// What rooms, topics and groups are made as where a request does not say.
     pub defaults: Defaults,
+    /// KiB of events of one partition that memory holds; older ones go to files. Zero: all stay.
+    pub partition_hot_kb: u32,
 }
 
 impl Default for Thresholds {
@@ -85,6 +87,7 @@ impl Default for Thresholds {
             queue: queue::Settings::DEFAULT,
             queue_auto_create: true,
             defaults: Defaults::DEFAULT,
+            partition_hot_kb: 0,
         }
     }
 }
@@ -187,6 +190,12 @@ impl Large {
     /// that is always so.
     pub(crate) fn has_something(&self) -> bool {
         !matches!(self, Self::Queue(queue) if !queue.has_ready())
+    }
+
+    /// Whether it is a partition of which memory holds more than it should.
+    pub(crate) fn is_over_hot(&self, limits: &Thresholds) -> bool {
+        let hot_max = u64::from(limits.partition_hot_kb) * 1024;
+        matches!(self, Self::Partition(partition) if partition.is_over_hot(hot_max))
     }
 
     /// Makes [`Large::least_deadline`] exact.

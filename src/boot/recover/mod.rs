@@ -33,6 +33,7 @@ use synap_shards::shard::Shard;
 use synap_shards::shard::evict::AccessMode;
 use synap_shards::types::Thresholds;
 
+use crate::cold;
 use crate::config::{self, Config};
 use crate::fatal::Fatal;
 use crate::notify::Notifier;
@@ -180,7 +181,28 @@ pub fn read(
         history.released = Released { seqs: index.starts(), snapshot: index.name().to_string() };
     }
     let (shards, starts) = (merged.pool.into_shards(), merged.starts);
+    check_events(options, &shards, &mut skipped)?;
     Ok(Recovered { shards, history, starts, cut, snapshot, skipped })
+}
+
+/// Looks whether the files of events that partitions have are there.
+fn check_events(
+    options: &Options,
+    shards: &[Box<Shard>],
+    skipped: &mut Vec<String>,
+) -> Result<(), Fatal> {
+    let directory = cold::directory(&options.data);
+    for facts in shards.iter().flat_map(|shard| shard.cold_facts()) {
+        match cold::check(&directory, &[facts]) {
+            Err(fatal @ Fatal::Corrupt { .. }) if options.read.skip_damage => {
+                let damage = fatal.what();
+                tracing::error!("EVENTS ARE LOST, reading them answers an error: {damage}");
+                skipped.push(damage);
+            }
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// What the manifest says; nothing when there is none.

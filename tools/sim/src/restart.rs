@@ -27,6 +27,7 @@ const SMALL: Thresholds = Thresholds {
     queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
     defaults: Defaults::DEFAULT,
+    partition_hot_kb: 0,
 };
 
 /// Where shards stand.

@@ -40,6 +40,7 @@ const SMALL: Thresholds = Thresholds {
     queue: crate::types::queue::Settings::DEFAULT,
     queue_auto_create: true,
     defaults: crate::types::Defaults::DEFAULT,
+    partition_hot_kb: 0,
 };
 
 #[derive(Default)]

@@ -1,6 +1,8 @@
 //! A block of a partition: neighbouring events in one run of bytes, with marks every few of them,
 //! so that an offset is found without reading the block from its start.
 
+use std::sync::Arc;
+
 use super::event::{Item, Outline, outline};
 
 /// Bytes at which a block is full.
@@ -22,15 +24,41 @@ pub(super) struct Block {
     pub(super) next: u64,
     pub(super) first_ms: u64,
     pub(super) last_ms: u64,
-    bytes: Vec<u8>,
+    /// Shared with whoever writes it to a file, which begins when it is full.
+    bytes: Arc<Vec<u8>>,
     marks: Vec<Mark>,
+    /// How many items there are; fewer than offsets where some are packed.
+    items: u64,
 }
 
 impl Block {
     /// An empty block for events from `base` on, with room for `capacity` bytes.
     pub(super) fn new(base: u64, capacity: usize) -> Self {
-        let bytes = Vec::with_capacity(capacity);
-        Self { base, next: base, first_ms: 0, last_ms: 0, bytes, marks: Vec::new() }
+        let (bytes, marks) = (Arc::new(Vec::with_capacity(capacity)), Vec::new());
+        Self { base, next: base, first_ms: 0, last_ms: 0, bytes, marks, items: 0 }
+    }
+
+    /// The same without what is before `offset`, which is one of this block.
+    pub(super) fn without_front(&self, offset: u64) -> Self {
+        let place = self.place(offset);
+        let mut rest = &self.bytes[place.at..];
+        let mut block = Self::new(place.offset, rest.len());
+        while let Some(known) = outline(rest) {
+            let (item, after) = rest.split_at(known.bytes);
+            block.push(item, known);
+            rest = after;
+        }
+        block
+    }
+
+    /// Its events, for somebody who keeps them longer than the block is here.
+    pub(super) fn shared(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// Whether each of its events has one offset: none is packed.
+    pub(super) fn is_dense(&self) -> bool {
+        self.items == self.next - self.base
     }
 
     /// Bytes of its events.
@@ -57,14 +85,15 @@ impl Block {
         if at == 0 {
             self.first_ms = outline.time_ms;
         }
-        self.bytes.extend_from_slice(item);
+        Arc::make_mut(&mut self.bytes).extend_from_slice(item);
+        self.items += 1;
         self.next += outline.count;
         self.last_ms = outline.time_ms;
     }
 
     /// Gives back what was reserved and not used.
     pub(super) fn close(&mut self) {
-        self.bytes.shrink_to_fit();
+        Arc::make_mut(&mut self.bytes).shrink_to_fit();
         self.marks.shrink_to_fit();
     }
 

@@ -3,6 +3,10 @@
 
 mod block;
 pub(crate) mod codec;
+pub mod cold;
+mod cold_read;
+#[cfg(test)]
+mod cold_tests;
 mod definition;
 mod event;
 mod find;
@@ -21,6 +25,7 @@ mod share;
 mod stats;
 mod take;
 mod upkeep;
+pub(crate) mod warm;
 
 use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
@@ -34,7 +39,7 @@ pub use gauge::{Gauge, gauges};
 pub(crate) use make::TOPIC_NAME;
 pub(crate) use partition::Partition;
 pub(crate) use record::{Writer, check};
-pub(crate) use upkeep::keep_up;
+pub(crate) use upkeep::{keep_up, record_sealed};
 
 /// A partition behind one pointer: it is larger than other containers' fixed parts.
 pub(crate) type Large = Box<Partition>;

@@ -2,11 +2,15 @@
 //!
 //! Offsets begin at zero and are never given twice. What retention has let go lies before `start`;
 //! memory is given back by whole blocks, so some of a block's events may be gone already.
+//!
+//! The oldest events may lie in files ([`super::cold`]): those come first, and what memory holds
+//! continues them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::block::{BLOCK_BYTES, Block, Place};
+use super::cold::{ColdBlock, ColdFacts, ColdFile, SealedFile, Sealing};
 use super::definition::Definition;
 use super::event::{Item, Outline, outline};
 use super::readers::Readers;
@@ -23,12 +27,16 @@ pub(crate) struct Partition {
     start: u64,
     /// The offset of the next event.
     next: u64,
+    /// Files with the oldest events, by offset, without gaps.
+    cold: VecDeque<ColdFile>,
     blocks: VecDeque<Block>,
-    /// Bytes of all events in the blocks.
+    /// Bytes of all events in the files and the blocks.
     stored_bytes: u64,
-    /// Those of them before `start`.
+    /// Those of them in the blocks.
+    hot_bytes: u64,
+    /// Those of them before `start`; in a file, about.
     dead_bytes: u64,
-    /// The time of the event at `start`, where there is one.
+    /// The time of the event at `start`, where there is one; in a file, of its block.
     first_ms: u64,
     /// The time of the last event ever.
     pub(super) last_ms: u64,
@@ -83,14 +91,159 @@ impl Partition {
         &self.readers
     }
 
+    /// The first offset that memory holds; what is before it lies in files.
+    pub(super) fn hot_base(&self) -> u64 {
+        self.cold.back().map_or(self.start, ColdFile::next)
+    }
+
+    /// Whether memory holds more than so many bytes of events; zero is no limit.
+    pub(crate) fn is_over_hot(&self, hot_max: u64) -> bool {
+        hot_max > 0 && self.hot_bytes > hot_max
+    }
+
+    /// The files with the oldest events.
+    pub(super) fn cold(&self) -> &VecDeque<ColdFile> {
+        &self.cold
+    }
+
+    /// What is known of the files from outside.
+    pub(crate) fn cold_facts(&self) -> impl Iterator<Item = ColdFacts> {
+        let Definition { incarnation, number: partition, .. } = self.definition;
+        self.cold.iter().map(move |file| ColdFacts {
+            id: file.id,
+            bytes: file.file_bytes,
+            incarnation,
+            partition,
+            base: file.base(),
+            next: file.next(),
+            blocks: file.blocks.len() as u32,
+        })
+    }
+
+    /// The file that holds an offset, and the position of the block in it; nothing for what memory
+    /// holds, or nothing does.
+    pub(super) fn cold_at(&self, offset: u64) -> Option<(&ColdFile, usize)> {
+        if offset >= self.hot_base() || offset < self.start {
+            return None;
+        }
+        let at = self.cold.partition_point(|file| file.next() <= offset);
+        let file = self.cold.get(at)?;
+        Some((file, file.block_of(offset)))
+    }
+
+    /// The file and block with the first event at or behind a time, if a file has it.
+    pub(super) fn cold_at_time(&self, time_ms: u64) -> Option<(&ColdFile, usize)> {
+        let file = self.cold.iter().find(|file| file.last_ms() >= time_ms)?;
+        Some((file, file.blocks.partition_point(|block| block.last_ms < time_ms)))
+    }
+
+    /// The oldest events that memory holds, to be written to a file, if there are more than
+    /// `hot_max` bytes of them.
+    pub(crate) fn sealing(&self, hot_max: u64) -> Option<Sealing> {
+        if !self.is_over_hot(hot_max) {
+            return None;
+        }
+        let Definition { incarnation, number, .. } = self.definition;
+        Sealing::of((incarnation, number), self.blocks.iter(), (self.hot_bytes, hot_max))
+    }
+
+    /// What is to be known of a file that was written, if the partition is still the one that it
+    /// was written for and has not let all of it go.
+    pub(super) fn sealed(&self, sealing: &Sealing, written: &SealedFile) -> Option<ColdFile> {
+        let Definition { incarnation, number, .. } = self.definition;
+        let continues = match self.cold.back() {
+            Some(file) => file.next() == sealing.base(),
+            None => sealing.base() <= self.start,
+        };
+        let fits = (incarnation, number) == (sealing.incarnation, sealing.partition)
+            && continues
+            && (self.start + 1..=self.next).contains(&sealing.next())
+            && sealing.blocks.len() == written.blocks.len();
+        fits.then(|| sealing.file(written))
+    }
+
+    /// Events up to some offset are in a file now. One that is known already, has gone, or ends
+    /// within a packed batch changes nothing; where events before it are missing they are gone.
+    pub(super) fn add_cold(&mut self, file: ColdFile) {
+        if file.next() <= self.hot_base() || self.is_within(file.next()) {
+            return;
+        }
+        if file.base() > self.hot_base() {
+            self.truncate(file.base());
+        } else if self.cold.back().is_some_and(|last| last.next() != file.base()) {
+            return;
+        }
+        while self.blocks.front().is_some_and(|block| block.next <= file.next()) {
+            self.pop_block();
+        }
+        if let Some(block) = self.blocks.front_mut().filter(|block| block.base < file.next()) {
+            let (held, len) = (block.held_bytes(), block.len_bytes());
+            *block = block.without_front(file.next());
+            self.held_bytes = self.held_bytes + block.held_bytes() - held;
+            let gone = (len - block.len_bytes()) as u64;
+            self.hot_bytes -= gone;
+            self.stored_bytes -= gone;
+        }
+        self.stored_bytes += file.event_bytes();
+        self.held_bytes += file.held_bytes();
+        if file.next() > self.next {
+            (self.next, self.last_ms) = (file.next(), file.last_ms());
+        }
+        self.cold.push_back(file);
+        self.look_at_front();
+    }
+
+    /// Whether an item that memory holds begins before this offset and ends behind it.
+    fn is_within(&self, offset: u64) -> bool {
+        let block = self.blocks.get(self.block_of(offset));
+        let block = block.filter(|block| (block.base..block.next).contains(&offset));
+        block.is_some_and(|block| block.place(offset).offset != offset)
+    }
+
+    fn pop_block(&mut self) {
+        if let Some(block) = self.blocks.pop_front() {
+            self.held_bytes -= block.held_bytes();
+            self.stored_bytes -= block.len_bytes() as u64;
+            self.hot_bytes -= block.len_bytes() as u64;
+        }
+    }
+
+    fn pop_file(&mut self) {
+        if let Some(file) = self.cold.pop_front() {
+            self.held_bytes -= file.held_bytes();
+            self.stored_bytes -= file.event_bytes();
+        }
+    }
+
+    /// Works out what depends on where `start` lies.
+    fn look_at_front(&mut self) {
+        self.dead_bytes = 0;
+        if let Some(file) = self.cold.front() {
+            self.dead_bytes = file.bytes_before(self.start);
+            self.first_ms = file.blocks[file.block_of(self.start)].first_ms;
+        } else if let Some(block) = self.blocks.front() {
+            let place = block.place(self.start);
+            self.start = place.offset;
+            self.dead_bytes = place.at as u64;
+            self.first_ms = block.outline(place).map_or(0, |found| found.time_ms);
+        }
+    }
+
+    /// The time by which the first of what may go goes: the first event, or all of its block where
+    /// that lies in a file.
+    pub(super) fn oldest_ms(&self) -> Option<u64> {
+        let Some(file) = self.cold.front() else { return self.first_ms() };
+        Some(file.blocks[file.block_of(self.start)].last_ms)
+    }
+
     /// The block that holds an offset, by position.
     fn block_of(&self, offset: u64) -> usize {
         self.blocks.partition_point(|block| block.base <= offset).saturating_sub(1)
     }
 
-    /// The items from the one that holds `offset` on, with their offsets.
+    /// The items that memory holds, from the one that holds `offset` on, with their offsets.
     pub(crate) fn items(&self, offset: u64) -> impl Iterator<Item = (u64, Item<'_>)> {
-        let offset = offset.max(self.start);
+        let offset = offset.max(self.start).max(self.hot_base());
         let first = if offset < self.next { self.block_of(offset) } else { self.blocks.len() };
         self.blocks.range(first..).enumerate().flat_map(move |(index, block)| {
             let from = if index == 0 { offset } else { block.base };
@@ -98,7 +251,8 @@ impl Partition {
         })
     }
 
-    /// The offset of the first event at or behind a time; the end when there is none.
+    /// The offset of the first event at or behind a time that memory holds; the end when there is
+    /// none.
     pub(crate) fn offset_at(&self, time_ms: u64) -> u64 {
         let at = self.blocks.partition_point(|block| block.last_ms < time_ms);
         let found =
@@ -135,6 +289,7 @@ impl Partition {
         block.push(item, outline);
         self.held_bytes = self.held_bytes - before + block.held_bytes();
         self.stored_bytes += item.len() as u64;
+        self.hot_bytes += item.len() as u64;
         self.next = offset + outline.count;
         self.last_ms = outline.time_ms;
     }
@@ -160,21 +315,15 @@ impl Partition {
         if start <= self.start {
             return;
         }
-        while self.blocks.front().is_some_and(|block| block.next <= start)
-            && let Some(block) = self.blocks.pop_front()
-        {
-            self.held_bytes -= block.held_bytes();
-            self.stored_bytes -= block.len_bytes() as u64;
+        while self.cold.front().is_some_and(|file| file.next() <= start) {
+            self.pop_file();
+        }
+        while self.blocks.front().is_some_and(|block| block.next <= start) {
+            self.pop_block();
         }
         self.start = start;
         self.next = self.next.max(start);
-        self.dead_bytes = 0;
-        if let Some(block) = self.blocks.front() {
-            let place = block.place(start);
-            self.start = place.offset;
-            self.dead_bytes = place.at as u64;
-            self.first_ms = block.outline(place).map_or(0, |found| found.time_ms);
-        }
+        self.look_at_front();
         self.forget_shared(self.start);
     }
 
@@ -186,8 +335,19 @@ impl Partition {
         blocks_max: usize,
         mut goes: impl FnMut(Piece) -> bool,
     ) -> u64 {
-        let mut start = self.start;
-        for block in self.blocks.iter().take(blocks_max) {
+        let (mut start, mut looked_at) = (self.start, 0);
+        for block in self.cold.iter().flat_map(|file| &*file.blocks).take(blocks_max) {
+            looked_at += 1;
+            if block.next <= start {
+                continue;
+            }
+            let after = start_after_cold(block, start, &mut goes);
+            if after < block.next {
+                return after;
+            }
+            start = after;
+        }
+        for block in self.blocks.iter().take(blocks_max - looked_at) {
             let begin =
                 if block.base < self.start { block.place(self.start) } else { first(block) };
             let whole = Piece {
@@ -241,18 +401,48 @@ impl Partition {
     /// Gives memory of about `budget` blocks back; true when nothing is left.
     pub(super) fn release(&mut self, budget: usize) -> bool {
         for _ in 0..budget.max(1) {
-            let Some(block) = self.blocks.pop_front() else { break };
-            self.held_bytes -= block.held_bytes();
-            self.stored_bytes -= block.len_bytes() as u64;
-            self.start = block.next;
+            match self.cold.pop_front() {
+                Some(file) => {
+                    self.held_bytes -= file.held_bytes();
+                    self.stored_bytes -= file.event_bytes();
+                    self.start = file.next();
+                }
+                None => {
+                    self.start = self.blocks.front().map_or(self.start, |block| block.next);
+                    self.pop_block();
+                }
+            }
             self.dead_bytes = 0;
         }
-        if self.blocks.is_empty() {
+        let is_empty = self.cold.is_empty() && self.blocks.is_empty();
+        if is_empty {
             self.shares.clear();
             self.shares_bytes = 0;
         }
-        self.blocks.is_empty()
+        is_empty
     }
+}
+
+/// As [`Partition::start_after`], for a block in a file: its events are counted, not looked at.
+/// Where they are packed, they go together.
+fn start_after_cold(block: &ColdBlock, start: u64, goes: &mut impl FnMut(Piece) -> bool) -> u64 {
+    let mut begin = block.base.max(start);
+    let bytes = u64::from(block.bytes);
+    let each = bytes / block.count();
+    let whole = Piece {
+        bytes: bytes - each * (begin - block.base),
+        count: block.next - begin,
+        last_ms: block.last_ms,
+        whole_block: true,
+    };
+    if goes(whole) {
+        return block.next;
+    }
+    let one = Piece { bytes: each, count: 1, last_ms: block.last_ms, whole_block: false };
+    while block.dense && begin < block.next && goes(one) {
+        begin += 1;
+    }
+    begin
 }
 
 fn first(block: &Block) -> Place {

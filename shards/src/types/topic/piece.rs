@@ -1,6 +1,9 @@
-//! Writing a partition into an image piece by piece: what it is, its events block by block, then
-//! its groups and what they were given. Offsets are positions that stay good while it changes; what
-//! goes before it was written is missing, and the record of its going is replayed.
+//! Writing a partition into an image piece by piece: what it is, its files, its events block by
+//! block, then its groups and what they were given. Offsets are positions that stay good while it
+//! changes; what goes before it was written is missing, and the record of its going is replayed.
+//!
+//! Events that come to lie in a file meanwhile are written as such, with every file since the last
+//! that was: files have to follow one another, whatever of their events was written before.
 
 use super::partition::Partition;
 use super::record::Writer;
@@ -32,10 +35,13 @@ impl Partition {
                         writer.captures(self.patterns.iter().map(|pattern| &**pattern));
                     }
                     writer.start(self.start());
-                    Some(Cursor { phase: EVENTS, a: self.start(), b: 0 })
+                    Some(Cursor { phase: EVENTS, a: self.start(), b: self.start() })
+                }
+                EVENTS if cursor.b < self.hot_base() && !self.cold().is_empty() => {
+                    Some(self.write_cold(cursor, &mut writer, end))
                 }
                 EVENTS if budget == usize::MAX => self.write_all(&mut writer),
-                EVENTS => self.write_run(cursor.a, &mut writer, end),
+                EVENTS => self.write_run(cursor, &mut writer, end),
                 _ => self.write_shares(cursor, &mut writer, end),
             };
             if writer.out.len() >= end {
@@ -47,24 +53,40 @@ impl Partition {
     }
 
     fn write_all(&self, writer: &mut Writer) -> Option<Cursor> {
-        let (mut offset, mut events) = (self.start(), Vec::new());
+        let base = self.hot_base();
+        let (mut offset, mut events) = (base, Vec::new());
         while let Some(run) = self.run(offset, usize::MAX) {
             events.extend_from_slice(run.bytes);
             offset = run.next;
         }
         if !events.is_empty() {
-            writer.append(self.start(), &events);
+            writer.append(base, &events);
         }
         Some(Cursor { phase: SHARES, a: 0, b: 0 })
     }
 
-    fn write_run(&self, offset: u64, writer: &mut Writer, end: usize) -> Option<Cursor> {
+    /// Files from the one that holds the offset up to which files were written; what they hold is
+    /// not written as events any more.
+    fn write_cold(&self, cursor: Cursor, writer: &mut Writer, end: usize) -> Cursor {
+        let from = cursor.b.max(self.start());
+        let mut b = from;
+        for file in self.cold().iter().filter(|file| file.next() > from) {
+            if writer.out.len() >= end {
+                break;
+            }
+            writer.cold(file);
+            b = file.next();
+        }
+        Cursor { a: cursor.a.max(b), b, ..cursor }
+    }
+
+    fn write_run(&self, cursor: Cursor, writer: &mut Writer, end: usize) -> Option<Cursor> {
         let budget = end.saturating_sub(writer.out.len());
-        let Some(run) = self.run(offset.max(self.start()), budget) else {
+        let Some(run) = self.run(cursor.a.max(self.hot_base()), budget) else {
             return Some(Cursor { phase: SHARES, a: 0, b: 0 });
         };
         writer.append(run.base, run.bytes);
-        Some(Cursor { phase: EVENTS, a: run.next, b: 0 })
+        Some(Cursor { a: run.next, ..cursor })
     }
 
     /// Groups in the order in which they were made, each whole: what a group holds is bounded.

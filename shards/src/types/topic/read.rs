@@ -4,6 +4,7 @@
 //! key or nil, name, data, 1 if the data is JSON, metadata]`. Of a packed batch, if it is wanted as
 //! it is, `[offset, id, time, codec, number of events, unpacked bytes, packed events]`.
 
+use super::cold_read::{Lack, Source};
 use super::event::{ANSWER_BYTES, Event, Item, Packed};
 use super::find;
 use super::make::{ROOM_NAME, TOPIC_NAME};
@@ -100,11 +101,11 @@ pub(super) const TOFFSET: CommandSpec = CommandSpec {
         "/topics/{topic}/partitions/{partition}/offset",
         JsonReply::Field("offset"),
     )],
-    flags: Flags::FAST,
+    flags: Flags::BLOCKING.and(Flags::WAKES_WHEN_GONE),
     since: "0.2.0",
     summary: "The offset of the first event of a partition at or behind a time, or of the next one",
     complexity: "O(log N) for N blocks",
-    run: Run::Read(offset_of_time),
+    run: Run::Block(offset_of_time),
 };
 
 pub(super) fn count(args: &Args<'_>, arg: Arg, most: i64) -> Result<usize, CommandError> {
@@ -133,7 +134,11 @@ fn read_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandErr
     if reader.is_some_and(|reader| reader.len() > MEMBER_BYTES_MAX) {
         return Err(CommandError::Invalid("a subscriber_id may have up to 1024 bytes"));
     }
-    let found = Found::read(room, wanted, most, Form::Single);
+    let source = Source { partition: room, warm: plan.warm(args.bytes(NAME)) };
+    let found = match Found::read(source, wanted, most, Form::Single) {
+        Ok(found) => found,
+        Err(lack) => return lack.blocked(args.bytes(NAME)),
+    };
     if let (Some(reader), false) = (reader, found.events.is_empty()) {
         let mut readers = room.readers().borrow_mut();
         let most = plan.thresholds(args.bytes(NAME)).defaults.room_readers as usize;
@@ -148,7 +153,11 @@ fn read_partition(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, Comma
     let most = i64::from(most).min(TOPIC_READ_MAX);
     let (wanted, most) = (offset(args, Arg(2))?, count(args, Arg(3), most)?);
     let form = if args.flag(Arg(5)) { Form::Packed } else { Form::Single };
-    let found = Found::read(partition, wanted, most, form);
+    let source = Source { partition, warm: plan.warm(args.bytes(NAME)) };
+    let found = match Found::read(source, wanted, most, form) {
+        Ok(found) => found,
+        Err(lack) => return lack.blocked(args.bytes(NAME)),
+    };
     Ok(finish(partition, found, wait_ms(args, Arg(4))?))
 }
 
@@ -180,10 +189,14 @@ fn finish(partition: &Partition, found: Found, wait_ms: Option<u64>) -> Blocked 
     }
 }
 
-fn offset_of_time<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    let partition = numbered(view, args)?;
+fn offset_of_time(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
+    let partition = numbered(plan, args)?;
     let time_ms = u64::try_from(args.integer(Arg(2))).unwrap_or(0);
-    Ok(Reply::Integer(partition.offset_at(time_ms) as i64))
+    let source = Source { partition, warm: plan.warm(args.bytes(NAME)) };
+    match source.offset_at(time_ms) {
+        Ok(offset) => Ok(Blocked::Done(Reply::Integer(offset as i64))),
+        Err(lack) => lack.blocked(args.bytes(NAME)),
+    }
 }
 
 /// How packed batches are answered.
@@ -204,16 +217,45 @@ struct Found {
 }
 
 impl Found {
-    fn read(partition: &Partition, wanted: u64, most: usize, form: Form) -> Self {
+    /// The events from `wanted` on. Those in files come as far as they were read; what is not
+    /// there is a lack only where nothing is before it.
+    fn read(source: Source<'_>, wanted: u64, most: usize, form: Form) -> Result<Self, Lack> {
+        let partition = source.partition;
         let from = wanted.max(partition.start());
         let mut found = Self { events: Vec::new(), next: from, bytes: 0 };
-        for (offset, item) in partition.items(from) {
-            if found.events.len() >= most || found.bytes >= READ_BYTES_MAX {
-                break;
+        loop {
+            match source.cold_block(found.next) {
+                Ok(None) => break,
+                Ok(Some(block)) => {
+                    let items = block.items(block.place(found.next));
+                    if found.items(partition, items, most, form) {
+                        return Ok(found);
+                    }
+                }
+                Err(lack) if found.events.is_empty() => return Err(lack),
+                Err(_) => return Ok(found),
             }
-            found.item(partition, (offset, item), most, form);
         }
-        found
+        let items = partition.items(found.next);
+        found.items(partition, items, most, form);
+        Ok(found)
+    }
+
+    /// Adds items; true when that is as much as may be answered.
+    fn items<'s>(
+        &mut self,
+        partition: &Partition,
+        items: impl Iterator<Item = (u64, Item<'s>)>,
+        most: usize,
+        form: Form,
+    ) -> bool {
+        for (offset, item) in items {
+            if self.events.len() >= most || self.bytes >= READ_BYTES_MAX {
+                return true;
+            }
+            self.item(partition, (offset, item), most, form);
+        }
+        self.events.len() >= most || self.bytes >= READ_BYTES_MAX
     }
 
     fn item(

@@ -15,12 +15,14 @@
 //!  8 Dead        group, time, count, how many offsets, offsets   these are dead
 //!  9 Forget      group, how many offsets, offsets      these are no longer held for dead
 //! 10 Captures    how many, patterns                    it holds changes of keys that match one
+//! 11 Cold        see [`ColdFile::write`]               these are in a file now
 //! ```
 //!
 //! A number is LEB128 of up to 64 bits, a name stands behind its length, times are Unix
 //! milliseconds as numbers.
 
 use super::codec::{put_bytes, put_number, take_bytes, take_number};
+use super::cold::ColdFile;
 use super::definition::Definition;
 use super::event::check_items;
 use super::partition::Partition;
@@ -37,6 +39,7 @@ const DONE: u8 = 7;
 const DEAD: u8 = 8;
 const FORGET: u8 = 9;
 const CAPTURES: u8 = 10;
+const COLD: u8 = 11;
 
 /// Offsets in their encoded form.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +65,7 @@ impl<'a> Iterator for Patterns<'a> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Edit<'a> {
     Definition(Definition),
     Start(u64),
@@ -74,6 +77,7 @@ enum Edit<'a> {
     Dead { group: &'a [u8], dead: Dead, offsets: Offsets<'a> },
     Forget { group: &'a [u8], offsets: Offsets<'a> },
     Captures(Patterns<'a>),
+    Cold(ColdFile),
 }
 
 /// Takes one edit off the front; nothing when there is none.
@@ -113,6 +117,7 @@ fn take<'a>(input: &mut &'a [u8]) -> Option<Edit<'a>> {
         }
         FORGET => Edit::Forget { group: take_name(input)?, offsets: take_offsets(input)? },
         CAPTURES => Edit::Captures(take_patterns(input)?),
+        COLD => Edit::Cold(ColdFile::take(input)?),
         _ => return None,
     })
 }
@@ -215,6 +220,7 @@ impl Partition {
                 let bytes: usize = self.patterns.iter().map(|pattern| pattern.len()).sum();
                 self.patterns_bytes = bytes + size_of_val(&*self.patterns);
             }
+            Edit::Cold(file) => self.add_cold(file),
         }
     }
 
@@ -261,6 +267,12 @@ impl Writer {
         self.out.push(APPEND);
         put_number(&mut self.out, base);
         put_bytes(&mut self.out, items);
+    }
+
+    /// Events are in a file that is durable.
+    pub(super) fn cold(&mut self, file: &ColdFile) {
+        self.out.push(COLD);
+        file.write(&mut self.out);
     }
 
     pub(crate) fn share(&mut self, group: &[u8], terms: Terms, next: u64) {
@@ -346,6 +358,7 @@ mod tests {
             &|writer| writer.forget(b"g", &[5]),
             &|writer| writer.unshare(b"g"),
             &|writer| writer.captures([&b"a*"[..], b""].into_iter()),
+            &|writer| writer.cold(&super::super::cold::tests::file(3, 0, 2, 3)),
         ];
         for write in writes {
             write(&mut writer);
@@ -362,7 +375,7 @@ mod tests {
         assert_eq!(partition.shares[&b"g"[..]].given().len(), 2);
         partition.apply_edits(&writer.out);
         assert!(partition.shares.is_empty());
-        assert_eq!((partition.shares_bytes, partition.next()), (0, 5));
         assert_eq!(partition.patterns.len(), 2);
+        assert_eq!((partition.shares_bytes, partition.next()), (0, 6));
     }
 }

@@ -2,7 +2,9 @@
 //! upkeep (time), and recorded as the offset that is the first one from then on.
 //!
 //! Packed batches go whole, when the last of their events may. The newest event stays whatever its
-//! size.
+//! size. Events in files are not looked at: by number they go exactly, by bytes as if all of a
+//! block's were of one size, by time with the last of their block, and blocks with packed batches
+//! go whole.
 
 use super::definition::Retention;
 use super::event::{Outline, outline};
@@ -79,7 +81,7 @@ impl Partition {
     /// When upkeep should look at it: its first event is too old by then.
     pub(crate) fn too_old_at(&self) -> Option<u64> {
         let time_ms = self.definition.retention.time_ms?;
-        let due = self.first_ms()?.saturating_add(time_ms);
+        let due = self.oldest_ms()?.saturating_add(time_ms);
         Some(due.div_ceil(TIME_GRAIN_MS).saturating_mul(TIME_GRAIN_MS))
     }
 }

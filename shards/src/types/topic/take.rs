@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use super::cold_read::{Lack, Source};
 use super::event::{Item, Packed};
 use super::make::TOPIC_NAME;
 use super::packed::{self, Inner};
-use super::partition::Partition;
 use super::read::{self, BLOCK, COUNT, PARTITION_ARG, numbered};
 use super::record::Writer;
 use super::share::{Dead, Given, Share, Terms};
@@ -184,7 +184,7 @@ fn terms(args: &Args<'_>, before: Option<Terms>) -> Result<Terms, CommandError> 
 
 /// What one `TTAKE` gives.
 struct Taking<'s> {
-    partition: &'s Partition,
+    source: Source<'s>,
     share: Option<&'s Share>,
     now_ms: u64,
     most: usize,
@@ -215,26 +215,35 @@ impl Taking<'_> {
         let window = self.share.map_or(0, |share| share.given().len());
         let room = SHARE_WINDOW_MAX.saturating_sub(window);
         let most = (self.most - self.given.len()).min(room) as u64;
-        let end = self.partition.next().min(self.next + most);
+        let end = self.source.partition.next().min(self.next + most);
         for offset in self.next..end {
             self.given.insert(offset, 1);
         }
         self.next = self.next.max(end);
     }
 
-    /// The events that are given; what does not fit an answer is left for the next time.
-    fn events(&mut self) -> Vec<Reply<'static>> {
+    /// The events that are given; what does not fit an answer, or has to be read first, is left
+    /// for the next time.
+    fn events(&mut self) -> Result<Vec<Reply<'static>>, Lack> {
         let (mut events, mut bytes) = (Vec::new(), 0);
-        let mut all = Events::of(self.partition);
+        let mut all = Events::of(self.source);
         let mut left_out = None;
         for (offset, count) in &self.given {
             if bytes >= READ_BYTES_MAX {
                 left_out = Some(*offset);
                 break;
             }
-            if let Some((event, size)) = all.get(*offset) {
-                bytes += size;
-                events.push(Reply::Array(vec![Reply::Integer((*count).into()), event]));
+            match all.get(*offset) {
+                Ok(Some((event, size))) => {
+                    bytes += size;
+                    events.push(Reply::Array(vec![Reply::Integer((*count).into()), event]));
+                }
+                Ok(None) => {}
+                Err(lack) if events.is_empty() => return Err(lack),
+                Err(_) => {
+                    left_out = Some(*offset);
+                    break;
+                }
             }
         }
         if let Some(offset) = left_out {
@@ -245,13 +254,13 @@ impl Taking<'_> {
                 self.next = self.next.min(*offset);
             }
         }
-        events
+        Ok(events)
     }
 }
 
 /// Events by their offsets; of a packed batch, the events that were unpacked last are kept.
 struct Events<'s> {
-    partition: &'s Partition,
+    source: Source<'s>,
     unpacked: Option<Unpacked>,
 }
 
@@ -285,31 +294,41 @@ impl Unpacked {
 }
 
 impl<'s> Events<'s> {
-    fn of(partition: &'s Partition) -> Self {
-        Self { partition, unpacked: None }
+    fn of(source: Source<'s>) -> Self {
+        Self { source, unpacked: None }
+    }
+
+    /// The item that holds an offset, and its own.
+    fn item(&self, offset: u64) -> Result<Option<(u64, Item<'s>)>, Lack> {
+        Ok(match self.source.cold_block(offset)? {
+            Some(block) => block.items(block.place(offset)).next(),
+            None => self.source.partition.items(offset).next(),
+        })
     }
 
     /// An event as it is answered, and about how many bytes that takes; those of the batch count
     /// too when it had to be unpacked.
-    fn get(&mut self, offset: u64) -> Option<(Reply<'static>, usize)> {
+    fn get(&mut self, offset: u64) -> Result<Option<(Reply<'static>, usize)>, Lack> {
+        let partition = self.source.partition;
         let mut bytes = 0;
         if self.unpacked.as_ref().is_none_or(|unpacked| unpacked.get(offset).is_none()) {
-            match self.partition.items(offset).next()? {
-                (_, Item::One(event)) => {
-                    let reply = read::event_reply(self.partition, offset, &event);
-                    return Some((reply, event.answer_bytes()));
+            match self.item(offset)? {
+                None => return Ok(None),
+                Some((_, Item::One(event))) => {
+                    let reply = read::event_reply(partition, offset, &event);
+                    return Ok(Some((reply, event.answer_bytes())));
                 }
-                (base, Item::Packed { time_ms, packed }) => {
+                Some((base, Item::Packed { time_ms, packed })) => {
                     let unpacked = Unpacked::of(base, time_ms, &packed);
                     bytes = unpacked.bytes.len();
                     self.unpacked = Some(unpacked);
                 }
             }
         }
-        let unpacked = self.unpacked.as_ref()?;
-        let inner = unpacked.get(offset)?;
-        let reply = read::inner_reply(self.partition, offset, unpacked.time_ms, &inner);
-        Some((reply, bytes + inner.answer_bytes()))
+        let Some(unpacked) = self.unpacked.as_ref() else { return Ok(None) };
+        let Some(inner) = unpacked.get(offset) else { return Ok(None) };
+        let reply = read::inner_reply(partition, offset, unpacked.time_ms, &inner);
+        Ok(Some((reply, bytes + inner.answer_bytes())))
     }
 }
 
@@ -327,10 +346,14 @@ fn take(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
     }
     let next = share.map_or_else(|| partition.start(), Share::next);
     let (given, dead) = (BTreeMap::new(), Vec::new());
-    let mut taking = Taking { partition, share, now_ms, most, given, dead, next };
+    let source = Source { partition, warm: plan.warm(key) };
+    let mut taking = Taking { source, share, now_ms, most, given, dead, next };
     taking.again(terms);
     taking.fresh();
-    let events = taking.events();
+    let events = match taking.events() {
+        Ok(events) => events,
+        Err(lack) => return lack.blocked(key),
+    };
     let mut writer = Writer::default();
     let gives = !taking.given.is_empty() || !taking.dead.is_empty();
     // Who finds nothing leaves nothing behind, or could not wait.
@@ -481,6 +504,8 @@ fn unshare(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comma
 #[cfg(test)]
 mod tests {
     use super::super::event::write_packed;
+    use super::super::partition::Partition;
+    use super::super::warm::Warm;
     use super::*;
     use crate::one_table::OneTable;
 
@@ -555,8 +580,10 @@ mod tests {
         write_packed(packed, 1, &mut items);
         let mut partition = Partition::default();
         partition.append(0, &items);
-        let mut events = Events::of(&partition);
-        let mut bytes = || [0, 1].map(|offset| events.get(offset).expect("it is there").1);
+        let warm = Warm::default();
+        let mut events = Events::of(Source { partition: &partition, warm: &warm });
+        let mut size = |at| events.get(at).expect("it is in memory").expect("it is there").1;
+        let mut bytes = || [0, 1].map(&mut size);
         let [first, second] = bytes();
         assert_eq!(first - second, 2 * one, "the batch is unpacked once");
         assert_eq!(bytes(), [second, second]);

@@ -1,6 +1,7 @@
 //! What a partition does by itself: letting go of what is too old, and taking back what a member
 //! did not acknowledge in time.
 
+use super::cold::{SealedFile, Sealing};
 use super::find;
 use super::partition::Partition;
 use super::record::Writer;
@@ -24,6 +25,22 @@ pub(crate) fn keep_up(plan: &mut Plan<'_>, key: &[u8], most: usize) -> usize {
         recorded.expect("the key is one that is there");
     }
     1 + taken
+}
+
+/// Records that events are in a file now; false when the partition has no use for it.
+pub(crate) fn record_sealed(
+    plan: &mut Plan<'_>,
+    key: &[u8],
+    sealing: &Sealing,
+    written: &SealedFile,
+) -> bool {
+    let Ok(Some(partition)) = find::partition(plan, key) else { return false };
+    let Some(file) = partition.sealed(sealing, written) else { return false };
+    let mut writer = Writer::default();
+    writer.cold(&file);
+    let recorded = plan.edit(key, ValueType::Partition, &writer.out);
+    recorded.expect("the key is one that is there");
+    true
 }
 
 fn take_back(partition: &Partition, now_ms: u64, most: usize, writer: &mut Writer) -> usize {

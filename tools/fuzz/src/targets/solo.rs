@@ -35,6 +35,7 @@ pub(super) const SMALL: Thresholds = Thresholds {
     queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
     defaults: Defaults::DEFAULT,
+    partition_hot_kb: 0,
 };
 
 #[derive(Default)]
