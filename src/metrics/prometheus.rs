@@ -70,14 +70,11 @@ impl Page<'_> {
             families::SLOW_TURNS => self.per_core(family, |core| &core.slow_turns),
             families::FORWARDED => self.per_core(family, |core| &core.forwarded),
             families::LOANS => self.per_core(family, |core| &core.loans),
-            families::TRANSACTIONS => self.per_core(family, |core| &core.transactions),
-            families::TRANSACTIONS_ABORTED => {
-                self.per_core(family, |core| &core.transactions_aborted);
-            }
-            families::COLD_FILES => self.per_core(family, |core| &core.cold_files),
-            families::COLD_BYTES => self.per_core(family, |core| &core.cold_bytes),
-            families::COLD_READS => self.per_core(family, |core| &core.cold_reads),
-            families::COLD_FAILURES => self.per_core(family, |core| &core.cold_failures),
+            families::TRANSACTIONS | families::TRANSACTIONS_ABORTED => self.transactions(family),
+            families::COLD_FILES
+            | families::COLD_BYTES
+            | families::COLD_READS
+            | families::COLD_FAILURES => self.cold(family),
             families::SNAPSHOT_SLICES => self.per_core(family, |core| &core.snapshot_slices),
             families::SNAPSHOT_SLICE_TIME => {
                 self.seconds_per_core(family, |core| &core.snapshot_slice_ns);
@@ -118,6 +115,23 @@ impl Page<'_> {
             }
             _ => self.sums(family),
         }
+    }
+
+    fn transactions(&mut self, family: &Family) {
+        let is_all = *family == families::TRANSACTIONS;
+        let all: fn(&CoreMetrics) -> &Cell = |core| &core.transactions;
+        self.per_core(family, if is_all { all } else { |core| &core.transactions_aborted });
+    }
+
+    /// Files of events.
+    fn cold(&mut self, family: &Family) {
+        let cell: fn(&CoreMetrics) -> &Cell = match *family {
+            families::COLD_FILES => |core| &core.cold_files,
+            families::COLD_BYTES => |core| &core.cold_bytes,
+            families::COLD_READS => |core| &core.cold_reads,
+            _ => |core| &core.cold_failures,
+        };
+        self.per_core(family, cell);
     }
 
     /// Families that are sums of single cells.

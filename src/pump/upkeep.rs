@@ -237,6 +237,14 @@ impl Core {
         metrics.bytes_received.set(net.received_bytes);
         metrics.bytes_sent.set(net.sent_bytes);
         metrics.connections_refused.set(net.refused);
+        self.refresh_log();
+        if looks {
+            self.outlet.count_named();
+        }
+    }
+
+    fn refresh_log(&self) {
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
         if let Some(wal) = &self.wal {
             let log = wal.metrics();
             metrics.wal_bytes.set(log.appended_bytes);
@@ -250,9 +258,6 @@ impl Core {
             metrics.wal_backlog_bytes.set(wal.backlog_bytes());
             metrics.wal_full.set(u64::from(self.log_full));
             metrics.wal_size_bytes.set(log.written_bytes);
-        }
-        if looks {
-            self.outlet.count_named();
         }
     }
 
