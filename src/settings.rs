@@ -1,6 +1,7 @@
 //! What can change while the server runs. Every core has its own copy; `CONFIG SET` and a reload
 //! bring the new values to each core as a message, so reading them needs no lock.
 
+use synap_shards::pubsub::Limits;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::types::Thresholds;
 
@@ -25,6 +26,14 @@ pub struct Settings {
     pub allow_flush_commands: bool,
     /// Whether message queues are served.
     pub queues: bool,
+    /// Queues there may be before no more are made.
+    pub max_queues: u64,
+    /// Whether rooms, topics and consumer groups are served.
+    pub streams: bool,
+    /// Rooms there may be before no more are made.
+    pub max_rooms: u64,
+    /// How many may listen, and to how much.
+    pub subscriptions: Limits,
     /// Whether every command that writes is refused.
     pub read_only: bool,
     /// When containers leave their packed form.

@@ -15,6 +15,7 @@ use synap::shared::Shared;
 use synap::transactions::HttpTransactions;
 use synap_shards::command::table;
 use synap_shards::key::ShardMap;
+use synap_shards::pubsub::Limits;
 use synap_shards::shard::evict::EvictionPolicy;
 
 fn settings() -> Settings {
@@ -27,6 +28,10 @@ fn settings() -> Settings {
         lfu_decay_minutes: 1,
         expiry_interval_ms: 100,
         queues: true,
+        max_queues: 10_000,
+        streams: true,
+        max_rooms: 10_000,
+        subscriptions: Limits { names: 1_000, subscribers: 1_000, patterns: 1_000 },
         allow_flush_commands: false,
         read_only: false,
         thresholds: synap_shards::types::Thresholds::default(),

@@ -121,3 +121,62 @@ fn http_callers_without_an_id_are_given_one() {
     assert_eq!(server.resp().call(&["GET", "g:a"]), "1");
     server.stop();
 }
+
+#[test]
+fn keys_queues_rooms_and_topics_change_together() {
+    let server = Server::start();
+    let mut resp = server.resp();
+    let mut http = server.http();
+    let post = |http: &mut Http, path: &str, body: &serde_json::Value| {
+        let answer = http.request("POST", path, &body.to_string());
+        assert_eq!(answer.status, 200, "{path} {answer:?}");
+        answer.json()
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    post(&mut http, "/queue/in", &json("{}"));
+    post(&mut http, "/queue/out", &json("{}"));
+    post(&mut http, "/stream/log", &json("{}"));
+    post(&mut http, "/topics/facts", &json(r#"{"num_partitions":4}"#));
+    let sent = post(&mut http, "/queue/in/publish", &json(r#"{"payload":[1]}"#));
+    let taken = http.request("GET", "/queue/in/consume/w", "").json();
+    assert_eq!(taken["message_id"], sent["message_id"]);
+    let ack =
+        format!(r#"{{"client_id":"c","consumer_id":"w","message_id":{}}}"#, sent["message_id"]);
+    // What the first attempt does not finish leaves nothing behind.
+    for (end, changed) in [("discard", false), ("exec", true)] {
+        post(&mut http, "/transaction/multi", &json(r#"{"client_id":"c"}"#));
+        for (path, body) in [
+            ("/queue/in/ack", &*ack),
+            ("/kv/done/incr", r#"{"client_id":"c"}"#),
+            ("/queue/out/publish", r#"{"client_id":"c","payload":[2]}"#),
+            ("/stream/log/publish", r#"{"client_id":"c","event":"done","data":{"n":1}}"#),
+            ("/topics/facts/publish", r#"{"client_id":"c","event_type":"e","key":"k","data":1}"#),
+        ] {
+            let queued = post(&mut http, path, &json(body));
+            assert_eq!(queued["queued"], true, "{path} {queued}");
+        }
+        let stats = http.request("GET", "/queue/in/stats", "").json();
+        assert_eq!(stats["pending"], 1);
+        let done = post(&mut http, &format!("/transaction/{end}"), &json(r#"{"client_id":"c"}"#));
+        assert_eq!(done["success"], true, "{done}");
+        if changed {
+            let results = done["results"].as_array().expect("results");
+            assert_eq!(results.len(), 5, "{done}");
+            assert!(results.iter().all(|result| result["error"].is_null()), "{done}");
+        }
+        let counts = ["in", "out"].map(|queue| {
+            let stats = http.request("GET", &format!("/queue/{queue}/stats"), "").json();
+            (stats["pending"].as_u64(), stats["depth"].as_u64())
+        });
+        let room = http.request("GET", "/stream/log/stats", "").json()["message_count"].as_u64();
+        let done = resp.call(&["GET", "done"]);
+        if changed {
+            assert_eq!(counts, [(Some(0), Some(0)), (Some(0), Some(1))]);
+            assert_eq!((room, &*done), (Some(1), "1"));
+        } else {
+            assert_eq!(counts, [(Some(1), Some(0)), (Some(0), Some(0))]);
+            assert_eq!((room, &*done), (Some(0), "(nil)"));
+        }
+    }
+    server.stop();
+}

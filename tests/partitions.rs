@@ -584,3 +584,38 @@ fn null_is_no_key() {
     assert_eq!((&found["count"], &found["events"][0]["key"]), (&json!(1), &Value::Null), "{found}");
     server.stop();
 }
+
+#[test]
+fn a_topic_takes_events_from_the_transaction_that_makes_it() {
+    let server = server();
+    let mut client = server.resp();
+    let keys = ["a", "b", "c", "d", "e"];
+    client.call(&["TCREATE", "old", "PARTITIONS", "2"]);
+    client.call(&["MULTI"]);
+    client.call(&["TCREATE", "new", "PARTITIONS", "7"]);
+    client.call(&["TDELETE", "old"]);
+    client.call(&["TCREATE", "old", "PARTITIONS", "5"]);
+    for key in keys {
+        client.call(&["TPUBLISH", "new", "e", key, "KEY", key]);
+        client.call(&["TPUBLISH", "old", "e", key, "KEY", key]);
+    }
+    client.call(&["TPUBLISH", "new", "e", "no key"]);
+    client.call(&["TDELETE", "new"]);
+    client.call(&["TPUBLISH", "new", "e", "x"]);
+    client.call(&["TCREATE", "new", "PARTITIONS", "7"]);
+    client.call(&["TPUBLISH", "new", "e", "a", "KEY", "a"]);
+    let done = client.call(&["EXEC"]);
+    assert!(!done.contains("TRYAGAIN"), "{done}");
+    assert_eq!(done.matches("-NOTFOUND").count(), 1, "{done}");
+    // Later events of a key go where the first went.
+    for (topic, key) in keys.iter().map(|key| ("old", key)).chain([("new", &"a")]) {
+        let published = client.call(&["TPUBLISH", topic, "e", "again", "KEY", key]);
+        let partition = published[2..published.find(',').expect("a number")].to_owned();
+        let read = client.call(&["TREAD", topic, &partition, "0"]);
+        assert!(read.contains(&format!("{key}, e, {key}")), "{read}");
+    }
+    let script = "redis.call('TCREATE', 'made', 'PARTITIONS', 4) \
+                  for i = 1, 9 do redis.call('TPUBLISH', 'made', 'e', i, 'KEY', i) end return 1";
+    assert_eq!(client.call(&["EVAL", script, "0"]), ":1");
+    server.stop();
+}

@@ -328,7 +328,7 @@ fn carry_out(rng: &mut Rng, db: &mut OneTable, oracle: &mut Oracle) {
 }
 
 fn with_entries_max(fields: usize) -> OneTable {
-    OneTable::with(Thresholds { hash_max_listpack_entries: fields, ..Thresholds::default() })
+    OneTable::with(&Thresholds { hash_max_listpack_entries: fields, ..Thresholds::default() })
 }
 
 #[test]

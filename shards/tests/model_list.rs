@@ -286,10 +286,10 @@ impl Imaging {
     }
 
     /// What image and later batches come to.
-    fn recovered(&self, db: &OneTable, thresholds: Thresholds) -> ShardTable {
+    fn recovered(&self, db: &OneTable, thresholds: &Thresholds) -> ShardTable {
         let mut shards: ShardTable = std::array::from_fn(|index| {
             let mut shard = Shard::new(ShardId::new(index), 5, AccessMode::Recency);
-            shard.set_thresholds(thresholds);
+            shard.set_thresholds(*thresholds);
             shard.begin_load(self.seqs[index]);
             Some(Box::new(shard))
         });
@@ -313,7 +313,7 @@ impl Imaging {
 
 fn run(seed: u64, size: i64) {
     let thresholds = Thresholds { list_max_listpack_size: size, ..Thresholds::default() };
-    let mut db = OneTable::with(thresholds);
+    let mut db = OneTable::with(&thresholds);
     let (mut rng, mut oracle) = (Rng::new(seed), Oracle::default());
     let mut imaging: Option<Imaging> = None;
     for number in 0..COMMANDS {
@@ -326,7 +326,7 @@ fn run(seed: u64, size: i64) {
             None if number % 700 == 50 => imaging = Some(Imaging::begin(&db)),
             Some(taken) if rng.below(20) == 0 => {
                 if !taken.go_on(&db) {
-                    let recovered = taken.recovered(&db, thresholds);
+                    let recovered = taken.recovered(&db, &thresholds);
                     assert_eq!(contents(&recovered), contents(&db.shards), "image at {number}");
                     imaging = None;
                 }

@@ -13,7 +13,8 @@ use synap_shards::rng::Rng;
 use synap_shards::shard::{Shard, ShardTable};
 
 const QUEUES: &[&str] = &["q", "r"];
-const CONSUMERS: &[&str] = &["a", "b", "c"];
+/// The last are two sessions of one.
+const CONSUMERS: &[&str] = &["a", "b", "c\x001", "c\x002"];
 const COMMANDS: usize = 4_000;
 /// Commands between two comparisons of everything.
 const CHECK_EVERY: usize = 800;
@@ -123,21 +124,29 @@ impl Queue {
     fn pass(&mut self, now: u64) -> bool {
         let mut dying = Vec::new();
         let mut before = BTreeSet::new();
-        for seq in self.is(|lot| matches!(lot, Lot::Held(_, deadline) if *deadline <= now)) {
+        // Who was due first dies first, and gives way first.
+        let mut late = self.is(|lot| matches!(lot, Lot::Held(_, deadline) if *deadline <= now));
+        late.sort_by_key(|seq| match self.messages[seq].lot {
+            Lot::Held(_, deadline) => (deadline, *seq),
+            _ => unreachable!("only held ones were picked"),
+        });
+        for seq in late {
             before.insert(seq);
             self.count("timed_out");
             dying.extend(self.fail(seq, 0));
         }
         let waits = |lot: &Lot| matches!(lot, Lot::Ready | Lot::Delayed(_));
-        let mut back = Vec::new();
+        let (mut back, mut expired) = (Vec::new(), Vec::new());
         for (seq, message) in &self.messages {
             let old = message.expires > 0 && message.expires <= now;
             if waits(&message.lot) && old && !before.contains(seq) {
-                dying.push((*seq, "expired"));
+                expired.push((message.expires, *seq));
             } else if matches!(message.lot, Lot::Delayed(due) if due <= now) {
                 back.push(*seq);
             }
         }
+        expired.sort_unstable();
+        dying.extend(expired.into_iter().map(|(_, seq)| (seq, "expired")));
         for seq in back {
             self.messages.get_mut(&seq).expect("it is there").lot = Lot::Ready;
         }
@@ -226,7 +235,8 @@ impl Step<'_> {
             3..=38 => self.publish(&mut queue),
             39..=64 => self.consume(&mut queue),
             65..=78 => self.ack(&mut queue),
-            79..=88 => self.nack(&mut queue),
+            79..=85 => self.nack(&mut queue),
+            86..=88 => self.release(&mut queue),
             89..=91 => self.extend(&mut queue),
             92..=95 => self.letters(&mut queue),
             _ => self.cancel(&mut queue),
@@ -304,12 +314,14 @@ impl Step<'_> {
         let (now, name) = (self.db.now_ms, self.name);
         let consumer = CONSUMERS[self.rng.below(CONSUMERS.len())];
         let count = 1 + self.rng.below(6);
-        let reply = self.run(&format!("QCONSUME {name} CONSUMER {consumer} COUNT {count}"));
+        let own = self.now_and_then(3, 2);
+        let prefetch = if own > 0 { format!(" PREFETCH {own}") } else { String::new() };
+        let line = format!("QCONSUME {name} CONSUMER {consumer} COUNT {count}{prefetch}");
+        let reply = self.run(&line);
         let theirs = |lot: &Lot| matches!(lot, Lot::Held(holder, _) if holder == consumer);
-        let room = match queue.settings.prefetch {
-            0 => usize::MAX,
-            limit => (limit as usize).saturating_sub(queue.is(theirs).len()),
-        };
+        let limits = [queue.settings.prefetch, own].into_iter().filter(|limit| *limit > 0);
+        let limit = limits.min().map_or(usize::MAX, |limit| limit as usize);
+        let room = limit.saturating_sub(queue.is(theirs).len());
         let is_alive = |seq: &u64| {
             let expires = queue.messages[seq].expires;
             expires == 0 || expires > now
@@ -332,8 +344,10 @@ impl Step<'_> {
         let from = if self.rng.below(8) > 0 { held } else { all };
         let seq = *from.get(self.rng.below(from.len().max(1)))?;
         let message = &queue.messages[&seq];
-        let consumer = match (&message.lot, self.rng.below(3)) {
+        let consumer = match (&message.lot, self.rng.below(4)) {
             (Lot::Held(holder, _), 0) => holder.clone(),
+            // The consumer, of whose sessions one has it.
+            (Lot::Held(holder, _), 3) => holder.split('\0').next().unwrap_or_default().to_owned(),
             (_, 1) => CONSUMERS[self.rng.below(CONSUMERS.len())].to_owned(),
             _ => String::new(),
         };
@@ -347,7 +361,10 @@ impl Step<'_> {
             if consumer.is_empty() { String::new() } else { format!("CONSUMER {consumer} ") };
         let line = command.replace("WHO ", &option).replace("ID", &id);
         let has = match &queue.messages[&seq].lot {
-            Lot::Held(holder, _) => consumer.is_empty() || consumer == *holder,
+            Lot::Held(holder, _) => {
+                let name = holder.split('\0').next().unwrap_or_default();
+                consumer.is_empty() || consumer == *holder || consumer == name
+            }
             _ => false,
         };
         self.expect(&line, if has { "1" } else { "NOMESSAGE Message not found" });
@@ -374,6 +391,14 @@ impl Step<'_> {
                 false => Some((seq, "rejected")),
             };
             queue.bury(dying.as_slice(), now);
+        }
+        true
+    }
+
+    /// What is given back unworked is where it was, and has not failed.
+    fn release(&mut self, queue: &mut Queue) -> bool {
+        if let Some(seq) = self.settle(queue, &format!("QRELEASE {} WHO ID", self.name)) {
+            queue.messages.get_mut(&seq).expect("a consumer has it").lot = Lot::Ready;
         }
         true
     }

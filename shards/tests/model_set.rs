@@ -240,7 +240,7 @@ fn thresholds() -> Thresholds {
 fn random_commands_do_what_the_oracle_does() {
     for seed in [1, 2] {
         let mut rng = Rng::new(seed);
-        let (mut db, mut sets) = (OneTable::with(thresholds()), Sets::new());
+        let (mut db, mut sets) = (OneTable::with(&thresholds()), Sets::new());
         for number in 1..=COMMANDS {
             step(&mut rng, &mut db, &mut sets);
             if number % CHECK_EVERY == 0 {
@@ -307,7 +307,7 @@ impl Walk {
 fn an_image_taken_while_sets_change_converges() {
     for seed in 1..=6 {
         let mut rng = Rng::new(seed);
-        let (mut db, mut sets) = (OneTable::with(thresholds()), Sets::new());
+        let (mut db, mut sets) = (OneTable::with(&thresholds()), Sets::new());
         // A set of many pieces, which its commands go on changing.
         let many: Vec<Vec<u8>> =
             (0..4_000).map(|number| format!("member-of-many:{number:020}").into()).collect();

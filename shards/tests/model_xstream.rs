@@ -251,7 +251,7 @@ fn described(shards: &mut ShardTable, now_ms: u64) -> Vec<String> {
 }
 
 fn with_block_of(entries: usize) -> OneTable {
-    OneTable::with(Thresholds { stream_node_max_entries: entries, ..Thresholds::default() })
+    OneTable::with(&Thresholds { stream_node_max_entries: entries, ..Thresholds::default() })
 }
 
 #[test]

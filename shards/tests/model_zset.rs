@@ -362,7 +362,7 @@ fn compare(db: &OneTable, oracle: &Oracle) {
 fn random_commands_do_what_the_oracle_does() {
     for seed in [1, 2, 3] {
         let mut rng = Rng::new(seed);
-        let mut db = OneTable::with(thresholds());
+        let mut db = OneTable::with(&thresholds());
         let mut oracle = Oracle { contents: Contents::new() };
         let mut large = 0;
         for count in 1..=COMMANDS {

@@ -26,6 +26,10 @@ impl Settings {
             expiry_interval_ms: kv.ttl_cleanup_interval_ms,
             allow_flush_commands: kv.allow_flush_commands,
             queues: kv.queues,
+            max_queues: kv.max_queues,
+            streams: kv.streams,
+            max_rooms: kv.max_rooms,
+            subscriptions: config.pubsub.limits,
             read_only: config.server.read_only,
             thresholds: kv.thresholds,
             notices: parse_notices(config.server.notify_keyspace_events.as_bytes())

@@ -30,6 +30,7 @@ pub use value::Value;
 
 use std::path::PathBuf;
 
+use synap_shards::pubsub::Limits;
 use synap_shards::types::Thresholds;
 
 /// The effective configuration. Its fields are documented, with unit, range and default, in
@@ -119,6 +120,8 @@ pub struct Pubsub {
     pub keep_last_value: bool,
     /// What happens to a subscriber that does not keep up. Default `disconnect`.
     pub slow_consumer: SlowConsumer,
+    /// How many names, patterns and subscribers of each there may be.
+    pub limits: Limits,
 }
 
 /// What happens to a subscriber that does not keep up.
@@ -198,6 +201,12 @@ pub struct KvStore {
     pub allow_flush_commands: bool,
     /// `queue.enabled`.
     pub queues: bool,
+    /// `queue.max_queues`.
+    pub max_queues: u64,
+    /// `streams.enabled`.
+    pub streams: bool,
+    /// `streams.max_rooms`.
+    pub max_rooms: u64,
     /// Bytes of a value, 1..=512 MiB. Default 512 MiB.
     pub max_value_size_bytes: usize,
     /// Most keys; `None` is no limit.

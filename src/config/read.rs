@@ -14,8 +14,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use synap_shards::pubsub::Limits as SubscriptionLimits;
+use synap_shards::types::Defaults;
 use synap_shards::types::Thresholds;
+use synap_shards::types::group::Strategy;
 use synap_shards::types::queue::Settings as QueueSettings;
+use synap_shards::types::topic::Retention;
 
 /// Reads values by path, and remembers which paths were read.
 pub(super) struct Reader<'a> {
@@ -137,6 +141,11 @@ impl<'a> Reader<'a> {
             channel_capacity: self.int("pubsub.channel_capacity"),
             keep_last_value: self.flag("pubsub.keep_last_value"),
             slow_consumer: self.named("pubsub.slow_consumer", SlowConsumer::NAMES),
+            limits: SubscriptionLimits {
+                names: self.int("pubsub.max_topics"),
+                subscribers: self.int("pubsub.max_subscribers_per_topic"),
+                patterns: self.int("pubsub.max_wildcard_subscriptions"),
+            },
         }
     }
 
@@ -169,6 +178,9 @@ impl<'a> Reader<'a> {
             ttl_cleanup_interval_ms: self.int("kv_store.ttl_cleanup_interval_ms"),
             allow_flush_commands: self.flag("kv_store.allow_flush_commands"),
             queues: self.flag("queue.enabled"),
+            max_queues: self.int("queue.max_queues"),
+            streams: self.flag("streams.enabled"),
+            max_rooms: self.int("streams.max_rooms"),
             max_value_size_bytes: self.int("kv_store.max_value_size_bytes"),
             max_keys: self.opt_int("kv_store.max_keys"),
             thresholds: self.thresholds(),
@@ -198,6 +210,37 @@ impl<'a> Reader<'a> {
             } else {
                 0
             },
+            defaults: self.defaults(),
+        }
+    }
+
+    fn defaults(&self) -> Defaults {
+        let strategy = self.text("consumer_groups.strategy");
+        let session_secs: u32 = self.int("consumer_groups.session_timeout_secs");
+        Defaults {
+            room_events: self.int("streams.max_buffer_size"),
+            room_secs: self.int("streams.retention_secs"),
+            room_readers: self.int("streams.max_subscribers_per_room"),
+            partitions: self.int("topics.default_partitions"),
+            replication_factor: self.int("topics.replication_factor"),
+            segment_bytes: self.int("topics.segment_bytes"),
+            retention: self.retention(),
+            read_max: self.int("topics.max_batch_size"),
+            strategy: Strategy::named(strategy.as_bytes()).expect("the key's names are strategies"),
+            session_ms: session_secs * 1000,
+            ..Defaults::DEFAULT
+        }
+    }
+
+    /// Limits that do not belong to the type of retention do not count.
+    fn retention(&self) -> Retention {
+        let kind = self.text("topics.retention.type");
+        let of = |own: &str| kind == own || kind == "combined";
+        let secs: Option<u64> = self.opt_int("topics.retention.retention_secs");
+        Retention {
+            time_ms: secs.filter(|_| of("time")).map(|secs| secs * 1000),
+            bytes: self.opt_int("topics.retention.max_bytes").filter(|_| of("size")),
+            messages: self.opt_int("topics.retention.max_messages").filter(|_| of("messages")),
         }
     }
 

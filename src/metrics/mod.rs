@@ -9,10 +9,12 @@ use synap_shards::shard::ValueType;
 
 use crate::protocol::http::table as routes;
 use queues::Queues;
+use streams::Streams;
 
 pub mod prometheus;
 pub mod queues;
 pub mod registry;
+pub mod streams;
 
 /// A number that one core writes and any thread may read.
 #[derive(Debug, Default)]
@@ -178,6 +180,8 @@ pub struct CoreMetrics {
     pub types: [TypeStat; ValueType::ALL.len()],
     /// Its queues, refreshed about once a second.
     pub queues: Queues,
+    /// Its rooms, partitions and consumer groups, likewise.
+    pub streams: Streams,
     /// Keys with a deadline now.
     pub volatile_keys: Cell,
     /// Sum of the remaining lifetimes of sampled keys with a deadline, in milliseconds, and their
@@ -277,6 +281,7 @@ impl Default for CoreMetrics {
             keys: Cell::default(),
             types: Default::default(),
             queues: Queues::default(),
+            streams: Streams::default(),
             volatile_keys: Cell::default(),
             sampled_ttl_ms: Cell::default(),
             sampled_ttl_keys: Cell::default(),

@@ -10,6 +10,7 @@ use synap_shards::command::table;
 
 use super::queues;
 use super::registry::{self as families, Family};
+use super::streams::Seen;
 use super::{Cell, CoreMetrics, HTTP_STATUSES, LATENCY_BOUNDS_NS};
 use crate::health::Facts;
 use crate::process;
@@ -19,7 +20,9 @@ const NANOSECONDS: f64 = 1e9;
 
 /// The whole text.
 pub fn text(facts: &Facts<'_>) -> String {
-    let mut page = Page { out: String::with_capacity(64 * 1024), facts };
+    let mut streams = Seen::default();
+    facts.shared.metrics.iter().for_each(|core| core.streams.add_to(&mut streams));
+    let mut page = Page { out: String::with_capacity(64 * 1024), facts, streams };
     for family in families::FAMILIES {
         page.head(family);
         page.samples(family);
@@ -30,6 +33,8 @@ pub fn text(facts: &Facts<'_>) -> String {
 struct Page<'f> {
     out: String,
     facts: &'f Facts<'f>,
+    /// Rooms, partitions and groups of all cores.
+    streams: Seen,
 }
 
 impl Page<'_> {
@@ -98,6 +103,16 @@ impl Page<'_> {
             | families::QUEUE_PENDING
             | families::QUEUE_OPERATIONS => self.queues(family),
             families::QUEUE_DURATION => self.queue_durations(family),
+            families::STREAM_OPERATIONS
+            | families::STREAM_SUBSCRIBERS
+            | families::STREAM_BUFFER
+            | families::STREAM_LAST_OFFSET => self.rooms(family),
+            families::PARTITION_MESSAGES | families::PARTITION_BYTES | families::PARTITION_END => {
+                self.partitions(family)
+            }
+            families::GROUP_MEMBERS | families::GROUP_COMMITTED | families::GROUP_LAG => {
+                self.groups(family);
+            }
             families::PROCESS_MEMORY | families::PROCESS_CPU | families::PROCESS_CPU_PERCENT => {
                 self.process(family);
             }
@@ -273,6 +288,62 @@ impl Page<'_> {
                 }
             }
         }
+    }
+
+    fn rooms(&mut self, family: &Family) {
+        let seen = std::mem::take(&mut self.streams.rooms);
+        for (name, sums) in &seen {
+            let room = &*queues::escaped(name);
+            match *family {
+                families::STREAM_OPERATIONS => {
+                    self.sample(family, &[room, "publish", "ok"], sums.end as f64);
+                    self.sample(family, &[room, "consume", "ok"], sums.consumed as f64);
+                }
+                families::STREAM_SUBSCRIBERS => self.sample(family, &[room], sums.readers as f64),
+                families::STREAM_BUFFER => self.sample(family, &[room], sums.events as f64),
+                // Before the first event there is none, and of several rooms it says nothing.
+                _ if sums.end == 0 || name == queues::OTHER => {}
+                _ => self.sample(family, &[room], (sums.end - 1) as f64),
+            }
+        }
+        self.streams.rooms = seen;
+    }
+
+    fn partitions(&mut self, family: &Family) {
+        let seen = std::mem::take(&mut self.streams.partitions);
+        for ((topic, number), sums) in &seen {
+            let topic = &*queues::escaped(topic);
+            let partition = number.map_or_else(|| queues::OTHER.to_owned(), |n| n.to_string());
+            let value = match *family {
+                families::PARTITION_MESSAGES => sums.events,
+                families::PARTITION_BYTES => sums.bytes,
+                _ if number.is_none() => continue,
+                _ => sums.end,
+            };
+            self.sample(family, &[topic, &partition], value as f64);
+        }
+        self.streams.partitions = seen;
+    }
+
+    fn groups(&mut self, family: &Family) {
+        let seen = std::mem::take(&mut self.streams);
+        for (name, group) in &seen.groups {
+            let (name, topic) = (&*queues::escaped(name), &*queues::escaped(&group.topic));
+            if *family == families::GROUP_MEMBERS {
+                self.sample(family, &[name, topic], group.members as f64);
+                continue;
+            }
+            for (partition, offset) in &group.commits {
+                let value = match *family {
+                    families::GROUP_COMMITTED => Some(*offset),
+                    _ => seen.lag(group, *partition),
+                };
+                if let Some(value) = value {
+                    self.sample(family, &[name, topic, &partition.to_string()], value as f64);
+                }
+            }
+        }
+        self.streams = seen;
     }
 
     /// Over all queues: a histogram for each would be as many series as users please.

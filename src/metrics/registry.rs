@@ -80,6 +80,68 @@ pub const QUEUE_DURATION: Family = family(
     &["queue", "operation"],
     "Time to carry a queue operation out, over all queues; waiting is not counted",
 );
+/// What rooms have counted.
+pub const STREAM_OPERATIONS: Family = family(
+    "synap_stream_operations_total",
+    Counter,
+    &["room", "operation", "status"],
+    "Events published to rooms since they were made, and read from them since the start",
+);
+/// Readers of each room.
+pub const STREAM_SUBSCRIBERS: Family = family(
+    "synap_stream_subscribers",
+    Gauge,
+    &["room"],
+    "Readers that have a name, by room, since the start",
+);
+/// Events of each room.
+pub const STREAM_BUFFER: Family =
+    family("synap_stream_buffer_size", Gauge, &["room"], "Events that are there, by room");
+/// The end of each room.
+pub const STREAM_LAST_OFFSET: Family =
+    family("synap_stream_last_offset", Gauge, &["room"], "Offset of the last event, by room");
+/// Events of each partition.
+pub const PARTITION_MESSAGES: Family = family(
+    "synap_partition_messages",
+    Gauge,
+    &["topic", "partition"],
+    "Events that are there, by partition",
+);
+/// Bytes of each partition.
+pub const PARTITION_BYTES: Family = family(
+    "synap_partition_bytes",
+    Gauge,
+    &["topic", "partition"],
+    "Bytes of the events that are there, by partition",
+);
+/// The end of each partition.
+pub const PARTITION_END: Family = family(
+    "synap_partition_end_offset",
+    Gauge,
+    &["topic", "partition"],
+    "Offset of the next event, by partition",
+);
+/// Members of each group.
+pub const GROUP_MEMBERS: Family = family(
+    "synap_consumer_group_members",
+    Gauge,
+    &["group", "topic"],
+    "Members now, by consumer group",
+);
+/// How far groups are.
+pub const GROUP_COMMITTED: Family = family(
+    "synap_consumer_group_committed_offset",
+    Gauge,
+    &["group", "topic", "partition"],
+    "Next offset to read, by consumer group and partition, where one was committed",
+);
+/// How far groups have to go.
+pub const GROUP_LAG: Family = family(
+    "synap_consumer_group_lag",
+    Gauge,
+    &["group", "topic", "partition"],
+    "Events between what was committed and the end, by consumer group and partition",
+);
 /// Calls of commands that are strings' or any key's.
 pub const KV_OPERATIONS: Family = family(
     "synap_kv_operations_total",
@@ -388,6 +450,16 @@ pub const FAMILIES: &[Family] = &[
     QUEUE_PENDING,
     QUEUE_OPERATIONS,
     QUEUE_DURATION,
+    STREAM_OPERATIONS,
+    STREAM_SUBSCRIBERS,
+    STREAM_BUFFER,
+    STREAM_LAST_OFFSET,
+    PARTITION_MESSAGES,
+    PARTITION_BYTES,
+    PARTITION_END,
+    GROUP_MEMBERS,
+    GROUP_COMMITTED,
+    GROUP_LAG,
     RESP_COMMANDS,
     RESP_DURATION,
     RESP_CONNECTIONS,

@@ -320,7 +320,7 @@ impl Connection {
 
     /// Whether nothing is left to be done when what is sent now has gone.
     pub(super) fn holds_nothing_back(&self) -> bool {
-        let pours = self.live.as_ref().is_some_and(|live| live.has_queued());
+        let pours = self.live.as_ref().is_some_and(|live| live.has_more());
         self.slots.is_empty() && !self.closing && !pours
     }
 }

@@ -10,6 +10,7 @@ use synap_shards::pubsub::WATCH_PREFIX;
 
 use super::Core;
 use super::connection::{Connection, Decoder, Style};
+use super::fed::Feed;
 use super::live_style::{LiveStyle, Request, What};
 use super::serve::{Host, Stop};
 use crate::protocol::http::live::Live as Wanted;
@@ -42,6 +43,8 @@ pub(super) struct Live {
     queue: VecDeque<Arc<[u8]>>,
     /// Their bytes.
     queued: usize,
+    /// What it is fed with from a queue, a room or a partition; nothing of others.
+    pub(super) feed: Option<Box<Feed>>,
 }
 
 /// What it is.
@@ -50,6 +53,10 @@ enum Kind {
     Echo,
     Topics,
     Keys,
+    /// It consumes a queue.
+    Consumer,
+    /// It reads a room or a partition.
+    Reader,
     /// A stream of events: nothing is read from it.
     Events,
     /// A WebSocket that is told changes.
@@ -64,7 +71,9 @@ impl Live {
             Wanted::Echo => Kind::Echo,
             Wanted::Topics(_) => Kind::Topics,
             Wanted::Keys(_) => Kind::Keys,
-            Wanted::Events(_) => Kind::Events,
+            Wanted::Queue(_) => Kind::Consumer,
+            Wanted::Stream(_) if wanted.is_websocket() => Kind::Reader,
+            Wanted::Events(_) | Wanted::Stream(_) => Kind::Events,
             Wanted::Changes { form: Form::Event, .. } => Kind::ChangeEvents,
             Wanted::Changes { .. } => Kind::Changes,
         };
@@ -75,14 +84,15 @@ impl Live {
             closing_since_ms: 0,
             queue: VecDeque::new(),
             queued: 0,
+            feed: None,
         }
     }
 
     /// The form in which it takes messages.
     pub(super) fn form(&self) -> Form {
         match self.kind {
-            Kind::Echo | Kind::Topics | Kind::Keys | Kind::Changes => Form::Frame,
             Kind::Events | Kind::ChangeEvents => Form::Event,
+            _ => Form::Frame,
         }
     }
 
@@ -110,9 +120,10 @@ impl Live {
         true
     }
 
-    /// Whether messages wait for the socket.
-    pub(super) fn has_queued(&self) -> bool {
-        !self.queue.is_empty()
+    /// Whether more is to be sent when what is being sent has gone: who is fed asks for it then,
+    /// unless a request is on its way already.
+    pub(super) fn has_more(&self) -> bool {
+        !self.queue.is_empty() || self.feed.as_ref().is_some_and(|feed| !feed.is_asked)
     }
 
     /// Forgets what waits.
@@ -185,9 +196,23 @@ impl Host<'_> {
                 self.live_subscribe(id, SUBSCRIBE, topics, style);
             }
             Wanted::Keys(keys) => self.watch_keys(id, keys, subscriber),
+            Wanted::Queue(_) | Wanted::Stream(_) => self.begin_feed(id, wanted),
             Wanted::Changes { capture, from, form } => self.follow(id, capture, from, *form),
         }
         if is_websocket { Decoder::WebSocket(Box::default()) } else { Decoder::Deaf }
+    }
+
+    fn begin_feed(&mut self, id: ConnId, wanted: &Wanted) {
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        let feed = match wanted {
+            Wanted::Queue(wanted) => Feed::of_queue(wanted.clone(), connection.client.id),
+            Wanted::Stream(wanted) => Feed::of_stream(wanted.clone()),
+            _ => return,
+        };
+        if let Some(live) = &mut connection.live {
+            live.feed = Some(Box::new(feed));
+        }
+        self.outlet.hunger(id);
     }
 
     /// Has the engine subscribe a connection, or end that.
@@ -221,7 +246,8 @@ impl Host<'_> {
         let (verb, names, what) = match Request::read(text) {
             Ok(Request::Subscribe(names)) => (SUBSCRIBE, names, What::Subscribed),
             Ok(Request::Unsubscribe(names)) => (UNSUBSCRIBE, names, What::Unsubscribed),
-            Err(why) => {
+            other => {
+                let why = other.err().unwrap_or("`command` is subscribe or unsubscribe");
                 return self.answer_websocket(id, |out| LiveStyle::refuse(why, Form::Frame, out));
             }
         };
@@ -266,7 +292,7 @@ impl Host<'_> {
         Some(self.outlet.connections.get_mut(id)?.live.as_ref()?.kind)
     }
 
-    fn answer_websocket(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn answer_websocket(&mut self, id: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let mut bytes = Vec::new();
         write(&mut bytes);
@@ -297,6 +323,8 @@ impl Host<'_> {
                     });
                 }
                 Kind::Topics => self.live_command(id, &text),
+                Kind::Consumer => self.consumer_command(id, &text),
+                Kind::Reader => self.reader_command(id, &text),
                 Kind::Keys | Kind::Events | Kind::Changes | Kind::ChangeEvents => self
                     .answer_websocket(id, |out| {
                         LiveStyle::refuse("this connection takes no commands", Form::Frame, out);

@@ -7,7 +7,9 @@
 
 mod connection;
 mod envelope;
+mod fed;
 mod feed;
+mod feeding;
 mod live;
 mod live_style;
 mod outlet;
@@ -160,7 +162,6 @@ impl Core {
                 reactor.listen(listener, tag);
             }
         }
-        let now = read_clocks();
         let slowlog = SlowLog::new(id, shared.shard_map.cores());
         let cores = shared.shard_map.cores();
         let mut pubsub = Pubsub::new(cores, clock::entropy());
@@ -169,10 +170,14 @@ impl Core {
             core: id,
             shared,
             settings,
-            now,
+            now: read_clocks(),
             connections: Connections::default(),
             pubsub,
             polls: Polls::default(),
+            hungry: Vec::new(),
+            leaving: BTreeMap::new(),
+            stops: false,
+            full: (false, false),
             feeds: Feeds::default(),
             speaker: None,
             late: Vec::new(),
@@ -251,6 +256,7 @@ impl Core {
         self.happened = happened;
         self.receive_parcels();
         self.go_on_with_resumed();
+        self.feed();
         self.upkeep()?;
         self.serve_feeds();
         self.outlet.deliver(&mut self.engine);
@@ -309,6 +315,7 @@ impl Core {
             || !self.outlet.resumed.is_empty()
             || self.outlet.feeds.has_ready()
             || self.has_unsent()
+            || self.may_feed()
         {
             return Duration::ZERO;
         }
@@ -464,6 +471,7 @@ impl Core {
         if connection.has_unstarted() && connection.may_start() {
             self.outlet.resumed.push(conn);
         }
+        self.outlet.hunger(conn);
         self.outlet.mark_dirty(conn);
     }
 
@@ -475,6 +483,9 @@ impl Core {
         }
         self.outlet.feeds.remove(conn);
         self.give_up_waiting(conn);
+        if let Some(feed) = connection.live.as_mut().and_then(|live| live.feed.take()) {
+            host(&mut self.engine, &mut self.outlet, &mut self.stop).leave(conn, *feed);
+        }
         self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
         self.outlet.shared.alive.remove(connection.client.id);
         self.outlet.forget_tracker(&mut self.engine, connection.client.id);

@@ -14,7 +14,9 @@ use synap_shards::id::{ConnId, CoreId, Ticket};
 use synap_shards::shard::plan::Now;
 
 use super::connection::{Connection, Connections, Noted, Style};
+use super::fed::Leaving;
 use super::feed::Feeds;
+use super::feeding::is_aside;
 use super::poll::Polls;
 use super::tracking::Trackers;
 use crate::latency::LatencyLog;
@@ -56,6 +58,12 @@ pub(super) struct Outlet {
     pub(super) pubsub: Pubsub,
     /// Requests for messages of subscribers without a connection.
     pub(super) polls: Polls,
+    /// Fed connections that may ask for more, and those who left something behind.
+    pub(super) hungry: Vec<ConnId>,
+    /// What consumers that are gone have left, by their second ids.
+    pub(super) leaving: BTreeMap<ConnId, Leaving>,
+    /// The server stops.
+    pub(super) stops: bool,
     /// Readers of captures that wait for changes.
     pub(super) feeds: Feeds,
     /// Who the request that is being handed in speaks for, where that is not its connection.
@@ -86,6 +94,8 @@ pub(super) struct Outlet {
     pub(super) late: Vec<(u64, Vec<Box<[u8]>>)>,
     /// Somebody watches keys, so the engine tells of all changes.
     pub(super) watching: bool,
+    /// Whether there are as many queues, and rooms, as there may be.
+    pub(super) full: (bool, bool),
     /// Settings were changed by a command and have to be brought to the engine.
     pub(super) settings_changed: bool,
     /// Counters are to be set back.
@@ -131,13 +141,20 @@ impl Outlet {
             connection.issue(style);
             connection.complete(ticket, reply)
         };
+        let is_live = connection.live.is_some();
         self.note(noted);
+        if is_live {
+            self.settled(conn, ticket, reply);
+        }
         true
     }
 }
 
 impl Outbound for Outlet {
     fn reply(&mut self, conn: ConnId, ticket: Ticket, reply: Reply<'_>) {
+        if is_aside(conn) {
+            return self.fed(conn, &reply);
+        }
         if !self.http_watches.is_empty()
             && let Some(caller) = self.http_watches.remove(&(conn, ticket))
         {
@@ -160,7 +177,11 @@ impl Outbound for Outlet {
             if could_not_start && connection.may_start() {
                 self.resumed.push(conn);
             }
+            let is_live = connection.live.is_some();
             self.note(noted);
+            if is_live {
+                self.settled(conn, ticket, &reply);
+            }
         }
         self.mark_dirty(conn);
     }

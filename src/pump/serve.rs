@@ -13,6 +13,7 @@ use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
 use synap_shards::key::slot_of;
 use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
+use synap_shards::pubsub::Kind;
 
 use super::connection::{Decoder, Style};
 use super::outlet::{Answered, Current, Outlet};
@@ -96,6 +97,7 @@ impl Host<'_> {
             }
             Stop::Closed => {
                 connection.close();
+                self.outlet.hunger(id);
                 self.outlet.mark_dirty(id);
                 input.len()
             }
@@ -323,7 +325,7 @@ impl Host<'_> {
 
     /// Decodes the arguments and checks what does not depend on data.
     #[inline]
-    fn checked<'w>(
+    pub(super) fn checked<'w>(
         &mut self,
         id: ConnId,
         command: CommandId,
@@ -338,10 +340,15 @@ impl Host<'_> {
         if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
             return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
         }
-        if spec.family == Family::Queue && !settings.queues {
-            let message = "Queue system disabled";
-            return Err(CommandError::Coded { code: "DISABLED", message });
+        match spec.family {
+            Family::Queue if !settings.queues => return Err(switched_off("Queue system disabled")),
+            Family::Topic | Family::Group if !settings.streams => {
+                return Err(switched_off("Stream system disabled"));
+            }
+            Family::Pubsub => self.admit_subscriptions(id, spec, &args)?,
+            _ => {}
         }
+        let settings = &self.outlet.settings;
         if spec.id == "server.waitaof"
             && args.integer(Arg(0)) > 0
             && !self.outlet.shared.persistence
@@ -371,6 +378,26 @@ impl Host<'_> {
             self.check_slots(id, command, words)?;
         }
         Ok(args)
+    }
+
+    /// Whether there may be as many subscriptions as a command asks for.
+    fn admit_subscriptions(
+        &mut self,
+        id: ConnId,
+        spec: &CommandSpec,
+        args: &Args<'_>,
+    ) -> Result<(), CommandError> {
+        let kind = match spec.id {
+            "pubsub.subscribe" => Kind::Channel,
+            "pubsub.psubscribe" => Kind::Pattern,
+            "pubsub.ssubscribe" => Kind::Shard,
+            "pubsub.topic_subscribe" => Kind::Topic,
+            _ => return Ok(()),
+        };
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
+        let client = self.outlet.speaker.unwrap_or(connection.client.id);
+        let limits = &self.outlet.settings.subscriptions;
+        self.outlet.pubsub.index.admit(kind, args.rest(Arg(0)), client, limits)
     }
 
     /// On a shard-aware port, sends the client to the core that owns the keys.
@@ -521,6 +548,10 @@ impl Host<'_> {
         }
         Flow::Barrier
     }
+}
+
+fn switched_off(message: &'static str) -> CommandError {
+    CommandError::Coded { code: "DISABLED", message }
 }
 
 /// In the second version of the protocol a client that listens may send little else: it could not

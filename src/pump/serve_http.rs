@@ -7,6 +7,7 @@ use super::connection::{Decoder, Noted, Style};
 use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
+use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{self, Builtin, Routed};
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::server;
@@ -98,8 +99,14 @@ impl Host<'_> {
                 self.begin_envelopes(id, envelopes, context);
                 After::Next
             }
+            Routed::Live { live, context, .. } if self.is_off(&live).is_some() => {
+                let (why, mut answer) = (self.is_off(&live).unwrap_or_default(), Vec::new());
+                respond::write_error(&context, 503, why, &mut answer);
+                self.http_answer(id, &context, 503, &answer);
+                After::of(context.keep_alive)
+            }
             Routed::Live { live, response, context } => {
-                let status = if live.is_stream() { 200 } else { 101 };
+                let status = if live.is_websocket() { 101 } else { 200 };
                 self.http_answer(id, &context, status, &response);
                 After::Switch(self.go_live(id, &live))
             }
@@ -116,6 +123,16 @@ impl Host<'_> {
                 self.http_answer(id, &context, status, &response);
                 After::of(context.keep_alive)
             }
+        }
+    }
+
+    /// What a connection would be fed from that is switched off.
+    fn is_off(&self, live: &Live) -> Option<&'static str> {
+        let settings = &self.outlet.settings;
+        match live {
+            Live::Queue(_) if !settings.queues => Some("Queue system disabled"),
+            Live::Stream(_) if !settings.streams => Some("Stream system disabled"),
+            _ => None,
         }
     }
 

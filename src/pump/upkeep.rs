@@ -10,10 +10,11 @@ use synap_shards::engine::event::{Event, MemorySettings, Outbound as _};
 use synap_shards::engine::script::ScriptSettings;
 use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
-use synap_shards::shard::TypeCounts;
 use synap_shards::shard::plan::Notice;
+use synap_shards::shard::{TypeCounts, ValueType};
 
 use super::Core;
+use super::outlet::Outlet;
 use crate::fatal::Fatal;
 use crate::protocol::ws::CloseCode;
 use crate::session::client::Listener;
@@ -66,6 +67,20 @@ pub enum Message {
 /// Where a core finds its messages. The sender rings the core's doorbell.
 pub type Inbox = Receiver<Message>;
 
+impl Outlet {
+    /// Looks whether there are as many queues or rooms as there may be.
+    fn count_named(&mut self) {
+        let (mut queues, mut rooms) = (0, 0);
+        for core in &self.shared.metrics {
+            queues += core.types[ValueType::Queue as usize].keys.get();
+            rooms += core.streams.rooms();
+        }
+        let full = (queues >= self.settings.max_queues, rooms >= self.settings.max_rooms);
+        self.settings_changed |= full != self.full;
+        self.full = full;
+    }
+}
+
 impl Core {
     pub(super) fn upkeep(&mut self) -> Result<(), Fatal> {
         let now_ns = self.outlet.now.monotonic_ns;
@@ -97,6 +112,7 @@ impl Core {
             }
             self.close_silent();
             self.ping();
+            self.wake_feeds();
             self.end_polls();
             self.end_feeds();
             self.forget_idle_callers();
@@ -147,6 +163,8 @@ impl Core {
     /// A core's part of the memory limit is its part of the shards.
     fn bring_settings_to_engine(&mut self) {
         let settings = &self.outlet.settings;
+        let mut thresholds = settings.thresholds;
+        (thresholds.defaults.queues_full, thresholds.defaults.rooms_full) = self.outlet.full;
         let owned = self.outlet.shared.shard_map.owned_by(self.id).count();
         self.engine.set_memory(MemorySettings {
             limit_bytes: settings.max_memory_bytes.div_ceil(SHARDS) * owned,
@@ -155,7 +173,7 @@ impl Core {
             sample_size: settings.eviction_sample_size,
             mode: settings.access_mode(),
             notices: settings.notices | if self.outlet.watching { Notice::CHANGES } else { 0 },
-            thresholds: settings.thresholds,
+            thresholds,
         });
         let cores = self.outlet.shared.shard_map.cores();
         self.engine.set_tracking_keys(settings.tracking_keys_max.div_ceil(cores));
@@ -202,9 +220,11 @@ impl Core {
             cells.keys.set(keys as u64);
             cells.elements.set(elements as u64);
         }
-        if self.outlet.now.monotonic_ns >= self.next_queues_ns {
+        let looks = self.outlet.now.monotonic_ns >= self.next_queues_ns;
+        if looks {
             self.next_queues_ns = self.outlet.now.monotonic_ns + QUEUES_NS;
             metrics.queues.refresh(self.engine.shards());
+            metrics.streams.refresh(self.engine.shards());
         }
         metrics.keys.set(keys as u64);
         metrics.volatile_keys.set(volatile as u64);
@@ -230,6 +250,9 @@ impl Core {
             metrics.wal_backlog_bytes.set(wal.backlog_bytes());
             metrics.wal_full.set(u64::from(self.log_full));
             metrics.wal_size_bytes.set(log.written_bytes);
+        }
+        if looks {
+            self.outlet.count_named();
         }
     }
 
@@ -283,6 +306,7 @@ impl Core {
             return;
         }
         self.stopping_since_ns = Some(self.outlet.now.monotonic_ns);
+        self.outlet.stops = true;
         self.reactor.stop_listening();
         self.engine.step(self.outlet.now, Event::Stopping, &mut self.outlet);
         for id in self.outlet.connections.ids() {
@@ -303,7 +327,9 @@ impl Core {
     /// answers what they still ask of it.
     pub(super) fn all_drained(&mut self) -> bool {
         let shared = &self.outlet.shared;
-        if !self.drained && self.outlet.connections.len() == 0 && self.engine.is_idle() {
+        let outlet = &self.outlet;
+        let has_left = outlet.connections.len() == 0 && outlet.leaving.is_empty();
+        if !self.drained && has_left && self.engine.is_idle() {
             self.drained = true;
             shared.drained.fetch_add(1, Ordering::AcqRel);
         }

@@ -14,6 +14,7 @@ use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::protocol::resp::encode::{Protocol, encode};
 use crate::transactions::HttpTransactions;
+use synap_shards::pubsub::Limits;
 use synap_shards::shard::evict::EvictionPolicy;
 use synap_shards::types::Thresholds;
 
@@ -57,6 +58,10 @@ fn settings() -> Settings {
         expiry_interval_ms: 100,
         allow_flush_commands: false,
         queues: true,
+        max_queues: 10_000,
+        streams: true,
+        max_rooms: 10_000,
+        subscriptions: Limits { names: 1_000, subscribers: 1_000, patterns: 1_000 },
         read_only: false,
         tracking_keys_max: 1_000_000,
         script_time_limit_ms: 5000,

@@ -8,6 +8,8 @@ mod cases;
 mod client;
 mod handshake;
 mod live;
+mod queue;
+mod stream;
 
 use client::{Reply, Socket, frame, masked};
 use support::{Plan, Server};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Engine, shards_in};
 use crate::command::args::{Arg, Args};
 use crate::command::spec::{CommandSpec, Flags};
-use crate::key::Namespace;
+use crate::key::{Namespace, shard_of};
 use crate::shard::Shard;
 use crate::types::topic::names::{partition_key, partition_of, split_key};
 use crate::types::topic::partition_in;
@@ -101,9 +101,32 @@ impl Engine {
             return None;
         }
         self.topics.catch_up();
-        self.topics.keyless += 1;
-        let turn = self.topics.keyless / STICKY_EVENTS + self.core.index() as u64;
+        let turn = self.next_turn();
         spread(spec, args, &self.topics.set, turn)
+    }
+
+    /// The same by what the topic is right now, which an open batch may just have made of it. Only
+    /// where its first partition is at hand; nothing otherwise.
+    pub(super) fn partition_at_hand(
+        &mut self,
+        spec: &CommandSpec,
+        args: &Args<'_>,
+    ) -> Option<Option<Vec<u8>>> {
+        if !spec.flags.has(Flags::SPREADS) {
+            return None;
+        }
+        let key = args.bytes(Arg(0));
+        let shard = self.shards[shard_of(key).index()].as_deref()?;
+        let mut set = TopicSet::new();
+        put(&mut set, split_key(key).0, partitions_in(shard, key));
+        let turn = self.next_turn();
+        Some(spread(spec, args, &set, turn))
+    }
+
+    /// Whose turn it is among partitions where nothing else says.
+    fn next_turn(&mut self) -> u64 {
+        self.topics.keyless += 1;
+        self.topics.keyless / STICKY_EVENTS + self.core.index() as u64
     }
 }
 

@@ -15,7 +15,7 @@ use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
-use crate::command::spec::{CommandSpec, Flags, Fold, Keys, Run};
+use crate::command::spec::{Access, CommandSpec, Family, Flags, Fold, Keys, Run};
 use crate::command::table::{self, CommandId};
 use crate::id::CoreId;
 use crate::key::shard_of;
@@ -76,6 +76,16 @@ impl Transaction {
         self.commands().any(|command| command.spec().flags.has(Flags::DENY_OOM))
     }
 
+    /// Whether one of its commands makes or deletes topics.
+    fn changes_topics(&self) -> bool {
+        let changes = |spec: &CommandSpec| {
+            spec.family == Family::Topic
+                && spec.access == Access::Write
+                && spec.flags.has(Flags::EVERYWHERE)
+        };
+        self.commands().any(|command| changes(command.spec()))
+    }
+
     /// Which commands, in order.
     pub(super) fn commands(&self) -> impl Iterator<Item = CommandId> {
         self.commands.iter().map(|queued| queued.command)
@@ -101,8 +111,12 @@ impl Engine {
         (reply_to, reads, here): (ReplyTo, Reads, bool),
         out: &mut dyn Outbound,
     ) -> Flow {
-        for queued in &mut transaction.commands {
-            self.spread_queued(queued);
+        // Where topics are made or deleted first, every shard is needed, and what comes behind is
+        // spread when it runs.
+        if !transaction.changes_topics() {
+            for queued in &mut transaction.commands {
+                self.spread_queued(queued);
+            }
         }
         let all = if here { self.owned_mask() } else { u64::MAX };
         let wanted = transaction.commands.iter().fold(transaction.watched, |mask, queued| {
@@ -129,6 +143,15 @@ impl Engine {
         }
     }
 
+    /// A command with the partition in the place of a topic, as the topic is now.
+    fn spread_now(&mut self, queued: &Queued) -> Option<Queued> {
+        let spec = queued.command.spec();
+        let words = queued.words.get();
+        let args = Args::parse(spec, &words).expect("it was decoded when it was queued");
+        let key = self.partition_at_hand(spec, &args)??;
+        Some(Queued::new(queued.command, &spread_words(&args, &key)))
+    }
+
     /// Runs a transaction over the shards in the table.
     pub(super) fn run_exec(
         &mut self,
@@ -152,7 +175,10 @@ impl Engine {
         self.stats.transactions += 1;
         let mut open = Open::default();
         let (mut replies, mut bytes) = (Vec::with_capacity(commands.len()), 0);
+        let changes_topics = transaction.changes_topics();
         for queued in commands {
+            let spread = if changes_topics { self.spread_now(queued) } else { None };
+            let queued = spread.as_ref().unwrap_or(queued);
             let reply = self.run_queued(now, &mut open, queued, (reply_to, reads), out);
             bytes += weight(&reply);
             replies.push(if bytes > TRANSACTION_REPLY_BYTES_MAX {

@@ -9,6 +9,7 @@ pub mod topic;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::command::error::CommandError;
 use crate::glob;
 use crate::id::CoreId;
 
@@ -69,6 +70,29 @@ pub struct NameFacts {
     pub since_ms: u64,
 }
 
+/// How many may listen, and to how much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Channels and topics by name.
+    pub names: usize,
+    /// Subscribers of one name or pattern.
+    pub subscribers: usize,
+    /// Patterns.
+    pub patterns: usize,
+}
+
+fn limit(message: &'static str) -> CommandError {
+    CommandError::Coded { code: "LIMIT", message }
+}
+
+fn is_pattern(kind: Kind, name: &[u8]) -> bool {
+    match kind {
+        Kind::Pattern => true,
+        Kind::Topic => topic::is_wildcard(name),
+        Kind::Channel | Kind::Shard => false,
+    }
+}
+
 /// Subscriptions of all clients of the process.
 #[derive(Debug)]
 pub struct Index {
@@ -78,6 +102,8 @@ pub struct Index {
     topics: topic::Trie,
     /// Names and patterns that begin with [`WATCH_PREFIX`].
     watches: usize,
+    /// Patterns of all kinds.
+    patterns: usize,
     /// What each client is subscribed to.
     clients: BTreeMap<u64, [BTreeSet<Name>; KINDS]>,
 }
@@ -101,6 +127,7 @@ impl Index {
             names: Default::default(),
             topics: topic::Trie::default(),
             watches: 0,
+            patterns: 0,
             clients: BTreeMap::new(),
         }
     }
@@ -114,6 +141,41 @@ impl Index {
         CoreId::new((client % self.cores as u64) as usize)
     }
 
+    /// Whether a client may subscribe to all of these names.
+    ///
+    /// # Errors
+    /// Some limit would be passed.
+    pub fn admit(
+        &self,
+        kind: Kind,
+        names: &[&[u8]],
+        client: u64,
+        limits: &Limits,
+    ) -> Result<(), CommandError> {
+        let (mut plain, mut patterns) = (0, 0);
+        for name in names {
+            match self.names[kind as usize].get(*name) {
+                Some(listened) => {
+                    let subscribers: usize = listened.audience.values().map(BTreeSet::len).sum();
+                    if subscribers >= limits.subscribers && !self.is_subscribed(kind, name, client)
+                    {
+                        return Err(limit("pubsub.max_subscribers_per_topic is reached"));
+                    }
+                }
+                None if is_pattern(kind, name) => patterns += 1,
+                None => plain += 1,
+            }
+        }
+        let all: usize = self.names.iter().map(BTreeMap::len).sum();
+        if plain > 0 && all - self.patterns + plain > limits.names {
+            return Err(limit("pubsub.max_topics is reached"));
+        }
+        if patterns > 0 && self.patterns + patterns > limits.patterns {
+            return Err(limit("pubsub.max_wildcard_subscriptions is reached"));
+        }
+        Ok(())
+    }
+
     /// Subscribes a client; how many subscriptions it has now, see [`Index::count`]. A topic's
     /// pattern was checked.
     pub fn subscribe(&mut self, kind: Kind, name: &[u8], client: u64, now_ms: u64) -> usize {
@@ -122,6 +184,7 @@ impl Index {
         if !names.contains_key(name) {
             names.insert(name.into(), Listened { since_ms: now_ms, ..Listened::default() });
             self.watches += usize::from(name.starts_with(WATCH_PREFIX));
+            self.patterns += usize::from(is_pattern(kind, name));
             if kind == Kind::Topic {
                 self.topics.add(name);
             }
@@ -157,6 +220,7 @@ impl Index {
         if audience.is_empty() {
             names.remove(name);
             self.watches -= usize::from(name.starts_with(WATCH_PREFIX));
+            self.patterns -= usize::from(is_pattern(kind, name));
             if kind == Kind::Topic {
                 self.topics.remove(name);
             }

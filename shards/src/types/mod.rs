@@ -17,6 +17,7 @@
 //! container that becomes empty is deleted by the record of whoever emptied it, never by applying.
 
 pub(crate) mod codec;
+mod defaults;
 pub mod group;
 pub mod hash;
 pub mod hll;
@@ -27,6 +28,8 @@ pub mod string;
 pub mod topic;
 pub mod xstream;
 pub mod zset;
+
+pub use defaults::Defaults;
 
 use crate::shard::ValueType;
 use crate::shard::memory::{Memory, MemoryMut};
@@ -63,6 +66,8 @@ pub struct Thresholds {
     pub queue_auto_create: bool,
     /// Bytes of events of one partition that memory holds; older ones go to files. Zero: all stay.
     pub partition_hot_bytes: u64,
+    /// What rooms, topics and groups are made as where a request does not say.
+    pub defaults: Defaults,
 }
 
 impl Default for Thresholds {
@@ -82,6 +87,7 @@ impl Default for Thresholds {
             queue: queue::Settings::DEFAULT,
             queue_auto_create: true,
             partition_hot_bytes: 0,
+            defaults: Defaults::DEFAULT,
         }
     }
 }

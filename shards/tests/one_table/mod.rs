@@ -43,13 +43,13 @@ fn empty(mode: AccessMode) -> ShardTable {
 
 impl OneTable {
     pub(crate) fn new() -> Self {
-        Self::with(Thresholds::default())
+        Self::with(&Thresholds::default())
     }
 
     /// A table whose containers change their form at these sizes.
-    pub(crate) fn with(thresholds: Thresholds) -> Self {
+    pub(crate) fn with(thresholds: &Thresholds) -> Self {
         let mut shards = empty(AccessMode::Recency);
-        shards.iter_mut().flatten().for_each(|shard| shard.set_thresholds(thresholds));
+        shards.iter_mut().flatten().for_each(|shard| shard.set_thresholds(*thresholds));
         Self {
             shards,
             now_ms: 1_700_000_000_000,

@@ -382,7 +382,7 @@ mod tests {
         let progress = Progress::new();
         let mut teller = Teller::new(&progress, None);
         let pool =
-            Pool::new(empty_shards(AccessMode::Recency, Thresholds::default()), Arc::new([]));
+            Pool::new(empty_shards(AccessMode::Recency, &Thresholds::default()), Arc::new([]));
         let (pool, ended) = merge(pool, sources.collect(), workers, &progress, &mut teller)?;
         assert!(ended.iter().all(|source| source.runs.is_empty()));
         Ok(pool)
@@ -393,7 +393,7 @@ mod tests {
         for (seed, lost) in [(1, 0), (2, 0), (3, 2), (4, 5), (5, 20), (6, 0)] {
             let logs = logs(seed, 1500, lost);
             let mut serial = Recovery::new(
-                empty_shards(AccessMode::Recency, Thresholds::default()),
+                empty_shards(AccessMode::Recency, &Thresholds::default()),
                 Vec::new(),
                 LOGS,
             );

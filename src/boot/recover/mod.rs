@@ -108,7 +108,7 @@ impl Recovered {
     /// What a server begins with that keeps nothing on disk.
     pub(super) fn nothing(mode: AccessMode) -> Self {
         let history = History { epoch: Epoch(1), ..History::empty() };
-        let (shards, starts) = (empty_shards(mode, Thresholds::default()), BTreeMap::new());
+        let (shards, starts) = (empty_shards(mode, &Thresholds::default()), BTreeMap::new());
         let (cut, skipped) = (Cut::default(), Vec::new());
         Self { shards, history, starts, cut, snapshot: None, skipped }
     }
@@ -268,11 +268,11 @@ fn tell(pool: &Pool, progress: &Progress, epoch: Epoch, skipped: &[String]) {
 }
 
 /// Every shard, empty.
-fn empty_shards(mode: AccessMode, thresholds: Thresholds) -> Vec<Box<Shard>> {
+fn empty_shards(mode: AccessMode, thresholds: &Thresholds) -> Vec<Box<Shard>> {
     let seed = clock::entropy();
     let empty = |id| {
         let mut shard = Shard::new(id, seed, mode);
-        shard.set_thresholds(thresholds);
+        shard.set_thresholds(*thresholds);
         Box::new(shard)
     };
     ShardId::all().map(empty).collect()

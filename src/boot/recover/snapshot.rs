@@ -68,7 +68,7 @@ pub(super) fn load(
     }
     if history.released.snapshot.is_empty() {
         let (shards, passed_over) =
-            (empty_shards(options.mode, options.thresholds), damage.is_some());
+            (empty_shards(options.mode, &options.thresholds), damage.is_some());
         return Ok(Base { shards, index: None, passed_over });
     }
     let needed = &history.released.snapshot;
@@ -155,7 +155,7 @@ impl Attempt<'_> {
         progress: &Progress,
         teller: &mut Teller<'_>,
     ) -> Result<Vec<Box<Shard>>, Fatal> {
-        let shards = empty_shards(self.options.mode, self.options.thresholds);
+        let shards = empty_shards(self.options.mode, &self.options.thresholds);
         let count = shards.len();
         let todo: Vec<_> = shards.into_iter().map(|shard| Mutex::new(Some(shard))).collect();
         let (next, stop) = (AtomicUsize::new(0), AtomicUsize::new(count));

@@ -6,6 +6,7 @@ use synap_shards::pubsub::topic;
 use super::context::HttpContext;
 use super::decode::HttpRequest;
 use super::error::HttpError;
+use super::feed::{QueueWanted, StreamWanted};
 use super::input::{Inputs, missing, unexpected};
 use super::route::HttpOptions;
 use crate::protocol::push::Form;
@@ -34,12 +35,21 @@ pub enum Live {
         /// As events or as frames.
         form: Form,
     },
+    /// A WebSocket that is given messages of a queue.
+    Queue(QueueWanted),
+    /// A WebSocket, or a stream of events, that is told events of a room or of a partition.
+    Stream(StreamWanted),
 }
 
 impl Live {
-    /// Whether it is a stream of events.
-    pub fn is_stream(&self) -> bool {
-        matches!(self, Self::Events(_) | Self::Changes { form: Form::Event, .. })
+    /// Whether it is a WebSocket; a stream of events otherwise.
+    pub fn is_websocket(&self) -> bool {
+        match self {
+            Self::Echo | Self::Topics(_) | Self::Keys(_) | Self::Queue(_) => true,
+            Self::Events(_) => false,
+            Self::Stream(wanted) => wanted.form == Form::Frame,
+            Self::Changes { form, .. } => *form == Form::Frame,
+        }
     }
 }
 
@@ -49,6 +59,11 @@ pub(super) enum LiveRoute {
     Topics,
     Keys,
     Events,
+    Queue,
+    /// Of a room.
+    Room(Form),
+    /// Of a partition of a topic.
+    Partition(Form),
     Changes,
     ChangeEvents,
 }
@@ -60,6 +75,13 @@ impl LiveRoute {
             Self::Topics => "A WebSocket that is told messages to topics",
             Self::Keys => "A WebSocket that is told of changes of keys",
             Self::Events => "A stream of messages to topics (server-sent events)",
+            Self::Queue => "A WebSocket that is given messages of a queue, and settles them",
+            Self::Room(Form::Event) => "A stream of events of a room (server-sent events)",
+            Self::Room(_) => "A WebSocket that is told events of a room",
+            Self::Partition(Form::Event) => {
+                "A stream of events of a partition (server-sent events)"
+            }
+            Self::Partition(_) => "A WebSocket that is told events of a partition",
             Self::Changes => "A WebSocket that is told changes of keys from a position on",
             Self::ChangeEvents => {
                 "Changes of keys as server-sent events, from `Last-Event-ID` or `from` on"
@@ -70,24 +92,34 @@ impl LiveRoute {
     /// The content type of its answer.
     pub(super) fn media_type(self) -> &'static str {
         match self {
-            Self::Topics | Self::Keys | Self::Changes => "application/json",
-            Self::Events | Self::ChangeEvents => "text/event-stream",
+            Self::Events
+            | Self::ChangeEvents
+            | Self::Room(Form::Event)
+            | Self::Partition(Form::Event) => "text/event-stream",
+            _ => "application/json",
         }
     }
 
-    /// The query parameter that it needs.
-    pub(super) fn parameter(self) -> &'static str {
+    /// The parameters of its query, and whether it needs each. A room is one where the path has
+    /// none.
+    pub(super) fn parameters(self, path: &str) -> &'static [(&'static str, bool)] {
+        const FROM: &[(&str, bool)] = &[("from_offset", false), ("from", false), ("data", false)];
+        const ROOM: &[(&str, bool)] =
+            &[("room", true), ("from_offset", false), ("from", false), ("data", false)];
         match self {
-            Self::Topics | Self::Events => "topics",
-            Self::Keys => "keys",
-            Self::Changes | Self::ChangeEvents => "from",
+            Self::Topics | Self::Events => &[("topics", true)],
+            Self::Keys => &[("keys", true)],
+            Self::Queue => &[("prefetch", false), ("encoding", false)],
+            Self::Room(_) if !path.contains("{room}") => ROOM,
+            Self::Room(_) | Self::Partition(_) => FROM,
+            Self::Changes | Self::ChangeEvents => &[("from", true)],
         }
     }
 
     /// What the connection becomes, and the answer that says so.
     ///
     /// # Errors
-    /// 400 for names that are missing or none, and what [`upgrade`] refuses with.
+    /// 400 for inputs that are missing or none, and what [`upgrade`] refuses with.
     pub(super) fn open(
         self,
         inputs: &Inputs<'_>,
@@ -95,57 +127,62 @@ impl LiveRoute {
         context: &HttpContext,
         options: &HttpOptions,
     ) -> Result<(Live, Vec<u8>), HttpError> {
-        let response = match self {
-            Self::Topics | Self::Keys | Self::Changes => upgrade(request, context, options)?,
-            Self::Events | Self::ChangeEvents if context.head_only => {
+        let response = match self.media_type() {
+            "text/event-stream" if context.head_only => {
                 return Err(HttpError::new(405, "Method not allowed"));
             }
-            Self::Events | Self::ChangeEvents => events(context),
+            "text/event-stream" => events(context),
+            _ => upgrade(request, context, options)?,
         };
-        if let Self::Changes | Self::ChangeEvents = self {
-            return Ok((self.changes(inputs, request)?, response));
-        }
-        let names = self.names(inputs)?;
         let live = match self {
-            Self::Topics => Live::Topics(names),
-            Self::Keys => Live::Keys(names),
-            _ => Live::Events(names),
+            Self::Topics => Live::Topics(names(inputs, "topics", check_topic)?),
+            Self::Keys => Live::Keys(names(inputs, "keys", check_key)?),
+            Self::Events => Live::Events(names(inputs, "topics", check_topic)?),
+            Self::Changes => changes(inputs, request, Form::Frame)?,
+            Self::ChangeEvents => changes(inputs, request, Form::Event)?,
+            Self::Queue => Live::Queue(QueueWanted::read(inputs)?),
+            Self::Room(form) => Live::Stream(StreamWanted::read(inputs, request, true, form)?),
+            Self::Partition(form) => {
+                Live::Stream(StreamWanted::read(inputs, request, false, form)?)
+            }
         };
         Ok((live, response))
     }
+}
 
-    /// A stream that broke off goes on behind the last event that its reader has seen.
-    fn changes(self, inputs: &Inputs<'_>, request: &HttpRequest<'_>) -> Result<Live, HttpError> {
-        let capture = inputs.text("capture").ok_or_else(|| missing("capture"))?.into_owned();
-        let last = request.header("last-event-id").filter(|id| !id.is_empty());
-        let last = last.map(|id| String::from_utf8_lossy(id).into_owned());
-        let from = last.or_else(|| inputs.text("from").map(|from| from.into_owned()));
-        let from = from.ok_or_else(|| missing("from"))?;
-        let form = if self == Self::Changes { Form::Frame } else { Form::Event };
-        Ok(Live::Changes { capture, from, form })
-    }
+/// A stream that broke off goes on behind the last event that its reader has seen.
+fn changes(inputs: &Inputs<'_>, request: &HttpRequest<'_>, form: Form) -> Result<Live, HttpError> {
+    let capture = inputs.text("capture").ok_or_else(|| missing("capture"))?.into_owned();
+    let last = request.header("last-event-id").filter(|id| !id.is_empty());
+    let last = last.map(|id| String::from_utf8_lossy(id).into_owned());
+    let from = last.or_else(|| inputs.text("from").map(|from| from.into_owned()));
+    let from = from.ok_or_else(|| missing("from"))?;
+    Ok(Live::Changes { capture, from, form })
+}
 
-    fn names(self, inputs: &Inputs<'_>) -> Result<Vec<String>, HttpError> {
-        let parameter = self.parameter();
-        let text = inputs.text(parameter).filter(|text| !text.is_empty());
-        let text = text.ok_or_else(|| missing(parameter))?;
-        let names: Vec<String> = text.split(',').map(str::to_owned).collect();
-        if names.len() > NAMES_MAX {
-            let found = names.len().to_string();
-            return Err(unexpected(parameter, "at most 1024 names", &found));
-        }
-        for name in &names {
-            match self {
-                Self::Keys if name.is_empty() => {
-                    return Err(unexpected(parameter, "keys", "an empty one"));
-                }
-                Self::Keys => {}
-                _ => topic::check_pattern(name.as_bytes())
-                    .map_err(|error| HttpError::with(400, format!("Invalid request: {error}")))?,
-            }
-        }
-        Ok(names)
+fn names(
+    inputs: &Inputs<'_>,
+    parameter: &str,
+    check: impl Fn(&str) -> Result<(), HttpError>,
+) -> Result<Vec<String>, HttpError> {
+    let text = inputs.text(parameter).filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| missing(parameter))?;
+    let names: Vec<String> = text.split(',').map(str::to_owned).collect();
+    if names.len() > NAMES_MAX {
+        let found = names.len().to_string();
+        return Err(unexpected(parameter, "at most 1024 names", &found));
     }
+    names.iter().try_for_each(|name| check(name))?;
+    Ok(names)
+}
+
+fn check_topic(name: &str) -> Result<(), HttpError> {
+    topic::check_pattern(name.as_bytes())
+        .map_err(|error| HttpError::with(400, format!("Invalid request: {error}")))
+}
+
+fn check_key(name: &str) -> Result<(), HttpError> {
+    if name.is_empty() { Err(unexpected("keys", "keys", "an empty one")) } else { Ok(()) }
 }
 
 /// The head of a stream of events, which ends with its connection.

@@ -15,6 +15,7 @@ pub mod decode;
 mod echo;
 pub mod envelope;
 pub mod error;
+pub mod feed;
 mod geo;
 pub(crate) mod head;
 mod input;

@@ -125,9 +125,10 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
     let mut parameters: Vec<Value> =
         route.path.split('/').filter_map(parameter).map(path_parameter).collect();
     if let Own::Live(live) = own {
-        parameters.push(json!({
-            "name": live.parameter(), "in": "query", "required": true,
-            "schema": { "type": "string" },
+        parameters.extend(live.parameters(route.path).iter().map(|(name, required)| {
+            json!({
+                "name": name, "in": "query", "required": required, "schema": { "type": "string" },
+            })
         }));
     }
     if own == Own::Info {

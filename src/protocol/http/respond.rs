@@ -74,7 +74,7 @@ pub(crate) fn write_metrics(context: &HttpContext, body: &[u8], out: &mut Vec<u8
 }
 
 /// Appends a refusal.
-pub(super) fn write_error(context: &HttpContext, status: u16, message: &str, out: &mut Vec<u8>) {
+pub fn write_error(context: &HttpContext, status: u16, message: &str, out: &mut Vec<u8>) {
     let headers: &[(&str, &str)] = match status {
         401 => &[("WWW-Authenticate", "Basic realm=\"synap\", Bearer")],
         426 => {
@@ -177,7 +177,7 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
             }
             "GONE" => HttpError::with(410, error.to_string()),
             "NOSCRIPT" => HttpError::with(404, format!("{code} {error}")),
-            "MISCONF" => HttpError::with(507, format!("Insufficient storage: {error}")),
+            "MISCONF" | "LIMIT" => HttpError::with(507, format!("Insufficient storage: {error}")),
             "BUSY" => HttpError::with(503, format!("{code} {error}")),
             "READONLY" => HttpError::new(403, "Forbidden: read-only replica"),
             _ => HttpError::with(400, format!("{code} {error}")),

@@ -9,6 +9,7 @@ use synap_shards::command::table::{self, CommandId};
 
 use super::live::LiveRoute;
 use super::stats::TYPE_STATS;
+use crate::protocol::push::Form;
 
 /// Number of a route, for counters: below [`count`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -264,6 +265,12 @@ const OWN: &[(&str, Own)] = &[
     ("/pubsub/ws", Own::Live(LiveRoute::Topics)),
     ("/pubsub/sse", Own::Live(LiveRoute::Events)),
     ("/kv/ws", Own::Live(LiveRoute::Keys)),
+    ("/queue/{name}/ws/{consumer_id}", Own::Live(LiveRoute::Queue)),
+    ("/stream/{room}/ws/{subscriber_id}", Own::Live(LiveRoute::Room(Form::Frame))),
+    ("/stream/{room}/sse", Own::Live(LiveRoute::Room(Form::Event))),
+    ("/api/v1/stream/subscribe", Own::Live(LiveRoute::Room(Form::Event))),
+    ("/topics/{topic}/partitions/{partition}/ws", Own::Live(LiveRoute::Partition(Form::Frame))),
+    ("/topics/{topic}/partitions/{partition}/sse", Own::Live(LiveRoute::Partition(Form::Event))),
     ("/cdc/{capture}/sse", Own::Live(LiveRoute::ChangeEvents)),
     ("/cdc/{capture}/ws", Own::Live(LiveRoute::Changes)),
 ];

@@ -324,7 +324,7 @@ fn seconds(time: &Reply<'_>) -> Reply<'static> {
 }
 
 /// `[offset, id, time, key, name, data, is JSON, metadata]`.
-fn room_event(context: &HttpContext, event: &[Reply<'_>], out: &mut Vec<u8>) {
+pub(super) fn room_event(context: &HttpContext, event: &[Reply<'_>], out: &mut Vec<u8>) {
     let [offset, id, time, _, name, data, is_json, metadata] = event else {
         return out.extend_from_slice(b"null");
     };
@@ -340,7 +340,7 @@ fn room_event(context: &HttpContext, event: &[Reply<'_>], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn topic_event(context: &HttpContext, event: &[Reply<'_>], out: &mut Vec<u8>) {
+pub(super) fn topic_event(context: &HttpContext, event: &[Reply<'_>], out: &mut Vec<u8>) {
     open_topic_event(context, event, out);
     out.push(b'}');
 }

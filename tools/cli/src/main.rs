@@ -14,6 +14,7 @@ mod repl;
 mod resp;
 mod rewrite;
 mod session;
+mod watch;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::os::unix::ffi::OsStringExt;

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use crate::client::words;
+use crate::watch::Followed;
 
 /// Keys that one bare SCAN lists unless a count is given.
 const SCAN_KEYS: usize = 1_000;
@@ -18,6 +19,10 @@ pub(crate) enum Request {
     Stream(Vec<Vec<u8>>),
     /// Walk over the keys that match, up to a number.
     Scan { pattern: Vec<u8>, count: usize },
+    /// Show events of a room or a partition as they come.
+    Follow(Followed),
+    /// Show the figures of a queue again and again.
+    Queue(Vec<u8>),
     /// The summary made of INFO.
     Stats,
     /// Help on everything or on one command.
@@ -36,6 +41,12 @@ pub(crate) fn request(mut args: Vec<Vec<u8>>) -> Request {
             return Request::Help(rest.join(" "));
         }
         (b"STATS", 1) => return Request::Stats,
+        (b"WATCHQUEUE", 2) => return Request::Queue(args.remove(1)),
+        (b"FOLLOW", _) => {
+            if let Some(followed) = Followed::of(&args[1..]) {
+                return Request::Follow(followed);
+            }
+        }
         (b"SUBSCRIBE" | b"PSUBSCRIBE" | b"SSUBSCRIBE" | b"MONITOR", _) => {
             return Request::Stream(args);
         }

@@ -13,6 +13,10 @@ use crate::format::{Style, render};
 use crate::quoting;
 use crate::resp::Value;
 use crate::rewrite::{self, Request};
+use crate::watch::{self, Followed};
+
+/// Time between two looks at a queue.
+const BETWEEN_FIGURES: Duration = Duration::from_secs(1);
 
 /// How a line ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,8 @@ impl Session {
             Request::Stats => self.stats(),
             Request::Scan { pattern, count } => self.scan(&pattern, count),
             Request::Stream(args) => return self.stream(&args, out),
+            Request::Follow(followed) => return self.follow(followed, out),
+            Request::Queue(name) => return self.watch_queue(&name, out),
             Request::Command(args) => self.command(&args),
         };
         let taken = started.elapsed();
@@ -158,6 +164,45 @@ impl Session {
             }
             out.flush()?;
             next = self.client().and_then(Client::receive);
+        }
+    }
+
+    /// Shows events until the program is ended.
+    fn follow(&mut self, mut followed: Followed, out: &mut impl Write) -> io::Result<Done> {
+        loop {
+            match self.client().and_then(|client| client.call(&followed.ask())) {
+                Ok(Value::Error(text)) => return self.failure(&format!("(error) {text}"), out),
+                Ok(reply) => {
+                    for event in followed.take(reply, self.style) {
+                        out.write_all(&render(&event, self.style))?;
+                    }
+                    out.flush()?;
+                }
+                Err(e) => return self.connection_failure(&e, out),
+            }
+        }
+    }
+
+    /// Shows the figures of a queue until the program is ended.
+    fn watch_queue(&mut self, name: &[u8], out: &mut impl Write) -> io::Result<Done> {
+        let asked = [b"QSTATS".to_vec(), name.to_vec()];
+        let mut before = None;
+        loop {
+            match self.client().and_then(|client| client.call(&asked)) {
+                Ok(Value::Error(text)) => return self.failure(&format!("(error) {text}"), out),
+                Ok(reply) => {
+                    let stats = watch::as_map(reply);
+                    let shown = match self.style {
+                        Style::Json => render(&stats, Style::Json),
+                        _ => format!("{}\n", watch::figures(&stats, before.as_ref())).into_bytes(),
+                    };
+                    out.write_all(&shown)?;
+                    out.flush()?;
+                    before = Some(stats);
+                }
+                Err(e) => return self.connection_failure(&e, out),
+            }
+            std::thread::sleep(BETWEEN_FIGURES);
         }
     }
 

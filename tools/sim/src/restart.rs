@@ -6,7 +6,7 @@ use synap_shards::id::{Epoch, ShardId};
 use synap_shards::seq::ShardSeqs;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
-use synap_shards::types::{Thresholds, queue};
+use synap_shards::types::{Defaults, Thresholds, queue};
 
 use crate::dice::Dice;
 use crate::swarm::{Mix, Regime};
@@ -27,6 +27,7 @@ const SMALL: Thresholds = Thresholds {
     queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
     partition_hot_bytes: 0,
+    defaults: Defaults::DEFAULT,
 };
 
 /// Where shards stand.

@@ -99,11 +99,18 @@ impl Runner<'_> {
         let spec = command.spec();
         let args = spec.flags.has(Flags::SPREADS).then(|| Args::parse(spec, words));
         if let Some(Ok(args)) = args
-            && let Some(key) = self.engine.partition_for(spec, &args)
+            && let Some(key) = self.partition(spec, &args)
         {
             return self.run(command, &spread_words(&args, &key));
         }
         self.run(command, words)
+    }
+
+    fn partition(&mut self, spec: &CommandSpec, args: &Args<'_>) -> Option<Vec<u8>> {
+        match self.engine.partition_at_hand(spec, args) {
+            Some(found) => found,
+            None => self.engine.partition_for(spec, args),
+        }
     }
 
     /// Carries out a command whose names are keys already.

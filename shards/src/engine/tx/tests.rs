@@ -40,6 +40,7 @@ const SMALL: Thresholds = Thresholds {
     queue: crate::types::queue::Settings::DEFAULT,
     queue_auto_create: true,
     partition_hot_bytes: 0,
+    defaults: crate::types::Defaults::DEFAULT,
 };
 
 #[derive(Default)]

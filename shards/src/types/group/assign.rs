@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How partitions are spread over members.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) enum Strategy {
+pub enum Strategy {
     /// Partition p belongs to member p mod m, members sorted by id.
     #[default]
     RoundRobin,
@@ -27,7 +27,7 @@ impl Strategy {
     }
 
     /// The strategy of this name, in any case.
-    pub(crate) fn named(word: &[u8]) -> Option<Self> {
+    pub fn named(word: &[u8]) -> Option<Self> {
         let named = |(_, name): &&(Self, &str)| word.eq_ignore_ascii_case(name.as_bytes());
         Self::ALL.iter().find(named).map(|(strategy, _)| *strategy)
     }

@@ -21,8 +21,6 @@ pub(super) const GROUP_NAME: ArgSpec =
     ArgSpec::name("group", Namespace::Group, "the name of the group");
 
 pub(super) const NAME: Arg = Arg(0);
-/// Seconds of a session unless it is said otherwise.
-pub(super) const DEFAULT_SESSION_SECS: i64 = 30;
 const SESSION_SECS_MAX: u64 = 86_400;
 
 pub(super) const SESSION: ArgSpec = ArgSpec::integer(
@@ -125,12 +123,16 @@ pub(super) fn session_ms(seconds: i64) -> Result<u64, CommandError> {
 fn create(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let (topic_key, count, strategy, session) = (Arg(1), Arg(2), Arg(3), Arg(4));
     let (key, topic_key) = (args.bytes(NAME), args.bytes(topic_key));
+    let defaults = plan.thresholds(key).defaults;
     let strategy = match args.opt_bytes(strategy) {
-        None => Strategy::default(),
+        None => defaults.strategy,
         Some(word) => Strategy::named(word)
             .ok_or(CommandError::Invalid("the strategy must be round_robin, range or sticky"))?,
     };
-    let session_ms = session_ms(args.opt_integer(session).unwrap_or(DEFAULT_SESSION_SECS))?;
+    let session_ms = match args.opt_integer(session) {
+        None => defaults.session_ms.into(),
+        Some(seconds) => session_ms(seconds)?,
+    };
     let definition = topic::existing(plan, topic_key)?.definition;
     let other = |count: &i64| *count != i64::from(definition.partitions);
     if args.opt_integer(count).filter(other).is_some() {

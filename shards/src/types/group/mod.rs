@@ -3,6 +3,7 @@
 mod assign;
 mod commit;
 mod find;
+mod gauge;
 mod make;
 mod member;
 mod record;
@@ -12,6 +13,8 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
+pub use assign::Strategy;
+pub use gauge::{Gauge, gauges};
 pub(crate) use member::evict_due;
 use record::Writer;
 pub(crate) use record::check;

@@ -17,6 +17,7 @@ use crate::shard::plan::Plan;
 const CONSUMER: Arg = Arg(1);
 const COUNT: Arg = Arg(2);
 const WAIT: Arg = Arg(3);
+const PREFETCH: Arg = Arg(4);
 
 /// Longest time that a consumer may wait, in milliseconds.
 const WAIT_MS_MAX: u64 = 30_000;
@@ -48,6 +49,9 @@ pub(crate) const QCONSUME: CommandSpec = CommandSpec {
         ArgSpec::integer("wait_ms", "wait so long if there is nothing, 30000 at most")
             .with_token("WAIT")
             .optional(),
+        ArgSpec::integer("prefetch", "no more than so many that the consumer has not settled")
+            .with_token("PREFETCH")
+            .optional(),
     ],
     reply: ReplySpec::Any,
     http: &[HttpRoute::get(
@@ -76,14 +80,23 @@ fn wait_ms(args: &Args<'_>) -> Result<u64, CommandError> {
         .ok_or(CommandError::Invalid("wait_ms must be between 0 and 30000"))
 }
 
-/// Numbers of the messages that a consumer gets now.
-fn next(queue: &Queue, consumer: &[u8], count: usize, now_ms: u64) -> Vec<u64> {
-    let limit = queue.settings.prefetch;
-    let room = match limit {
-        0 => usize::MAX,
-        limit => usize::try_from(limit.saturating_sub(queue.consumers.holds(consumer)))
-            .unwrap_or(usize::MAX),
+/// How many messages a consumer may have: what it wants itself, and what the queue allows.
+fn limit(queue: &Queue, args: &Args<'_>) -> Result<u64, CommandError> {
+    let own = match args.opt_integer(PREFETCH).map(u64::try_from) {
+        None => u64::MAX,
+        Some(Ok(own)) if own > 0 => own,
+        Some(_) => return Err(CommandError::Invalid("prefetch must be greater than 0")),
     };
+    Ok(match queue.settings.prefetch {
+        0 => own,
+        limit => own.min(limit),
+    })
+}
+
+/// Numbers of the messages that a consumer that may have `limit` of them gets now.
+fn next(queue: &Queue, consumer: &[u8], limit: u64, count: usize, now_ms: u64) -> Vec<u64> {
+    let room = limit.saturating_sub(queue.consumers.holds(consumer));
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
     let is_alive = |seq: &u64| {
         let expires_ms = queue.message(*seq).map_or(0, |message| message.expires_ms);
         expires_ms == 0 || expires_ms > now_ms
@@ -100,7 +113,7 @@ fn consume(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError
     let (wanted, wait_ms) = (find::count(count, 1)?, wait_ms(args)?);
     let queue = find::get(plan, key)?;
     let now_ms = plan.now().unix_ms;
-    let taken = next(queue, consumer, wanted, now_ms);
+    let taken = next(queue, consumer, limit(queue, args)?, wanted, now_ms);
     if taken.is_empty() {
         let nothing = if count.is_some() { Reply::Array(Vec::new()) } else { Reply::Nil };
         return Ok(match wait_ms {

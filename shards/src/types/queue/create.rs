@@ -140,6 +140,7 @@ pub(super) fn begin(
     if Namespace::split(key).is_some_and(|(_, name)| RESERVED.contains(&name)) {
         return Err(CommandError::Invalid("publish, consume and list cannot be names of queues"));
     }
+    plan.thresholds(key).defaults.admit_queue()?;
     let incarnation = plan.draw() >> (u64::BITS - INCARNATION_BITS);
     writer.create(incarnation, plan.now().unix_ms);
     writer.settings(settings);

@@ -52,8 +52,15 @@ pub(super) fn seq_of(queue: &Queue, name: &[u8]) -> Option<u64> {
 pub(super) fn held(queue: &Queue, name: &[u8], consumer: Option<&[u8]>) -> Option<u64> {
     let seq = seq_of(queue, name)?;
     let hold = queue.hold(seq)?;
-    let is_theirs = consumer.is_none_or(|name| queue.consumers.name(hold.consumer) == name);
+    let is_theirs = consumer.is_none_or(|name| is_of(queue.consumers.name(hold.consumer), name));
     is_theirs.then_some(seq)
+}
+
+/// Whether a holder is a consumer, or one of its sessions: connections that consume under one name
+/// hold under that name, a zero byte and what tells them apart, so that one which ends, or comes
+/// late, does not settle what another was given. Who names the consumer alone means all of them.
+fn is_of(holder: &[u8], consumer: &[u8]) -> bool {
+    holder.strip_prefix(consumer).is_some_and(|rest| matches!(rest, [] | [0, ..]))
 }
 
 /// The name of a consumer, or the one that stands for nobody in particular.

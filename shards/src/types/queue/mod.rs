@@ -58,6 +58,7 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &consume::QRECEIVE,
     &settle::QACK,
     &settle::QNACK,
+    &settle::QRELEASE,
     &settle::QEXTEND,
     &dead::LIST,
     &dead::CONSUME,

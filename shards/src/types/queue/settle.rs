@@ -1,6 +1,6 @@
-//! `QACK`, `QNACK`, `QEXTEND`: what a consumer says of messages it has. A consumer that is named
-//! has to be the one that has them, so that one whose time was over cannot settle what another was
-//! given meanwhile.
+//! `QACK`, `QNACK`, `QRELEASE`, `QEXTEND`: what a consumer says of messages it has. A consumer that
+//! is named has to be the one that has them, so that one whose time was over cannot settle what
+//! another was given meanwhile.
 
 use super::changes::Changes;
 use super::consume::CONSUMER_SPEC;
@@ -62,6 +62,17 @@ pub(crate) const QNACK: CommandSpec = CommandSpec {
     flags: Flags::FAST.and(Flags::RANDOM),
     summary: "Gives messages back, to be delivered again or not; answers how many",
     run: Run::Write(nack),
+    ..QACK
+};
+
+/// `QRELEASE`.
+pub(crate) const QRELEASE: CommandSpec = CommandSpec {
+    id: "queue.release",
+    resp: "QRELEASE",
+    http: &[HttpRoute::post("/queue/{name}/release", JsonReply::Shape("queue_settled"))],
+    flags: Flags::FAST.and(Flags::RANDOM),
+    summary: "Gives messages back that were not worked on: no failure, no pause; answers how many",
+    run: Run::Write(release),
     ..QACK
 };
 
@@ -133,6 +144,19 @@ fn nack(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandE
             changes.die(*seq, queue.failures(*seq), Reason::Rejected);
         }
     }
+    let mut writer = Writer::default();
+    changes.write(&mut writer);
+    plan.edit(key, ValueType::Queue, &writer.out)?;
+    Ok(Reply::count(seqs.len()))
+}
+
+fn release(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+    const IDS: Arg = Arg(2);
+    let key = args.bytes(NAME);
+    let queue = find::get(plan, key)?;
+    let seqs = held(queue, args.rest(IDS), args.opt_bytes(CONSUMER))?;
+    let mut changes = Changes::new(queue, plan.now().unix_ms, plan.rng());
+    seqs.iter().for_each(|seq| changes.ready(*seq));
     let mut writer = Writer::default();
     changes.write(&mut writer);
     plan.edit(key, ValueType::Queue, &writer.out)?;

@@ -72,6 +72,7 @@ fn stats<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError
         pair("scheduled", Reply::count(queue.delayed_count())),
         pair("timed_out", total(Total::TimedOut)),
         pair("max_depth", number(queue.settings.max_depth)),
+        pair("prefetch_limit", number(queue.settings.prefetch)),
         pair("total_published", total(Total::Published)),
         pair("total_consumed", total(Total::Consumed)),
         pair("total_acked", total(Total::Acked)),

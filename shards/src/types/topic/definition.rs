@@ -11,13 +11,13 @@ const ROOM: u8 = 8;
 
 /// How long events stay. What is not given does not limit; several limits apply together.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Retention {
+pub struct Retention {
     /// Older ones go, milliseconds.
-    pub(crate) time_ms: Option<u64>,
+    pub time_ms: Option<u64>,
     /// Bytes of the newest that stay.
-    pub(crate) bytes: Option<u64>,
+    pub bytes: Option<u64>,
     /// Number of the newest that stay.
-    pub(crate) messages: Option<u64>,
+    pub messages: Option<u64>,
 }
 
 /// What one partition is.

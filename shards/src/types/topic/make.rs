@@ -16,13 +16,6 @@ use crate::limits::PARTITIONS_MAX;
 use crate::shard::ValueType;
 use crate::shard::plan::Plan;
 
-/// Events that a room keeps unless it is told otherwise.
-const ROOM_EVENTS: u64 = 10_000;
-/// Milliseconds that events stay unless it is said otherwise.
-const DEFAULT_TIME_MS: u64 = 3_600_000;
-const DEFAULT_PARTITIONS: i64 = 3;
-const DEFAULT_SEGMENT_BYTES: i64 = 104_857_600;
-
 pub(super) const ROOM_NAME: ArgSpec =
     ArgSpec::name("room", Namespace::Partition, "the name of the room");
 pub(crate) const TOPIC_NAME: ArgSpec =
@@ -108,7 +101,7 @@ pub(super) const TCREATE: CommandSpec = CommandSpec {
     atomicity: Atomicity::Whole,
     args: &[
         TOPIC_NAME,
-        ArgSpec::integer("num_partitions", "how many partitions it has, 3 by default")
+        ArgSpec::integer("num_partitions", "how many partitions it has")
             .with_token("PARTITIONS")
             .optional(),
         ArgSpec::integer("replication_factor", "kept and shown, nothing more")
@@ -170,34 +163,38 @@ const NO_EVENTS: &str = "max_events must be greater than 0";
 const NO_BYTES: &str = "max_bytes must be greater than 0";
 const NO_TIME: &str = "retention_secs must be greater than 0";
 
-/// What a room is made as.
+/// What the room of a key is made as.
 pub(super) fn room_definition(
     plan: &Plan<'_>,
+    key: &[u8],
     max_events: Option<u64>,
     time_ms: Option<u64>,
-) -> Definition {
-    Definition {
+) -> Result<Definition, CommandError> {
+    let defaults = plan.thresholds(key).defaults;
+    defaults.admit_room()?;
+    let default_ms = u64::from(defaults.room_secs) * 1000;
+    Ok(Definition {
         room: true,
         number: 0,
         partitions: 1,
         incarnation: plan.draw(),
         created_ms: plan.now().unix_ms,
         replication_factor: 1,
-        segment_bytes: DEFAULT_SEGMENT_BYTES as u64,
+        segment_bytes: defaults.segment_bytes,
         retention: Retention {
-            time_ms: Some(time_ms.unwrap_or(DEFAULT_TIME_MS)),
+            time_ms: Some(time_ms.unwrap_or(default_ms)),
             bytes: None,
-            messages: Some(max_events.unwrap_or(ROOM_EVENTS)),
+            messages: Some(max_events.unwrap_or(defaults.room_events)),
         },
-    }
+    })
 }
 
 fn make_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<(), CommandError> {
     let max_events = limit(args, ROOM_EVENTS_ARG, NO_EVENTS)?;
     let time_ms = limit(args, ROOM_TIME, NO_TIME)?.map(milliseconds).transpose()?;
-    let mut writer = Writer::default();
-    writer.definition(&room_definition(plan, max_events, time_ms));
-    plan.edit(args.bytes(NAME), ValueType::Partition, &writer.out)
+    let (key, mut writer) = (args.bytes(NAME), Writer::default());
+    writer.definition(&room_definition(plan, key, max_events, time_ms)?);
+    plan.edit(key, ValueType::Partition, &writer.out)
 }
 
 fn create_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
@@ -235,7 +232,7 @@ fn delete_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, C
     Ok(Reply::Ok)
 }
 
-fn retention(args: &Args<'_>) -> Result<Retention, CommandError> {
+fn retention(args: &Args<'_>, default: Retention) -> Result<Retention, CommandError> {
     let retention = Retention {
         time_ms: limit(args, TIME, NO_TIME)?.map(milliseconds).transpose()?,
         bytes: limit(args, BYTES, NO_BYTES)?,
@@ -244,7 +241,7 @@ fn retention(args: &Args<'_>) -> Result<Retention, CommandError> {
     match (args.flag(FOREVER), retention == Retention::default()) {
         (true, false) => Err(CommandError::Syntax),
         (true, true) => Ok(retention),
-        (false, true) => Ok(Retention { time_ms: Some(DEFAULT_TIME_MS), ..retention }),
+        (false, true) => Ok(default),
         (false, false) => Ok(retention),
     }
 }
@@ -255,12 +252,18 @@ fn create_topic(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, 
     const REPLICATION_REFUSAL: CommandError =
         CommandError::Invalid("replication_factor must be from 1 to 65535");
     let key = args.bytes(NAME);
-    let partitions = args.opt_integer(PARTITIONS).unwrap_or(DEFAULT_PARTITIONS);
+    let defaults = plan.thresholds(key).defaults;
+    let (partitions, replicas) =
+        (i64::from(defaults.partitions), i64::from(defaults.replication_factor));
+    let partitions = args.opt_integer(PARTITIONS).unwrap_or(partitions);
     let partitions = u16::try_from(partitions).ok().filter(|n| (1..=PARTITIONS_MAX).contains(n));
     let partitions = partitions.ok_or(PARTITIONS_REFUSAL)?;
-    let replicas = u16::try_from(args.opt_integer(REPLICATION).unwrap_or(1));
+    let replicas = u16::try_from(args.opt_integer(REPLICATION).unwrap_or(replicas));
     let replication_factor = replicas.ok().filter(|n| *n > 0).ok_or(REPLICATION_REFUSAL)?;
-    let segment = args.opt_integer(SEGMENT).unwrap_or(DEFAULT_SEGMENT_BYTES);
+    let segment = match args.opt_integer(SEGMENT) {
+        None => defaults.segment_bytes,
+        Some(bytes) => positive(bytes, "segment_bytes must be greater than 0")?,
+    };
     let mut definition = Definition {
         room: false,
         number: 0,
@@ -268,8 +271,8 @@ fn create_topic(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, 
         incarnation: plan.draw(),
         created_ms: plan.now().unix_ms,
         replication_factor,
-        segment_bytes: positive(segment, "segment_bytes must be greater than 0")?,
-        retention: retention(args)?,
+        segment_bytes: segment,
+        retention: retention(args, defaults.retention)?,
     };
     refuse_existing(plan, key, false)?;
     let name = split_key(key).0.to_vec();

@@ -214,7 +214,7 @@ fn append_to_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>
     };
     checked(&event)?;
     let (room, makes) = match find::partition(plan, key)? {
-        None if args.flag(create) => (None, Some(room_definition(plan, None, None))),
+        None if args.flag(create) => (None, Some(room_definition(plan, key, None, None)?)),
         Some(room) if room.definition.partitions > 1 => return Err(TRY_AGAIN_AS_TOPIC),
         Some(room) => (Some(room), None),
         None => return Err(CommandError::not_found(find::ROOM, split_key(key).0)),

@@ -141,14 +141,17 @@ fn read_room(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandErr
     };
     if let (Some(reader), false) = (reader, found.events.is_empty()) {
         let mut readers = room.readers().borrow_mut();
-        readers.note(reader, found.next, found.events.len(), plan.now().unix_ms);
+        let most = plan.thresholds(args.bytes(NAME)).defaults.room_readers as usize;
+        readers.note(reader, found.next, (found.events.len(), most), plan.now().unix_ms);
     }
     Ok(finish(room, found, wait_ms(args, Arg(3))?))
 }
 
 fn read_partition(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
     let partition = numbered(plan, args)?;
-    let (wanted, most) = (offset(args, Arg(2))?, count(args, Arg(3), TOPIC_READ_MAX)?);
+    let most = plan.thresholds(args.bytes(NAME)).defaults.read_max;
+    let most = i64::from(most).min(TOPIC_READ_MAX);
+    let (wanted, most) = (offset(args, Arg(2))?, count(args, Arg(3), most)?);
     let form = if args.flag(Arg(5)) { Form::Packed } else { Form::Single };
     let source = Source { partition, warm: plan.warm(args.bytes(NAME)) };
     let found = match Found::read(source, wanted, most, form) {

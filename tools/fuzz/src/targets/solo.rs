@@ -17,7 +17,7 @@ use synap_shards::key::ShardMap;
 use synap_shards::shard::Shard;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::shard::plan::Now;
-use synap_shards::types::{Thresholds, queue};
+use synap_shards::types::{Defaults, Thresholds, queue};
 
 /// Thresholds that a handful of elements pass.
 pub(super) const SMALL: Thresholds = Thresholds {
@@ -35,6 +35,7 @@ pub(super) const SMALL: Thresholds = Thresholds {
     queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
     partition_hot_bytes: 0,
+    defaults: Defaults::DEFAULT,
 };
 
 #[derive(Default)]

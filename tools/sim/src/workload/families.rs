@@ -240,6 +240,7 @@ const QUEUES: &[&str] = &[
     "QCONSUME $k",
     "QCONSUME $k CONSUMER $e COUNT 3",
     "QCONSUME $k CONSUMER $e WAIT 3",
+    "QCONSUME $k CONSUMER $e COUNT 4 PREFETCH 2 WAIT 2",
     "QCONSUME $k COUNT 20 WAIT 2",
     "QSTATS $k",
     "QLIST",
