@@ -203,15 +203,15 @@ impl<'a> Reader<'a> {
             list_max_listpack_size: list_size.parse().expect("the key's names are numbers"),
             queue: self.queue(),
             queue_auto_create: self.flag("queue.auto_create"),
-            partition_hot_bytes: if self.flag("persistence.enabled")
-                && self.flag("persistence.wal.enabled")
-            {
-                self.int::<u64>("topics.hot_kb") * 1024
-            } else {
-                0
-            },
+            partition_hot_kb: self.hot_kb(),
             defaults: self.defaults(),
         }
+    }
+
+    /// Of a partition; without a log no file could stand for events.
+    fn hot_kb(&self) -> u32 {
+        let is_logged = self.flag("persistence.enabled") && self.flag("persistence.wal.enabled");
+        if is_logged { self.int("topics.hot_kb") } else { 0 }
     }
 
     fn defaults(&self) -> Defaults {

@@ -174,7 +174,7 @@ impl Engine {
     fn seal_some(&mut self, id: ShardId) {
         let is_own = self.map.owner(id) == self.core;
         let Some(shard) = self.shards[id.index()].as_deref_mut().filter(|_| is_own) else { return };
-        let hot_max = shard.thresholds().partition_hot_bytes;
+        let hot_max = u64::from(shard.thresholds().partition_hot_kb) * 1024;
         let keys: Vec<Box<[u8]>> = shard.over_hot().map(Box::from).collect();
         for key in keys {
             if self.cold.is_sealing(&key) {

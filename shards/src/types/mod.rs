@@ -64,10 +64,10 @@ pub struct Thresholds {
     pub queue: queue::Settings,
     /// Whether a first message creates its queue, where the command may.
     pub queue_auto_create: bool,
-    /// Bytes of events of one partition that memory holds; older ones go to files. Zero: all stay.
-    pub partition_hot_bytes: u64,
     /// What rooms, topics and groups are made as where a request does not say.
     pub defaults: Defaults,
+    /// KiB of events of one partition that memory holds; older ones go to files. Zero: all stay.
+    pub partition_hot_kb: u32,
 }
 
 impl Default for Thresholds {
@@ -86,8 +86,8 @@ impl Default for Thresholds {
             hll_sparse_max_bytes: 3000,
             queue: queue::Settings::DEFAULT,
             queue_auto_create: true,
-            partition_hot_bytes: 0,
             defaults: Defaults::DEFAULT,
+            partition_hot_kb: 0,
         }
     }
 }
@@ -194,7 +194,7 @@ impl Large {
 
     /// Whether it is a partition of which memory holds more than it should.
     pub(crate) fn is_over_hot(&self, limits: &Thresholds) -> bool {
-        let hot_max = limits.partition_hot_bytes;
+        let hot_max = u64::from(limits.partition_hot_kb) * 1024;
         matches!(self, Self::Partition(partition) if partition.is_over_hot(hot_max))
     }
 

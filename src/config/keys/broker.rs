@@ -80,6 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     .dormant(),
     used("topics.default_partitions", int(1, 1024), "3", "Partitions of a new topic.")
         .alias(&[same("topics.num_partitions")]),
+    used("topics.replication_factor", int(1, 64), "1", "Of a new topic; kept and shown."),
     used(
         "topics.hot_kb",
         int(0, 1 << 30),
@@ -87,7 +88,6 @@ pub(super) const KEYS: &[Key] = &[
         "KiB of events that memory holds of each partition and room; older ones go to files in \
          `topics` below data_dir and are read from there. 0 keeps all in memory.",
     ),
-    used("topics.replication_factor", int(1, 64), "1", "Of a new topic; kept and shown."),
     used("topics.segment_bytes", SOME, "104857600", "Of a new topic; kept and shown."),
     used("topics.max_batch_size", int(1, 1000), "1000", "Events that one read answers at most."),
     Key::new("topics.flush_interval_secs", SECS, "Seconds between flushes.")

@@ -26,8 +26,8 @@ const SMALL: Thresholds = Thresholds {
     hll_sparse_max_bytes: 64,
     queue: queue::Settings::DEFAULT,
     queue_auto_create: true,
-    partition_hot_bytes: 0,
     defaults: Defaults::DEFAULT,
+    partition_hot_kb: 0,
 };
 
 /// Where shards stand.

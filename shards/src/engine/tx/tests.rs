@@ -39,8 +39,8 @@ const SMALL: Thresholds = Thresholds {
     hll_sparse_max_bytes: 64,
     queue: crate::types::queue::Settings::DEFAULT,
     queue_auto_create: true,
-    partition_hot_bytes: 0,
     defaults: crate::types::Defaults::DEFAULT,
+    partition_hot_kb: 0,
 };
 
 #[derive(Default)]
