@@ -53,8 +53,7 @@ pub fn directory(data: &Path) -> PathBuf {
 }
 
 /// What has to be known of a file to tell it from others.
-#[must_use]
-pub fn known(facts: &ColdFacts) -> Known {
+fn known(facts: &ColdFacts) -> Known {
     let ColdFacts { id, bytes, incarnation, partition, base, next, blocks } = *facts;
     Known { id, bytes, incarnation, partition, base, next, blocks }
 }
@@ -65,6 +64,23 @@ pub fn known(facts: &ColdFacts) -> Known {
 /// [`Fatal::Corrupt`] for the first that is missing or another, or what the system said.
 pub fn check(directory: &Path, facts: &[ColdFacts]) -> Result<(), Fatal> {
     facts.iter().try_for_each(|facts| Ok(cold::check(directory, &known(facts))?))
+}
+
+/// Makes files of these partitions that are missing, or are others, such that a start takes them
+/// and reading what they have lost answers an error. Returns how many.
+///
+/// # Errors
+/// What the system said.
+pub fn mend(directory: &Path, facts: &[ColdFacts]) -> Result<usize, Fatal> {
+    let mut mended = 0;
+    for facts in facts {
+        let known = known(facts);
+        if cold::check(directory, &known).is_err() {
+            cold::write_hollow(directory, &known)?;
+            mended += 1;
+        }
+    }
+    Ok(mended)
 }
 
 impl Cold {

@@ -330,6 +330,21 @@ fn damage_is_named_and_the_rest_can_be_read() {
     let missing = plan.clone().fresh_ports();
     assert_eq!(missing.try_start().1, Some(2));
     assert!(missing.log().contains(&name), "{}", missing.log());
+    // Told to go on, it does; told to repair, it leaves a directory that any start takes.
+    let skips = plan.clone().env("SYNAP_PERSISTENCE__RECOVERY__SKIP_CORRUPTED", "true");
+    let copy = plan.data().with_file_name("copy");
+    let copied = Command::new("cp").arg("-r").args([plan.data(), &copy]).status();
+    assert!(copied.expect("cp runs").success());
+    let skips = skips.data_at(&copy);
+    for plan in [skips.clone(), skips.env("SYNAP_PERSISTENCE__RECOVERY__REPAIR_MODE", "true")] {
+        let server = plan.fresh_ports().start();
+        assert!(server.resp().call(&["TREAD", "t", "0", "0"]).contains(&name));
+        server.stop();
+    }
+    let server = plan.clone().data_at(&copy).fresh_ports().start();
+    assert!(server.resp().call(&["TREAD", "t", "0", "0"]).contains(&name));
+    assert_eq!(read(&mut server.resp(), "t", 3_400), (3_400..3_500).collect::<Vec<_>>());
+    server.stop();
     // What is left is saved, and can be read.
     let saved = plan.data().with_file_name("saved");
     let salvage = job(&["doctor", "--data", text(plan.data()), "--salvage-to", text(&saved)]);

@@ -192,10 +192,8 @@ fn read_back(files: &Files, mends: bool) -> Result<usize, Fatal> {
         repair: false,
     };
     let recovered = recover::read(&options, &Progress::default(), None)?;
-    for facts in recovered.shards.iter().flat_map(|shard| shard.cold_facts()).filter(|_| mends) {
-        if crate::cold::check(&files.events, &[facts]).is_err() {
-            cold::write_hollow(&files.events, &crate::cold::known(&facts))?;
-        }
+    for shard in recovered.shards.iter().filter(|_| mends) {
+        crate::cold::mend(&files.events, &shard.cold_facts())?;
     }
     Ok(recovered.shards.iter().map(|shard| shard.key_count()).sum())
 }

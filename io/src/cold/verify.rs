@@ -137,6 +137,7 @@ pub fn verify(path: &Path) -> Result<Known, ColdError> {
 pub fn write_hollow(directory: &Path, known: &Known) -> Result<(), ColdError> {
     let path = path(directory, known.id);
     let write = || {
+        std::fs::create_dir_all(directory)?;
         let file = File::options().write(true).create(true).truncate(false).open(&path)?;
         file.write_all_at(&known.header().encode(), 0)?;
         file.set_len(known.bytes)?;

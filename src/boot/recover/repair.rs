@@ -15,6 +15,7 @@ use synap_shards::shard::Shard;
 use synap_shards::snapshot::{push_entry, push_libraries};
 
 use super::Options;
+use crate::cold;
 use crate::fatal::Fatal;
 
 const COMPRESSION: Compression = Compression { codec: Codec::Lz4, level: 0 };
@@ -25,6 +26,13 @@ pub(super) fn run(
     history: &mut History,
     shards: &[Box<Shard>],
 ) -> Result<(), Fatal> {
+    let mut mended = 0;
+    for shard in shards {
+        mended += cold::mend(&cold::directory(&options.data), &shard.cold_facts())?;
+    }
+    if mended > 0 {
+        tracing::warn!(files = mended, "files of events were replaced: what they held is lost");
+    }
     let index = write(options, history.epoch.0, shards)?;
     let name = index.name();
     history.released = Released { seqs: index.starts(), snapshot: name.to_string() };
