@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
 use synap_io::clock;
-use synap_io::cold::{self, ColdError, Known, NewBlock, NewFile, Place};
+use synap_io::cold::{self, FileError, Known, NewBlock, NewFile, Place};
 use synap_io::doorbell::Doorbell;
 use synap_io::executor;
 use synap_shards::engine::cold::{ColdDone, ColdJob};
@@ -113,7 +113,7 @@ impl Cold {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn recorded(&self) -> Result<BTreeSet<u64>, ColdError> {
+    pub fn recorded(&self) -> Result<BTreeSet<u64>, FileError> {
         // First the directory: what is begun after that is not in it.
         let mut there: BTreeSet<u64> = cold::list(&self.directory)?.into_iter().collect();
         for id in &*self.unrecorded() {
@@ -126,7 +126,7 @@ impl Cold {
     ///
     /// # Errors
     /// The first that cannot be removed.
-    pub fn remove(&self, ids: &BTreeSet<u64>) -> Result<(), ColdError> {
+    pub fn remove(&self, ids: &BTreeSet<u64>) -> Result<(), FileError> {
         cold::remove(&self.directory, ids.iter().copied())
     }
 

@@ -10,10 +10,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use synap_io::cold::ColdError;
 use synap_io::cpus::PlacementError;
 use synap_io::lock::LockError;
-use synap_io::snapshot::SnapshotError;
+use synap_io::snapshot::FileError;
 use synap_io::wal::WalError;
 
 const PREFIX: &str = "synap-server: fatal: ";
@@ -280,36 +279,18 @@ impl From<WalError> for Fatal {
     }
 }
 
-impl From<ColdError> for Fatal {
-    fn from(error: ColdError) -> Self {
+impl From<FileError> for Fatal {
+    fn from(error: FileError) -> Self {
         match error {
-            ColdError::Io { action, path, source } => Self::Data { action, path, source },
-            ColdError::Corrupt { path, offset, what } => {
+            FileError::Io { action, path, source } => Self::Data { action, path, source },
+            FileError::Corrupt { path, offset, what } => {
                 Self::Corrupt { path, offset: Some(offset), what: what.to_owned() }
             }
-            ColdError::Missing { path } => {
-                let what = "it has events of a topic, and is missing".to_owned();
+            FileError::Missing { path } => {
+                let what = "it is missing, and a start needs it".to_owned();
                 Self::Corrupt { path, offset: None, what }
             }
-            ColdError::Version { path, found, supported } => {
-                Self::Newer { path, found: found.into(), supported: supported.into() }
-            }
-        }
-    }
-}
-
-impl From<SnapshotError> for Fatal {
-    fn from(error: SnapshotError) -> Self {
-        match error {
-            SnapshotError::Io { action, path, source } => Self::Data { action, path, source },
-            SnapshotError::Corrupt { path, offset, what } => {
-                Self::Corrupt { path, offset: Some(offset), what: what.to_owned() }
-            }
-            SnapshotError::Missing { path } => {
-                let what = "the index of its snapshot names it, but it is missing".to_owned();
-                Self::Corrupt { path, offset: None, what }
-            }
-            SnapshotError::Version { path, found, supported } => {
+            FileError::Version { path, found, supported } => {
                 Self::Newer { path, found: found.into(), supported: supported.into() }
             }
         }

@@ -6,13 +6,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use serde_json::{Value, json};
 use support::resp::{Resp, encode, show};
-use support::{Plan, Server, wait_for};
+use support::{Plan, Server, job, text, wait_for};
 use synap::backup::copy;
 use synap::backup::files::Files;
 
@@ -90,20 +90,6 @@ fn filled(server: &Server) {
     wait_for_files(&server.plan, 1);
     publish(&mut client, "t", 3_000, 3_500);
     wait_for_files(&server.plan, 2);
-}
-
-fn job(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_synap-server"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SYNAP_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(args).output().expect("the program runs")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of text")
 }
 
 fn snapshot(server: &Server) {

@@ -3,29 +3,14 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::Value;
-use support::{Plan, Server};
-
-/// Runs a job of the server's program.
-fn job(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_synap-server"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SYNAP_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(args).output().expect("the program runs")
-}
+use support::{Plan, Server, job, text};
 
 fn json(output: &Output, code: i32) -> Value {
     assert_eq!(output.status.code(), Some(code), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("a path of text")
 }
 
 fn doctor(data: &Path, code: i32) -> Value {

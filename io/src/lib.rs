@@ -11,6 +11,7 @@ pub mod probe;
 pub mod signal;
 
 mod disk;
+mod file_error;
 mod ring;
 
 pub mod doorbell;

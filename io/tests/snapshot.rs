@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use synap_io::snapshot::{
-    Codec, Compression, Index, NewPart, PartFacts, PartId, PartKind, PartReader, PartWriter,
-    ShardImage, SnapshotError, Tail, list, remove, sweep,
+    Codec, Compression, FileError, Index, NewPart, PartFacts, PartId, PartKind, PartReader,
+    PartWriter, ShardImage, Tail, list, remove, sweep,
 };
 use synap_shards::limits::SHARDS;
 use synap_shards::seq::Seq;
@@ -55,7 +55,7 @@ fn write(directory: &Path, codec: Codec, blocks: &[Vec<u8>]) -> (PathBuf, PartFa
     (name.part_path(directory, PartKind::Shard, 3), facts)
 }
 
-fn read(path: &Path, expected: Option<PartFacts>) -> Result<Vec<(Vec<u8>, u32)>, SnapshotError> {
+fn read(path: &Path, expected: Option<PartFacts>) -> Result<Vec<(Vec<u8>, u32)>, FileError> {
     let mut reader = PartReader::open(path, &id(PartKind::Shard, 3), expected)?;
     let mut blocks = Vec::new();
     while let Some(block) = reader.next_block()? {
@@ -99,7 +99,7 @@ fn a_part_without_its_end_leaves_nothing() {
 fn expect_damage(path: &Path, expected: Option<PartFacts>, at: usize, bytes: &[u8]) {
     fs::write(path, bytes).expect("damage");
     match read(path, expected) {
-        Err(SnapshotError::Corrupt { path: named, offset, .. }) => {
+        Err(FileError::Corrupt { path: named, offset, .. }) => {
             assert_eq!(named, path);
             assert!(offset <= at as u64, "damage at {at}, noticed at {offset}");
         }
@@ -152,7 +152,7 @@ fn blocks_of_another_part_are_refused() {
     let directory = tempfile::tempdir().expect("directory");
     let (path, facts) = write(directory.path(), Codec::None, &small_blocks());
     let shard = id(PartKind::Shard, 4);
-    assert!(matches!(PartReader::open(&path, &shard, None), Err(SnapshotError::Corrupt { .. })));
+    assert!(matches!(PartReader::open(&path, &shard, None), Err(FileError::Corrupt { .. })));
     let mine = fs::read(&path).expect("readable");
     let mut part = new_part(PartKind::Shard, 3, Codec::None);
     part.epoch = 5;
@@ -165,7 +165,7 @@ fn blocks_of_another_part_are_refused() {
     assert_eq!(mine.len(), other.len());
     expect_damage(&path, Some(facts), 40, &[&mine[..40], &other[40..]].concat());
     fs::remove_file(&path).expect("removed");
-    assert!(matches!(read(&path, None), Err(SnapshotError::Missing { .. })));
+    assert!(matches!(read(&path, None), Err(FileError::Missing { .. })));
 }
 
 /// Gives a part other header bytes with a checksum that fits.
@@ -183,7 +183,7 @@ fn newer_formats_are_refused_by_both_versions() {
     reseal(&mut bytes[..40]);
     fs::write(&path, bytes).expect("written");
     let error = read(&path, None).expect_err("refused");
-    assert!(matches!(error, SnapshotError::Version { found: 7, supported: 1, .. }), "{error}");
+    assert!(matches!(error, FileError::Version { found: 7, supported: 1, .. }), "{error}");
 
     let path = index().store(directory.path()).expect("stored");
     let mut bytes = fs::read(&path).expect("readable");
@@ -191,7 +191,7 @@ fn newer_formats_are_refused_by_both_versions() {
     reseal(&mut bytes);
     fs::write(&path, bytes).expect("written");
     let error = Index::load(directory.path(), index().name()).expect_err("refused");
-    assert!(matches!(error, SnapshotError::Version { found: 9, supported: 1, .. }), "{error}");
+    assert!(matches!(error, FileError::Version { found: 9, supported: 1, .. }), "{error}");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn an_index_comes_back_and_any_damage_to_it_is_noticed() {
     let refuse = |bytes: &[u8], what: usize| {
         fs::write(&path, bytes).expect("damage");
         match Index::load(directory.path(), name) {
-            Err(SnapshotError::Corrupt { path: named, .. }) => assert_eq!(named, path),
+            Err(FileError::Corrupt { path: named, .. }) => assert_eq!(named, path),
             other => panic!("damage at {what} was not noticed: {other:?}"),
         }
     };

@@ -14,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use synap_io::cold::{self, ColdError};
+use synap_io::cold::{self, FileError};
 use synap_io::snapshot::{self, Index, PartId, SnapshotName};
 use synap_io::wal::{Head, SegmentFile, WalError, manifest};
 
@@ -166,7 +166,7 @@ impl Job<'_> {
             if cold::verify(&new).is_err() {
                 fs::remove_file(&new).map_err(Fatal::data("remove", &new))?;
                 match cold::verify(&path) {
-                    Ok(_) | Err(ColdError::Missing { .. }) => continue,
+                    Ok(_) | Err(FileError::Missing { .. }) => continue,
                     // Damaged where it came from; that is the file to name.
                     Err(error) => return Err(error.into()),
                 }

@@ -8,7 +8,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use synap_io::cold::{self, ColdError};
+use synap_io::cold::{self, FileError};
 use synap_io::lock::LOCK_FILE;
 use synap_io::snapshot::{Index, PartFacts, PartId, PartKind, PartReader, SnapshotName};
 use synap_io::wal::{Head, LogFiles, LogReader, ReadOptions, SegmentFile, manifest};
@@ -306,7 +306,7 @@ impl Report {
         for file in files.event_files()? {
             let known = match cold::verify(&file) {
                 // A server has removed it since the directory was read.
-                Err(ColdError::Missing { .. }) => continue,
+                Err(FileError::Missing { .. }) => continue,
                 known => note(known.map_err(Fatal::from), &mut self.damage)?,
             };
             self.events.push(EventsReport {

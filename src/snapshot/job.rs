@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use synap_io::executor;
 use synap_io::snapshot::{
-    Compression, FinishedPart, NewPart, PartId, PartKind, PartWriter, SnapshotError,
+    Compression, FileError, FinishedPart, NewPart, PartId, PartKind, PartWriter,
 };
 use synap_shards::id::{CoreId, ShardId};
 
@@ -117,7 +117,7 @@ impl Job {
     pub fn start(
         core: CoreId,
         plan: Plan,
-        done: impl FnOnce(Result<Vec<FinishedPart>, SnapshotError>) + Send + 'static,
+        done: impl FnOnce(Result<Vec<FinishedPart>, FileError>) + Send + 'static,
     ) -> std::io::Result<(Link, Self)> {
         let (work, inbox) = mpsc::channel();
         let gauge = Arc::new(Gauge::default());
@@ -161,7 +161,7 @@ impl Writing {
         mut self,
         inbox: &Receiver<Work>,
         gauge: &Gauge,
-    ) -> Option<Result<Vec<FinishedPart>, SnapshotError>> {
+    ) -> Option<Result<Vec<FinishedPart>, FileError>> {
         for work in inbox {
             let done = match work {
                 Work::Entries { shard, bytes, entries } => {
@@ -187,7 +187,7 @@ impl Writing {
         None
     }
 
-    fn entries(&mut self, shard: ShardId, raw: &[u8], entries: u32) -> Result<(), SnapshotError> {
+    fn entries(&mut self, shard: ShardId, raw: &[u8], entries: u32) -> Result<(), FileError> {
         let writer = match &mut self.shard {
             Some(writer) => writer,
             none => {
@@ -198,7 +198,7 @@ impl Writing {
         writer.write_block(raw, entries)
     }
 
-    fn tail(&mut self, raw: &[u8], runs: u32) -> Result<(), SnapshotError> {
+    fn tail(&mut self, raw: &[u8], runs: u32) -> Result<(), FileError> {
         let writer = match &mut self.tail {
             Some(writer) => writer,
             none => none.insert(create(&self.plan, PartKind::Tail, self.core, self.plan.tails)?),
@@ -209,7 +209,7 @@ impl Writing {
     fn finish(
         writer: &mut Option<PartWriter>,
         finished: &mut Vec<FinishedPart>,
-    ) -> Result<(), SnapshotError> {
+    ) -> Result<(), FileError> {
         if let Some(writer) = writer.take() {
             finished.push(writer.finish()?);
         }
@@ -222,7 +222,7 @@ fn create(
     kind: PartKind,
     number: u16,
     compression: Compression,
-) -> Result<PartWriter, SnapshotError> {
+) -> Result<PartWriter, FileError> {
     let id = PartId { snapshot: plan.snapshot, kind, number };
     let part = NewPart { id, compression, epoch: plan.epoch, created_ms: plan.created_ms };
     PartWriter::create(&plan.directory, &part)
@@ -235,7 +235,7 @@ mod tests {
 
     fn start(
         directory: &std::path::Path,
-    ) -> (Link, Job, Receiver<Result<Vec<FinishedPart>, SnapshotError>>) {
+    ) -> (Link, Job, Receiver<Result<Vec<FinishedPart>, FileError>>) {
         let plain = Compression { codec: Codec::None, level: 1 };
         let plan = Plan {
             directory: directory.to_owned(),
@@ -297,7 +297,7 @@ mod tests {
         let (link, job, outcome) = start(&directory.path().join("absent"));
         link.entries(ShardId::new(0), vec![1; 100], 4);
         let error = outcome.recv().expect("an outcome").expect_err("there is no such directory");
-        assert!(matches!(error, SnapshotError::Io { .. }), "{error}");
+        assert!(matches!(error, FileError::Io { .. }), "{error}");
         assert!(link.has_failed());
         link.tail(b"more".to_vec(), 1);
         job.join();

@@ -29,7 +29,7 @@ mod trigger;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-use synap_io::snapshot::{FinishedPart, SnapshotError};
+use synap_io::snapshot::{FileError, FinishedPart};
 use synap_shards::command::error::CommandError;
 use synap_shards::id::{ConnId, CoreId, ShardId, Ticket};
 use synap_shards::seq::Seq;
@@ -193,7 +193,7 @@ pub enum Answer {
     /// It could not go on.
     GaveUp(GaveUp),
     /// Everything is on disk, or why not.
-    Written(Result<Vec<FinishedPart>, SnapshotError>),
+    Written(Result<Vec<FinishedPart>, FileError>),
 }
 
 /// A shard, and its Seqs before and after it was written.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use synap_io::clock;
 use synap_io::snapshot::{
-    self, FinishedPart, Index, PartKind, ShardImage, SnapshotError, SnapshotName, Tail,
+    self, FileError, FinishedPart, Index, PartKind, ShardImage, SnapshotName, Tail,
 };
 use synap_io::wal::{self, WalError, manifest};
 use synap_shards::id::CoreId;
@@ -38,7 +38,7 @@ pub(super) struct Taken {
 /// Why there is none.
 #[derive(Debug)]
 pub(super) enum Failure {
-    Snapshot(SnapshotError),
+    Snapshot(FileError),
     Directory { path: PathBuf, source: std::io::Error },
     Thread(std::io::Error),
     Log(WalError),
@@ -71,8 +71,8 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<SnapshotError> for Failure {
-    fn from(error: SnapshotError) -> Self {
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
         Self::Snapshot(error)
     }
 }

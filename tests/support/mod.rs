@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -324,6 +324,22 @@ impl Drop for Server {
             eprintln!("--- log of the server ---\n{}", self.plan.log());
         }
     }
+}
+
+/// Runs a job of the server's program, in an environment that says nothing to it.
+pub fn job(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synap-server"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SYNAP_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(args).output().expect("the program runs")
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
 }
 
 /// Polls until a condition holds.

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::error::ColdError;
 use super::format::{
     BLOCK_HEADER, BlockHeader, FILE_HEADER, FileHeader, crc_of, encode_end, is_sound, tag_of,
 };
 use crate::disk;
+use crate::file_error::FileError;
 
 const PREFIX: &str = "events-";
 const SUFFIX: &str = ".seg";
@@ -62,7 +62,7 @@ pub struct ColdRead {
     /// The events of the blocks, up to one that cannot be read.
     pub blocks: Vec<Vec<u8>>,
     /// Why that cannot be.
-    pub failed: Option<ColdError>,
+    pub failed: Option<FileError>,
 }
 
 /// The path of a file.
@@ -81,15 +81,15 @@ fn id_of(name: &str) -> Option<u64> {
 /// The numbers of the files in a directory, ascending; none when there is no such directory.
 ///
 /// # Errors
-/// [`ColdError::Io`].
-pub fn list(directory: &Path) -> Result<Vec<u64>, ColdError> {
+/// [`FileError::Io`].
+pub fn list(directory: &Path) -> Result<Vec<u64>, FileError> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(ColdError::io("read the directory", directory))?,
+        entries => entries.map_err(FileError::io_or_missing("read the directory", directory))?,
     };
     let mut ids = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(ColdError::io("read the directory", directory))?;
+        let entry = entry.map_err(FileError::io_or_missing("read the directory", directory))?;
         ids.extend(entry.file_name().to_str().and_then(id_of));
     }
     ids.sort_unstable();
@@ -100,16 +100,18 @@ pub fn list(directory: &Path) -> Result<Vec<u64>, ColdError> {
 /// whole is removed.
 ///
 /// # Errors
-/// [`ColdError::Io`].
+/// [`FileError::Io`].
 pub fn write(
     directory: &Path,
     new: &NewFile,
     blocks: &[NewBlock<'_>],
-) -> Result<Written, ColdError> {
-    fs::create_dir_all(directory).map_err(ColdError::io("create the directory", directory))?;
+) -> Result<Written, FileError> {
+    fs::create_dir_all(directory)
+        .map_err(FileError::io_or_missing("create the directory", directory))?;
     let tmp = directory.join(format!("{PREFIX}{:016x}{TMP_SUFFIX}", new.id));
     let result = write_whole(&tmp, new, blocks).and_then(|written| {
-        fs::rename(&tmp, path(directory, new.id)).map_err(ColdError::io("rename", &tmp))?;
+        fs::rename(&tmp, path(directory, new.id))
+            .map_err(FileError::io_or_missing("rename", &tmp))?;
         sync_dir(directory)?;
         Ok(written)
     });
@@ -120,8 +122,8 @@ pub fn write(
     result
 }
 
-fn write_whole(path: &Path, new: &NewFile, blocks: &[NewBlock<'_>]) -> Result<Written, ColdError> {
-    let failed = |action| ColdError::io(action, path);
+fn write_whole(path: &Path, new: &NewFile, blocks: &[NewBlock<'_>]) -> Result<Written, FileError> {
+    let failed = |action| FileError::io_or_missing(action, path);
     let file = File::create_new(path).map_err(failed("create"))?;
     let event_bytes: u64 = blocks.iter().map(|block| block.bytes.len() as u64).sum();
     let headers = (FILE_HEADER + blocks.len() * BLOCK_HEADER) as u64;
@@ -162,17 +164,18 @@ fn read_each(
     id: u64,
     places: &[Place],
     blocks: &mut Vec<Vec<u8>>,
-) -> Result<(), ColdError> {
-    let file = File::open(path).map_err(ColdError::io("open", path))?;
-    let length = file.metadata().map_err(ColdError::io("look at", path))?.len();
+) -> Result<(), FileError> {
+    let file = File::open(path).map_err(FileError::io_or_missing("open", path))?;
+    let length = file.metadata().map_err(FileError::io_or_missing("look at", path))?.len();
     for place in places {
-        let corrupt = |what| ColdError::corrupt(path, place.at, what);
+        let corrupt = |what| FileError::corrupt(path, place.at, what);
         let whole = BLOCK_HEADER as u64 + u64::from(place.bytes);
         if place.at.checked_add(whole).is_none_or(|end| end > length) {
             return Err(corrupt("the file is shorter than it was"));
         }
         let mut header = [0; BLOCK_HEADER];
-        file.read_exact_at(&mut header, place.at).map_err(ColdError::io("read", path))?;
+        file.read_exact_at(&mut header, place.at)
+            .map_err(FileError::io_or_missing("read", path))?;
         let known = BlockHeader::decode(&header);
         let fits = |known: &BlockHeader| known.bytes == place.bytes && known.tag == tag_of(id);
         if !known.as_ref().is_some_and(fits) || crc_of(&header) != place.crc {
@@ -180,7 +183,8 @@ fn read_each(
         }
         let mut events = vec![0; place.bytes as usize];
         let events_at = place.at + BLOCK_HEADER as u64;
-        file.read_exact_at(&mut events, events_at).map_err(ColdError::io("read", path))?;
+        file.read_exact_at(&mut events, events_at)
+            .map_err(FileError::io_or_missing("read", path))?;
         if !is_sound(&header, &events) {
             return Err(corrupt("the checksum of the block is wrong"));
         }
@@ -193,19 +197,19 @@ fn read_each(
 /// written.
 ///
 /// # Errors
-/// [`ColdError::Io`].
-pub fn sweep(directory: &Path) -> Result<(), ColdError> {
+/// [`FileError::Io`].
+pub fn sweep(directory: &Path) -> Result<(), FileError> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(ColdError::io("read the directory", directory))?,
+        entries => entries.map_err(FileError::io_or_missing("read the directory", directory))?,
     };
     for entry in entries {
-        let entry = entry.map_err(ColdError::io("read the directory", directory))?;
+        let entry = entry.map_err(FileError::io_or_missing("read the directory", directory))?;
         let name = entry.file_name();
         let is_tmp = |name: &str| name.starts_with(PREFIX) && name.ends_with(TMP_SUFFIX);
         if name.to_str().is_some_and(is_tmp) {
             let path = entry.path();
-            fs::remove_file(&path).map_err(ColdError::io("delete", &path))?;
+            fs::remove_file(&path).map_err(FileError::io_or_missing("delete", &path))?;
         }
     }
     Ok(())
@@ -214,24 +218,24 @@ pub fn sweep(directory: &Path) -> Result<(), ColdError> {
 /// Removes files; one that is gone already is fine.
 ///
 /// # Errors
-/// [`ColdError::Io`], of the first that cannot be removed.
-pub fn remove(directory: &Path, ids: impl IntoIterator<Item = u64>) -> Result<(), ColdError> {
+/// [`FileError::Io`], of the first that cannot be removed.
+pub fn remove(directory: &Path, ids: impl IntoIterator<Item = u64>) -> Result<(), FileError> {
     for id in ids {
         let path = path(directory, id);
         match fs::remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            result => result.map_err(ColdError::io("delete", &path))?,
+            result => result.map_err(FileError::io_or_missing("delete", &path))?,
         }
     }
     Ok(())
 }
 
 /// Makes creations in `directory`, and that of the directory itself, durable.
-pub(super) fn sync_dir(directory: &Path) -> Result<(), ColdError> {
+pub(super) fn sync_dir(directory: &Path) -> Result<(), FileError> {
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
     for directory in parent.into_iter().chain([directory]) {
         let synced = File::open(directory).and_then(|file| file.sync_all());
-        synced.map_err(ColdError::io("sync the directory", directory))?;
+        synced.map_err(FileError::io_or_missing("sync the directory", directory))?;
     }
     Ok(())
 }
@@ -278,15 +282,15 @@ mod tests {
         };
         check(&directory, &known).expect("it is the one that is known");
         let other = Known { next: 31, ..known };
-        assert!(matches!(check(&directory, &other), Err(ColdError::Corrupt { offset: 0, .. })));
+        assert!(matches!(check(&directory, &other), Err(FileError::Corrupt { offset: 0, .. })));
         assert_eq!(verify(&path(&directory, id)).expect("sound"), known);
         fs::write(directory.join("events-00.tmp"), "x").expect("written");
         sweep(&directory).expect("swept");
         assert_eq!(fs::read_dir(&directory).expect("listed").count(), 1);
         remove(&directory, [id, 5]).expect("removed");
-        assert!(matches!(check(&directory, &known), Err(ColdError::Missing { .. })));
+        assert!(matches!(check(&directory, &known), Err(FileError::Missing { .. })));
         let gone = read(&directory, id, &places(&written));
-        assert!(matches!(gone.failed, Some(ColdError::Missing { .. })));
+        assert!(matches!(gone.failed, Some(FileError::Missing { .. })));
     }
 
     #[test]

@@ -8,12 +8,11 @@
 //! Must not: look into the events, or decide which files are needed. Everything here blocks; none
 //! of it belongs on a core.
 
-mod error;
 mod files;
 mod format;
 mod verify;
 
-pub use error::ColdError;
+pub use crate::file_error::FileError;
 pub use files::{
     ColdRead, NewBlock, NewFile, Place, Written, list, path, read, remove, sweep, write,
 };

@@ -6,12 +6,12 @@ use std::io::{BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::error::ColdError;
 use super::files::{path, sync_dir};
 use super::format::{
     BLOCK_HEADER, BadHeader, BlockHeader, COLD_FORMAT, FILE_END, FILE_HEADER, FileHeader,
     encode_end, is_sound, tag_of,
 };
+use crate::file_error::FileError;
 
 /// What is known of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,29 +44,29 @@ impl Known {
     }
 }
 
-fn open(path: &Path) -> Result<(File, u64), ColdError> {
-    let file = File::open(path).map_err(ColdError::io("open", path))?;
-    let bytes = file.metadata().map_err(ColdError::io("look at", path))?.len();
+fn open(path: &Path) -> Result<(File, u64), FileError> {
+    let file = File::open(path).map_err(FileError::io_or_missing("open", path))?;
+    let bytes = file.metadata().map_err(FileError::io_or_missing("look at", path))?.len();
     Ok((file, bytes))
 }
 
-fn header(path: &Path, input: &mut impl Read) -> Result<FileHeader, ColdError> {
+fn header(path: &Path, input: &mut impl Read) -> Result<FileHeader, FileError> {
     let mut bytes = [0; FILE_HEADER];
     fill(path, 0, input, &mut bytes)?;
     FileHeader::decode(&bytes).map_err(|error| match error {
-        BadHeader::Damaged(what) => ColdError::corrupt(path, 0, what),
+        BadHeader::Damaged(what) => FileError::corrupt(path, 0, what),
         BadHeader::Version(found) => {
-            ColdError::Version { path: path.to_owned(), found, supported: COLD_FORMAT }
+            FileError::Version { path: path.to_owned(), found, supported: COLD_FORMAT }
         }
     })
 }
 
-fn fill(path: &Path, at: u64, input: &mut impl Read, bytes: &mut [u8]) -> Result<(), ColdError> {
+fn fill(path: &Path, at: u64, input: &mut impl Read, bytes: &mut [u8]) -> Result<(), FileError> {
     input.read_exact(bytes).map_err(|error| match error.kind() {
         std::io::ErrorKind::UnexpectedEof => {
-            ColdError::corrupt(path, at, "the file is shorter than it was")
+            FileError::corrupt(path, at, "the file is shorter than it was")
         }
-        _ => ColdError::io("read", path)(error),
+        _ => FileError::io_or_missing("read", path)(error),
     })
 }
 
@@ -74,15 +74,15 @@ fn fill(path: &Path, at: u64, input: &mut impl Read, bytes: &mut [u8]) -> Result
 ///
 /// # Errors
 /// It is not, or what the system said.
-pub fn check(directory: &Path, known: &Known) -> Result<(), ColdError> {
+pub fn check(directory: &Path, known: &Known) -> Result<(), FileError> {
     let path = path(directory, known.id);
     let (mut file, bytes) = open(&path)?;
     let header = header(&path, &mut file)?;
     if bytes != known.bytes {
-        return Err(ColdError::corrupt(&path, bytes.min(known.bytes), "it has another length"));
+        return Err(FileError::corrupt(&path, bytes.min(known.bytes), "it has another length"));
     }
     if Known::of(header, bytes) != *known {
-        return Err(ColdError::corrupt(&path, 0, "it is another file than the one that is known"));
+        return Err(FileError::corrupt(&path, 0, "it is another file than the one that is known"));
     }
     Ok(())
 }
@@ -91,13 +91,13 @@ pub fn check(directory: &Path, known: &Known) -> Result<(), ColdError> {
 ///
 /// # Errors
 /// It is damaged, or what the system said.
-pub fn verify(path: &Path) -> Result<Known, ColdError> {
+pub fn verify(path: &Path) -> Result<Known, FileError> {
     let (file, bytes) = open(path)?;
     let mut input = BufReader::new(file);
     let header = header(path, &mut input)?;
     let (mut at, mut event_bytes, mut next) = (FILE_HEADER as u64, 0, header.base);
     for index in 0..header.blocks {
-        let corrupt = |what| ColdError::corrupt(path, at, what);
+        let corrupt = |what| FileError::corrupt(path, at, what);
         let mut head = [0; BLOCK_HEADER];
         fill(path, at, &mut input, &mut head)?;
         let block = BlockHeader::decode(&head).ok_or_else(|| corrupt("there is no block"))?;
@@ -121,10 +121,10 @@ pub fn verify(path: &Path) -> Result<Known, ColdError> {
     let mut end = [0; FILE_END];
     fill(path, at, &mut input, &mut end)?;
     if end != encode_end(header.id, header.blocks, event_bytes) {
-        return Err(ColdError::corrupt(path, at, "the end is not that of these blocks"));
+        return Err(FileError::corrupt(path, at, "the end is not that of these blocks"));
     }
     if at + FILE_END as u64 != bytes {
-        return Err(ColdError::corrupt(path, at + FILE_END as u64, "something follows its end"));
+        return Err(FileError::corrupt(path, at + FILE_END as u64, "something follows its end"));
     }
     Ok(Known::of(header, bytes))
 }
@@ -134,7 +134,7 @@ pub fn verify(path: &Path) -> Result<Known, ColdError> {
 ///
 /// # Errors
 /// What the system said.
-pub fn write_hollow(directory: &Path, known: &Known) -> Result<(), ColdError> {
+pub fn write_hollow(directory: &Path, known: &Known) -> Result<(), FileError> {
     let path = path(directory, known.id);
     let write = || {
         std::fs::create_dir_all(directory)?;
@@ -143,6 +143,6 @@ pub fn write_hollow(directory: &Path, known: &Known) -> Result<(), ColdError> {
         file.set_len(known.bytes)?;
         file.sync_all()
     };
-    write().map_err(ColdError::io("write", &path))?;
+    write().map_err(FileError::io_or_missing("write", &path))?;
     sync_dir(directory)
 }

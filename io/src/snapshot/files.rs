@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::error::SnapshotError;
 use super::format::PartKind;
+use crate::file_error::FileError;
 
 const PREFIX: &str = "snapshot_";
 pub(super) const INDEX_SUFFIX: &str = ".snap";
@@ -67,15 +67,15 @@ pub(super) fn new_index_path(directory: &Path, name: SnapshotName) -> PathBuf {
 }
 
 /// The names in a directory, in their order; none where there is no directory.
-fn names(directory: &Path) -> Result<Vec<String>, SnapshotError> {
+fn names(directory: &Path) -> Result<Vec<String>, FileError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(SnapshotError::io("read", directory)(error)),
+        Err(error) => return Err(FileError::io("read", directory)(error)),
     };
     let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(SnapshotError::io("read", directory))?;
+        let entry = entry.map_err(FileError::io("read", directory))?;
         names.extend(entry.file_name().into_string());
     }
     names.sort_unstable();
@@ -86,8 +86,8 @@ fn names(directory: &Path) -> Result<Vec<String>, SnapshotError> {
 /// sound is not looked at. No directory, no snapshots.
 ///
 /// # Errors
-/// [`SnapshotError::Io`].
-pub fn list(directory: &Path) -> Result<Vec<SnapshotName>, SnapshotError> {
+/// [`FileError::Io`].
+pub fn list(directory: &Path) -> Result<Vec<SnapshotName>, FileError> {
     let mut found: Vec<SnapshotName> = names(directory)?
         .iter()
         .filter_map(|name| SnapshotName::parse(name.strip_suffix(INDEX_SUFFIX)?))
@@ -100,8 +100,8 @@ pub fn list(directory: &Path) -> Result<Vec<SnapshotName>, SnapshotError> {
 /// One that is gone already is fine.
 ///
 /// # Errors
-/// [`SnapshotError::Io`].
-pub fn remove(directory: &Path, name: SnapshotName) -> Result<(), SnapshotError> {
+/// [`FileError::Io`].
+pub fn remove(directory: &Path, name: SnapshotName) -> Result<(), FileError> {
     delete(&name.index_path(directory))?;
     sync_dir(directory)?;
     let prefix = format!("{name}.");
@@ -126,8 +126,8 @@ pub struct Swept {
 /// without an index. Not to be called while a snapshot is written.
 ///
 /// # Errors
-/// [`SnapshotError::Io`].
-pub fn sweep(directory: &Path) -> Result<Swept, SnapshotError> {
+/// [`FileError::Io`].
+pub fn sweep(directory: &Path) -> Result<Swept, FileError> {
     let names = names(directory)?;
     let whole: BTreeSet<&str> =
         names.iter().filter_map(|name| name.strip_suffix(INDEX_SUFFIX)).collect();
@@ -148,21 +148,21 @@ pub fn sweep(directory: &Path) -> Result<Swept, SnapshotError> {
     Ok(swept)
 }
 
-pub(super) fn delete(path: &Path) -> Result<(), SnapshotError> {
+pub(super) fn delete(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result.map_err(SnapshotError::io("delete", path)),
+        result => result.map_err(FileError::io("delete", path)),
     }
 }
 
-pub(super) fn rename(from: &Path, to: &Path) -> Result<(), SnapshotError> {
-    fs::rename(from, to).map_err(SnapshotError::io("rename", from))
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(FileError::io("rename", from))
 }
 
 /// Makes creations, renames and deletions in `directory` durable.
-pub(super) fn sync_dir(directory: &Path) -> Result<(), SnapshotError> {
+pub(super) fn sync_dir(directory: &Path) -> Result<(), FileError> {
     let synced = File::open(directory).and_then(|file| file.sync_all());
-    synced.map_err(SnapshotError::io("sync the directory", directory))
+    synced.map_err(FileError::io("sync the directory", directory))
 }
 
 #[cfg(test)]

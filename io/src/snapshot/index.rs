@@ -11,10 +11,10 @@ use synap_shards::limits::SHARDS;
 use synap_shards::seq::{Seq, ShardSeqs};
 
 use super::codec::Codec;
-use super::error::SnapshotError;
 use super::files::{self, SnapshotName};
 use super::format::{PartFacts, PartId, PartKind, SNAPSHOT_FORMAT, get, get_u32, get_u64, put};
 use crate::disk;
+use crate::file_error::FileError;
 
 const MAGIC: [u8; 8] = *b"SYNAPSNP";
 const HEADER: usize = 48;
@@ -138,8 +138,8 @@ impl Index {
     /// renamed, then its name durable. Returns the path of the index.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`]; then there is no snapshot.
-    pub fn store(&self, directory: &Path) -> Result<PathBuf, SnapshotError> {
+    /// [`FileError::Io`]; then there is no snapshot.
+    pub fn store(&self, directory: &Path) -> Result<PathBuf, FileError> {
         files::sync_dir(directory)?;
         let name = self.name();
         let (new, path) = (files::new_index_path(directory, name), name.index_path(directory));
@@ -148,7 +148,7 @@ impl Index {
             disk::write_all_at(&file, &self.encode(), 0)?;
             disk::sync_all(&file)
         };
-        let stored = write().map_err(SnapshotError::io("write", &new));
+        let stored = write().map_err(FileError::io("write", &new));
         let stored = stored.and_then(|()| files::rename(&new, &path));
         if let Err(error) = stored {
             // What cannot be removed now is swept before the next snapshot.
@@ -162,29 +162,29 @@ impl Index {
     /// Reads and checks the index of the snapshot of this name.
     ///
     /// # Errors
-    /// Any [`SnapshotError`].
-    pub fn load(directory: &Path, name: SnapshotName) -> Result<Self, SnapshotError> {
+    /// Any [`FileError`].
+    pub fn load(directory: &Path, name: SnapshotName) -> Result<Self, FileError> {
         let path = name.index_path(directory);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(SnapshotError::Missing { path });
+                return Err(FileError::Missing { path });
             }
-            Err(error) => return Err(SnapshotError::io("open", &path)(error)),
+            Err(error) => return Err(FileError::io("open", &path)(error)),
         };
         let mut bytes = Vec::new();
         let read = file.take(INDEX_BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(SnapshotError::io("read", &path))?;
+        read.map_err(FileError::io("read", &path))?;
         let index = Self::decode(&bytes, &path)?;
         if index.name() != name {
             let what = "the index is that of a snapshot of another name";
-            return Err(SnapshotError::corrupt(&path, 16, what));
+            return Err(FileError::corrupt(&path, 16, what));
         }
         Ok(index)
     }
 
-    fn decode(bytes: &[u8], path: &Path) -> Result<Self, SnapshotError> {
-        let corrupt = |offset: usize, what| SnapshotError::corrupt(path, offset as u64, what);
+    fn decode(bytes: &[u8], path: &Path) -> Result<Self, FileError> {
+        let corrupt = |offset: usize, what| FileError::corrupt(path, offset as u64, what);
         if bytes.len() < HEADER {
             return Err(corrupt(bytes.len(), "the file ends too early"));
         }
@@ -194,7 +194,7 @@ impl Index {
         let found = u16::from_le_bytes(get(bytes, 12));
         if found > SNAPSHOT_FORMAT {
             let supported = SNAPSHOT_FORMAT;
-            return Err(SnapshotError::Version { path: path.to_owned(), found, supported });
+            return Err(FileError::Version { path: path.to_owned(), found, supported });
         }
         let codec = Codec::from_byte(bytes[14]).ok_or_else(|| corrupt(14, "unknown codec"))?;
         let shards = usize::from(u16::from_le_bytes(get(bytes, 36)));

@@ -10,15 +10,14 @@
 //! belongs on a core.
 
 mod codec;
-mod error;
 mod files;
 mod format;
 mod index;
 mod reader;
 mod writer;
 
+pub use crate::file_error::FileError;
 pub use codec::{Codec, Compression};
-pub use error::SnapshotError;
 pub use files::{SnapshotName, Swept, list, remove, sweep};
 pub use format::{PartFacts, PartId, PartKind, SNAPSHOT_FORMAT};
 pub use index::{Index, ShardImage, Tail};

@@ -7,11 +7,11 @@ use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::codec::{Codec, Decoder};
-use super::error::SnapshotError;
 use super::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER, BlockHeader, Invalid, Next, PART_END, PART_HEADER, PartFacts,
     PartHeader, PartId, SNAPSHOT_FORMAT, encode_end, next_of,
 };
+use crate::file_error::FileError;
 
 /// Bytes asked from the file at once.
 const READ_BYTES: usize = 1024 * 1024;
@@ -60,16 +60,12 @@ impl PartReader {
     /// what the index says.
     ///
     /// # Errors
-    /// Any [`SnapshotError`].
-    pub fn open(
-        path: &Path,
-        id: &PartId,
-        expected: Option<PartFacts>,
-    ) -> Result<Self, SnapshotError> {
+    /// Any [`FileError`].
+    pub fn open(path: &Path, id: &PartId, expected: Option<PartFacts>) -> Result<Self, FileError> {
         let reader = Self::open_any(path, expected)?;
         if reader.header.id != *id {
             let what = "this is a part of another snapshot, or another part of this one";
-            return Err(SnapshotError::corrupt(path, 0, what));
+            return Err(FileError::corrupt(path, 0, what));
         }
         Ok(reader)
     }
@@ -77,25 +73,25 @@ impl PartReader {
     /// Opens a part without knowing which it is, for tools that look at files.
     ///
     /// # Errors
-    /// Any [`SnapshotError`].
-    pub fn open_any(path: &Path, expected: Option<PartFacts>) -> Result<Self, SnapshotError> {
+    /// Any [`FileError`].
+    pub fn open_any(path: &Path, expected: Option<PartFacts>) -> Result<Self, FileError> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(SnapshotError::Missing { path: path.to_owned() });
+                return Err(FileError::Missing { path: path.to_owned() });
             }
-            Err(error) => return Err(SnapshotError::io("open", path)(error)),
+            Err(error) => return Err(FileError::io("open", path)(error)),
         };
-        let metadata = file.metadata().map_err(SnapshotError::io("stat", path))?;
+        let metadata = file.metadata().map_err(FileError::io("stat", path))?;
         let file_bytes = metadata.len();
         let mut file = BufReader::with_capacity(READ_BYTES, file);
         let mut bytes = [0; PART_HEADER];
         read(&mut file, path, 0, &mut bytes)?;
         let header = PartHeader::decode(&bytes).map_err(|invalid| match invalid {
-            Invalid::Damaged => SnapshotError::corrupt(path, 0, "the header is not sound"),
+            Invalid::Damaged => FileError::corrupt(path, 0, "the header is not sound"),
             Invalid::Version(found) => {
                 let supported = SNAPSHOT_FORMAT;
-                SnapshotError::Version { path: path.to_owned(), found, supported }
+                FileError::Version { path: path.to_owned(), found, supported }
             }
         })?;
         if let Some(expected) = expected
@@ -103,10 +99,9 @@ impl PartReader {
         {
             let what = "the file has not the length that the index states";
             let at = expected.file_bytes.min(file_bytes);
-            return Err(SnapshotError::corrupt(path, at, what));
+            return Err(FileError::corrupt(path, at, what));
         }
-        let decoder =
-            Decoder::new(header.codec).map_err(SnapshotError::io("prepare to read", path))?;
+        let decoder = Decoder::new(header.codec).map_err(FileError::io("prepare to read", path))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -148,16 +143,16 @@ impl PartReader {
     }
 
     /// Makes an error of damage in the block at `offset`, for callers that look into it.
-    pub fn corrupt(&self, offset: u64, what: &'static str) -> SnapshotError {
-        SnapshotError::corrupt(&self.path, offset, what)
+    pub fn corrupt(&self, offset: u64, what: &'static str) -> FileError {
+        FileError::corrupt(&self.path, offset, what)
     }
 
     /// The next block; nothing after the last, when the end of the part was found sound and the
     /// file to end with it.
     ///
     /// # Errors
-    /// Any [`SnapshotError`].
-    pub fn next_block(&mut self) -> Result<Option<Block<'_>>, SnapshotError> {
+    /// Any [`FileError`].
+    pub fn next_block(&mut self) -> Result<Option<Block<'_>>, FileError> {
         if self.ended {
             return Ok(None);
         }
@@ -171,11 +166,7 @@ impl PartReader {
         }
     }
 
-    fn block(
-        &mut self,
-        offset: u64,
-        bytes: &[u8; BLOCK_HEADER],
-    ) -> Result<Block<'_>, SnapshotError> {
+    fn block(&mut self, offset: u64, bytes: &[u8; BLOCK_HEADER]) -> Result<Block<'_>, FileError> {
         let header = BlockHeader::decode(bytes);
         let end = offset + BLOCK_HEADER as u64 + u64::from(header.stored_bytes);
         if end + PART_END as u64 > self.file_bytes {
@@ -208,7 +199,7 @@ impl PartReader {
         Ok(Block { bytes: &self.raw, entries: header.entries, offset })
     }
 
-    fn end(&mut self, offset: u64, front: &[u8; BLOCK_HEADER]) -> Result<(), SnapshotError> {
+    fn end(&mut self, offset: u64, front: &[u8; BLOCK_HEADER]) -> Result<(), FileError> {
         let mut end = [0; PART_END];
         let (head, tail) = end.split_at_mut(BLOCK_HEADER);
         head.copy_from_slice(front);
@@ -236,9 +227,9 @@ fn read(
     path: &Path,
     offset: u64,
     bytes: &mut [u8],
-) -> Result<(), SnapshotError> {
+) -> Result<(), FileError> {
     file.read_exact(bytes).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => SnapshotError::corrupt(path, offset, "the file ends too early"),
-        _ => SnapshotError::io("read", path)(error),
+        ErrorKind::UnexpectedEof => FileError::corrupt(path, offset, "the file ends too early"),
+        _ => FileError::io("read", path)(error),
     })
 }

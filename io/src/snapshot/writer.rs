@@ -10,13 +10,13 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use super::codec::{Compression, Encoder};
-use super::error::SnapshotError;
 use super::files::{self, SnapshotName};
 use super::format::{
     BLOCK_BYTES_MAX, BLOCK_HEADER, BlockHeader, PART_HEADER, PartFacts, PartHeader, PartId,
     encode_end,
 };
 use crate::disk;
+use crate::file_error::FileError;
 
 /// Raw bytes that a block should have; an entry or run that is larger gets a block of its own.
 pub const BLOCK_RAW_BYTES: usize = 64 * 1024;
@@ -63,14 +63,14 @@ impl PartWriter {
     /// Begins a part in `directory`, which exists.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`].
-    pub fn create(directory: &Path, part: &NewPart) -> Result<Self, SnapshotError> {
+    /// [`FileError::Io`].
+    pub fn create(directory: &Path, part: &NewPart) -> Result<Self, FileError> {
         let NewPart { id, compression, epoch, created_ms } = *part;
         let path = files::new_part_path(directory, id.kind, id.number);
-        let encoder = Encoder::new(compression)
-            .map_err(SnapshotError::io("prepare compression of", &path))?;
+        let encoder =
+            Encoder::new(compression).map_err(FileError::io("prepare compression of", &path))?;
         let header = PartHeader { id, codec: compression.codec, epoch, created_ms };
-        let file = File::create(&path).map_err(SnapshotError::io("create", &path))?;
+        let file = File::create(&path).map_err(FileError::io("create", &path))?;
         let written = disk::write_all_at(&file, &header.encode(), 0);
         let facts = PartFacts { file_bytes: PART_HEADER as u64, ..PartFacts::default() };
         let writer = Self {
@@ -83,7 +83,7 @@ impl PartWriter {
             facts,
             handed_over: 0,
         };
-        written.map_err(SnapshotError::io("write to", writer.path()))?;
+        written.map_err(FileError::io("write to", writer.path()))?;
         Ok(writer)
     }
 
@@ -91,13 +91,13 @@ impl PartWriter {
     /// [`BATCH_BYTES_MAX`](synap_shards::limits::BATCH_BYTES_MAX) bytes.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`]; the part is of no use then.
-    pub fn write_block(&mut self, raw: &[u8], entries: u32) -> Result<(), SnapshotError> {
+    /// [`FileError::Io`]; the part is of no use then.
+    pub fn write_block(&mut self, raw: &[u8], entries: u32) -> Result<(), FileError> {
         assert!(!raw.is_empty() && raw.len() <= BLOCK_BYTES_MAX, "a block of {}", raw.len());
         self.block.clear();
         self.block.resize(BLOCK_HEADER, 0);
         let stored = self.encoder.append(raw, &mut self.block);
-        stored.map_err(SnapshotError::io("compress a block of", self.path()))?;
+        stored.map_err(FileError::io("compress a block of", self.path()))?;
         let header = BlockHeader {
             crc: 0,
             index: self.facts.blocks,
@@ -108,7 +108,7 @@ impl PartWriter {
         };
         header.encode(&mut self.block);
         let written = disk::write_all_at(&self.file, &self.block, self.facts.file_bytes);
-        written.map_err(SnapshotError::io("write to", self.path()))?;
+        written.map_err(FileError::io("write to", self.path()))?;
         self.facts.blocks += 1;
         self.facts.entries += u64::from(entries);
         self.facts.raw_bytes += raw.len() as u64;
@@ -137,13 +137,13 @@ impl PartWriter {
     /// Ends the part and makes its bytes durable. It still has no name.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`].
-    pub fn finish(mut self) -> Result<FinishedPart, SnapshotError> {
+    /// [`FileError::Io`].
+    pub fn finish(mut self) -> Result<FinishedPart, FileError> {
         let end = encode_end(&self.facts, self.tag);
         let written = disk::write_all_at(&self.file, &end, self.facts.file_bytes);
-        written.map_err(SnapshotError::io("write to", self.path()))?;
+        written.map_err(FileError::io("write to", self.path()))?;
         self.facts.file_bytes += end.len() as u64;
-        disk::sync_data(&self.file).map_err(SnapshotError::io("sync", self.path()))?;
+        disk::sync_data(&self.file).map_err(FileError::io("sync", self.path()))?;
         Ok(FinishedPart { place: self.place, id: self.id, facts: self.facts })
     }
 
@@ -174,8 +174,8 @@ impl FinishedPart {
     /// Gives the part its name as one of snapshot `name`. The name becomes durable with the index.
     ///
     /// # Errors
-    /// [`SnapshotError::Io`].
-    pub fn publish(mut self, name: SnapshotName) -> Result<(), SnapshotError> {
+    /// [`FileError::Io`].
+    pub fn publish(mut self, name: SnapshotName) -> Result<(), FileError> {
         let path = name.part_path(&self.place.directory, self.id.kind, self.id.number);
         files::rename(&self.place.path, &path)?;
         self.place.is_named = true;

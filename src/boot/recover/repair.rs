@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use synap_io::clock;
 use synap_io::snapshot::{
-    self, BLOCK_RAW_BYTES, Codec, Compression, FinishedPart, Index, NewPart, PartId, PartKind,
-    PartWriter, ShardImage, SnapshotError,
+    self, BLOCK_RAW_BYTES, Codec, Compression, FileError, FinishedPart, Index, NewPart, PartId,
+    PartKind, PartWriter, ShardImage,
 };
 use synap_io::wal::{manifest, scan_dir};
 use synap_shards::recovery::{History, Released};
@@ -84,7 +84,7 @@ fn write_image(
     directory: &Path,
     index: &Index,
     shard: &Shard,
-) -> Result<Option<FinishedPart>, SnapshotError> {
+) -> Result<Option<FinishedPart>, FileError> {
     if shard.entry_count() == 0 && shard.libraries().set().is_empty() {
         return Ok(None);
     }

@@ -1,12 +1,13 @@
-//! What can go wrong with files of events. None of it is fatal to a running server.
+//! What can go wrong with files that are written once: those of snapshots, and of events. None of
+//! it is fatal to a running server; at a start it decides which snapshot is taken.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a file of events cannot be written or read.
+/// Why a file that is written once cannot be written or read.
 #[derive(Debug)]
-pub enum ColdError {
+pub enum FileError {
     /// The system refused an operation; "no space left" is among these.
     Io {
         /// What was being done.
@@ -16,7 +17,7 @@ pub enum ColdError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file is not what it was when it was written, or not the one that is known.
+    /// A file is not what it was when it was written, or not the one that is named.
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -42,9 +43,18 @@ pub enum ColdError {
     },
 }
 
-impl ColdError {
+impl FileError {
     /// Wraps what the system said, with what was tried.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// The same where a file that is not there is an answer of its own.
+    pub(crate) fn io_or_missing(
+        action: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::NotFound => Self::Missing { path },
@@ -52,12 +62,30 @@ impl ColdError {
         }
     }
 
-    pub(super) fn corrupt(path: &Path, offset: u64, what: &'static str) -> Self {
+    pub(crate) fn corrupt(path: &Path, offset: u64, what: &'static str) -> Self {
         Self::Corrupt { path: path.to_owned(), offset, what }
+    }
+
+    /// The file it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::Missing { path }
+            | Self::Version { path, .. } => path,
+        }
+    }
+
+    /// Where in the file the damage was noticed, if it is damage.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Corrupt { offset, .. } => Some(*offset),
+            Self::Io { .. } | Self::Missing { .. } | Self::Version { .. } => None,
+        }
     }
 }
 
-impl fmt::Display for ColdError {
+impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { action, path, source } => {
@@ -76,7 +104,7 @@ impl fmt::Display for ColdError {
     }
 }
 
-impl std::error::Error for ColdError {
+impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
