@@ -289,7 +289,7 @@ fn wrong_values_name_line_key_expected_and_found() {
             "is for everybody, and yet lists roles or users",
         ),
         (
-            "auth: {default_key_ttl: 5, api_key_default_expiration_days: 1}\n",
+            "authentication: {default_key_ttl: 5, api_key_default_expiration_days: 1}\n",
             "`authentication.default_key_ttl` contradicts",
         ),
         ("api_keys:\n- {key: a, name: b, allowed_ips: [10.0.0.0/99]}\n", "allowed_ips[0]"),
