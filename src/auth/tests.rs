@@ -126,6 +126,38 @@ fn a_password_is_hashed_once_a_minute_and_a_wrong_user_costs_the_same() {
 }
 
 #[test]
+fn a_password_that_is_changed_while_it_is_verified_is_worth_nothing() {
+    let authority = open(enabled(TWO_USERS));
+    let root = admin(&authority);
+    let make = Change::CreateUser { name: "berta".to_owned(), edit: user_edit(&["user"]) };
+    authority.change(&root, make).expect("made");
+    let mut desk = Desk::new(Arc::clone(&authority));
+    let mut ask = |credential: &Credential| match desk.check(credential, HERE, NOW) {
+        Check::Ask(question) => authority.answer(&question, NOW),
+        Check::Decided(verdict) => panic!("decided: {verdict:?}"),
+    };
+    let (old, also) = (password("berta", "correct horse"), password("anna", "correct horse"));
+    let (first, second, third) = (ask(&old), ask(&old), ask(&also));
+    let set = |text: &str| {
+        let password = Secret::new(text);
+        let change = Change::SetPassword { name: "berta".to_owned(), password };
+        authority.change(&root, change).expect("set");
+    };
+    // This core has not seen the change yet, and its directory still has the password.
+    set("battery staple");
+    let new = password("berta", "battery staple");
+    let Check::Ask(question) = desk.check(&new, HERE, NOW) else { panic!("never seen") };
+    let early = authority.answer(&question, NOW);
+    granted(desk.learn(early, NOW));
+    granted(desk.learn(first, NOW));
+    assert!(desk.refresh());
+    assert_eq!(refused(&desk.learn(second, NOW)), Refusal::Credential);
+    let identity = granted(desk.learn(third, NOW));
+    assert_eq!(identity.generation(), desk.directory().generation(), "with the rights of today");
+    assert_eq!(refused(&check(&mut desk, &old, NOW)), Refusal::Credential);
+}
+
+#[test]
 fn a_disabled_user_is_refused_only_after_the_password() {
     let authority = open(enabled(
         "users:\n- {username: root, password_hash: 'HASH', role: admin}\n\
