@@ -72,11 +72,7 @@ impl Page<'_> {
             families::FORWARDED => self.per_core(family, |core| &core.forwarded),
             families::LOANS => self.per_core(family, |core| &core.loans),
             families::TRANSACTIONS | families::TRANSACTIONS_ABORTED => self.transactions(family),
-            families::TLS_HANDSHAKES
-            | families::TLS_FAILURES
-            | families::TLS_TIME
-            | families::TLS_UNDERWAY
-            | families::TLS_CONNECTIONS => self.tls(family),
+            Family { name, .. } if name.starts_with("synap_tls_") => self.tls(family),
             families::COLD_FILES
             | families::COLD_BYTES
             | families::COLD_READS

@@ -170,18 +170,7 @@ impl Core {
     pub fn new(id: CoreId, parts: Parts, listeners: Listeners) -> Self {
         let Parts { mut reactor, mesh, engine, wal, shared, settings, tls, inbox, ask_to_stop } =
             parts;
-        let tagged = [
-            (listeners.http, HTTP),
-            (listeners.resp, RESP),
-            (listeners.shard, SHARD),
-            (listeners.https, HTTPS),
-            (listeners.resp_tls, RESP_TLS),
-        ];
-        for (listener, tag) in tagged {
-            if let Some(listener) = listener {
-                reactor.listen(listener, tag);
-            }
-        }
+        listen(&mut reactor, listeners);
         let slowlog = SlowLog::new(id, shared.shard_map.cores());
         let cores = shared.shard_map.cores();
         let mut pubsub = Pubsub::new(cores, clock::entropy());
@@ -684,6 +673,21 @@ impl Core {
             wal.close(&mut self.reactor)?;
         }
         Ok(())
+    }
+}
+
+fn listen(reactor: &mut Reactor, listeners: Listeners) {
+    let tagged = [
+        (listeners.http, HTTP),
+        (listeners.resp, RESP),
+        (listeners.shard, SHARD),
+        (listeners.https, HTTPS),
+        (listeners.resp_tls, RESP_TLS),
+    ];
+    for (listener, tag) in tagged {
+        if let Some(listener) = listener {
+            reactor.listen(listener, tag);
+        }
     }
 }
 
