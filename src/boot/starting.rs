@@ -67,6 +67,7 @@ impl Drop for Starting {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             thread.join().expect("the thread handles every error");
         }
     }
@@ -88,7 +89,7 @@ fn serve(open: &[Open], done: &AtomicBool, progress: &Progress) {
             }
         }
         if rests {
-            thread::sleep(LOOK_INTERVAL);
+            thread::park_timeout(LOOK_INTERVAL);
         }
     }
 }
