@@ -55,11 +55,7 @@ impl Page<'_> {
                 self.sample(family, &[env!("CARGO_PKG_VERSION"), "standalone"], 1.0);
             }
             families::UPTIME => self.sample(family, &[], self.facts.uptime_secs() as f64),
-            families::LIBRARIES | families::FUNCTIONS => {
-                let (libraries, functions, _) = self.facts.shared.scripts.library_sizes();
-                let is_first = *family == families::LIBRARIES;
-                self.sample(family, &[], if is_first { libraries } else { functions } as f64);
-            }
+            families::LIBRARIES | families::FUNCTIONS => self.libraries(family),
             families::RATE_LIMIT_CLIENTS => self.limited_clients(family),
             families::KV_OPERATIONS => self.kv_operations(family),
             families::KV_DURATION => self.command_durations(family, true),
@@ -119,6 +115,12 @@ impl Page<'_> {
             }
             _ => self.sums(family),
         }
+    }
+
+    fn libraries(&mut self, family: &Family) {
+        let (libraries, functions, _) = self.facts.shared.scripts.library_sizes();
+        let is_first = *family == families::LIBRARIES;
+        self.sample(family, &[], if is_first { libraries } else { functions } as f64);
     }
 
     fn transactions(&mut self, family: &Family) {
