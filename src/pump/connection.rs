@@ -9,6 +9,7 @@ use synap_shards::id::{ConnId, Ticket};
 use super::envelope::Underway;
 use super::live::Live;
 use super::live_style::LiveStyle;
+use super::tls::Sealed;
 use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
@@ -135,6 +136,8 @@ pub(super) struct Connection {
     pub(super) paying: Option<ClientKey>,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
+    /// What it is under TLS; nothing of a plain one.
+    pub(super) tls: Option<Box<Sealed>>,
 }
 
 impl Connection {
@@ -161,6 +164,7 @@ impl Connection {
             underway: None,
             paying: None,
             live: None,
+            tls: None,
         }
     }
 
@@ -282,7 +286,8 @@ impl Connection {
     /// request that it did not finish.
     pub(super) fn is_done(&self) -> bool {
         let unstarted = (self.input.len() >= self.input_wanted && !self.input.is_empty())
-            || self.underway.is_some();
+            || self.underway.is_some()
+            || self.tls.as_ref().is_some_and(|tls| !tls.waiting.is_empty());
         let ended = self.closing || (self.read_ended && !unstarted);
         self.is_abandoned || (ended && self.is_drained())
     }
@@ -295,6 +300,11 @@ impl Connection {
     /// Whether so much input waits that the socket should rest.
     pub(super) fn has_too_much_input(&self) -> bool {
         self.input.len() >= INPUT_PAUSE_BYTES
+    }
+
+    /// Whether it is closed without sending what is left.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
     }
 
     /// Closes without sending what is left.
