@@ -515,9 +515,7 @@ fn rules_for_everybody_leave_the_door_open() {
     assert!(open(enabled(TWO_USERS)).current().1.is_required());
     let closed = format!("authentication: {{enabled: true, require_auth: true}}\n{rule}");
     assert!(open(plan(&closed)).current().1.is_required());
-    let unused = format!(
-        "authentication: {{enabled: true}}\nacl: {{enabled: false, rules: [{{\
-                          resource: 'kv:*', actions: [all], require_auth: false}}]}}\n"
-    );
-    assert!(open(plan(&unused)).current().1.rules().is_empty());
+    let unused = "authentication: {enabled: true}\nacl: {enabled: false, rules: [{\
+                  resource: 'kv:*', actions: [all], require_auth: false}]}\n";
+    assert!(open(plan(unused)).current().1.rules().is_empty());
 }
