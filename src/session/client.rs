@@ -165,7 +165,7 @@ impl Client {
     #[inline]
     pub fn reads(&self) -> Reads {
         let tracked = self.tracking.as_deref().is_some_and(Tracking::wants_reads);
-        Reads { client: self.id, quiet: self.no_touch, tracked }
+        Reads { client: self.id, quiet: self.no_touch, tracked, bound: self.is_bound }
     }
 
     /// A request of it was begun: what `CLIENT CACHING` said held for that one, or holds until the
