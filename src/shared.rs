@@ -10,6 +10,7 @@ use synap_shards::key::ShardMap;
 use synap_shards::script::gauge::Gauge;
 
 use crate::alive::Alive;
+use crate::auth::Authority;
 use crate::captures::Captures;
 use crate::cold::Cold;
 use crate::mailboxes::Mailboxes;
@@ -63,6 +64,8 @@ pub struct Shared {
     pub mailboxes: Mailboxes,
     /// Cores with readers of captures that wait.
     pub captures: Captures,
+    /// Who callers are and what they may do.
+    pub authority: Arc<Authority>,
     /// Which clients there are.
     pub alive: Alive,
     /// The scripts that the process knows.

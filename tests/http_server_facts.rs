@@ -71,6 +71,7 @@ fn shared() -> Shared {
         logs_full: AtomicUsize::new(0),
         snapshots: None,
         cold: None,
+        authority: synap::auth::Authority::off(),
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
         mailboxes: synap::mailboxes::Mailboxes::default(),

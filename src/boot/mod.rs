@@ -236,6 +236,7 @@ fn facts(
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         cold,
+        authority: crate::auth::Authority::off(),
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),
