@@ -115,6 +115,7 @@ struct Seed {
     settings: Settings,
     engine: EngineSettings,
     inbox: Receiver<Message>,
+    mail: Sender<Message>,
     bells: Receiver<Vec<Doorbell>>,
     reactor: ReactorOptions,
 }
@@ -217,7 +218,7 @@ fn sow(
         .map(|(core, ((shards, mesh), listeners))| {
             let (inbox_sender, inbox) = mpsc::channel();
             let (bell_sender, bell_receiver) = mpsc::channel();
-            inboxes.push(inbox_sender);
+            inboxes.push(inbox_sender.clone());
             bells.push(bell_sender);
             let wal = config.persistence.enabled.then(|| {
                 let core = CoreId::new(core);
@@ -233,6 +234,7 @@ fn sow(
                 settings: settings.clone(),
                 engine: EngineSettings { epoch, acknowledge, memory },
                 inbox,
+                mail: inbox_sender,
                 bells: bell_receiver,
                 reactor: reactor.clone(),
             }
@@ -278,6 +280,7 @@ async fn grow(
         shared: seed.shared,
         settings: seed.settings,
         inbox: seed.inbox,
+        mail: seed.mail,
         ask_to_stop: Box::new(move || {
             let _ended = control.send(supervise::Event::StopAsked);
         }),

@@ -11,7 +11,7 @@ use synap_shards::command::spec::Flags;
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::engine::tx::Queued;
 use synap_shards::id::ConnId;
-use synap_shards::pubsub::Kind;
+use synap_shards::pubsub::{Index, Kind};
 use zeroize::Zeroizing;
 
 use super::connection::Connection;
@@ -26,6 +26,8 @@ use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{Builtin, Routed};
 use crate::session::authorize::{self, EVERYTHING, Glob, Missing, Need, Place};
 use crate::session::client::Client;
+use crate::session::topics::NO_SUBSCRIBER;
+use crate::session::visible::Sight;
 
 /// What a caller is told who has to say first who it is.
 pub(super) const NO_IDENTITY: CommandError =
@@ -153,9 +155,7 @@ fn needs_of(live: &Live) -> Vec<Held> {
 fn is_open(request: &HttpRequest<'_>, has_public_metrics: bool) -> bool {
     let is_metrics = request.path == "/metrics" || request.path.starts_with("/health/");
     // What a browser asks before it asks, it asks without credentials.
-    request.verb == Verb::Options
-        || request.path == "/health"
-        || (is_metrics && has_public_metrics)
+    request.verb == Verb::Options || request.path == "/health" || (is_metrics && has_public_metrics)
 }
 
 impl Outlet {
@@ -179,6 +179,13 @@ impl Outlet {
         }
     }
 
+    /// What the client of a connection sees of a list of names; nothing where that is all.
+    pub(super) fn sight(&mut self, conn: ConnId, kind: ResourceKind) -> Option<Sight> {
+        let client = &self.connections.get_mut(conn)?.client;
+        let identity = client.identity.as_ref().filter(|_| client.is_bound)?;
+        Sight::of(identity.rights(), kind)
+    }
+
     /// An answer to what was asked for a connection.
     pub(super) fn hear_verdict(&mut self, conn: ConnId, answer: Answer) {
         let verdict = self.desk.learn(answer, self.now.unix_ms);
@@ -199,25 +206,6 @@ impl Outlet {
         }
     }
 
-    /// Looks whether keys that connections came with are still good: they may expire.
-    pub(super) fn expire_identities(&mut self) {
-        if !self.desk.directory().is_enabled() {
-            return;
-        }
-        for conn in self.connections.ids() {
-            let Some(connection) = self.connections.get_mut(conn) else { continue };
-            let Some(identity) = &connection.client.identity else { continue };
-            if let Some(key) = identity.who().key() {
-                let (from, now_ms) = (connection.client.peer.ip(), self.now.unix_ms);
-                let key = self.desk.directory().key(key);
-                if key.is_none_or(|key| key.refusal(from, now_ms).is_some()) {
-                    self.look_again(conn);
-                }
-            }
-        }
-        self.desk.fold();
-    }
-
     /// Finds out anew who is behind a connection; one that goes on with something it may not do
     /// any more ends.
     fn look_again(&mut self, conn: ConnId) {
@@ -225,9 +213,10 @@ impl Outlet {
         let directory = self.desk.directory().clone();
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let client = &mut connection.client;
-        let found = client.identity.as_ref().map(|identity| {
-            directory.resolve(identity.who(), client.peer.ip(), now_ms)
-        });
+        let found = client
+            .identity
+            .as_ref()
+            .map(|identity| directory.resolve(identity.who(), client.peer.ip(), now_ms));
         client.becomes(match found {
             Some(Ok(identity)) => identity,
             Some(Err(_)) | None => directory.anonymous(),
@@ -258,30 +247,31 @@ impl Outlet {
             let words: Words<'_> = words.iter().map(|word| &**word).collect();
             admit(&connection.client, is_required, *command, &words, Place::Alone).is_ok()
         });
-        may_wait && connection.held.iter().all(holds) && self.may_listen(&connection.client)
+        may_wait
+            && connection.granted.iter().all(holds)
+            && may_listen(&self.pubsub.index, &connection.client)
     }
+}
 
-    /// Whether a client may listen to all that it listens to, and be told of what it tracks.
-    fn may_listen(&self, client: &Client) -> bool {
-        const LISTENS: [(Kind, &str); 4] = [
-            (Kind::Channel, "SUBSCRIBE"),
-            (Kind::Pattern, "PSUBSCRIBE"),
-            (Kind::Shard, "SSUBSCRIBE"),
-            (Kind::Topic, "SYNAP.SUBSCRIBE"),
-        ];
-        let may = |words: &[&[u8]]| {
-            let command = table::lookup(words).expect("the table has it");
-            admit(client, false, command, words, Place::Alone).is_ok()
-        };
-        let prefixes = client.tracking.iter().flat_map(|tracking| &tracking.prefixes);
-        let mut told = prefixes.map(|prefix| {
-            may(&[b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", prefix])
-        });
-        LISTENS.iter().all(|(kind, verb)| {
-            let names = self.pubsub.index.names_of(*kind, client.id);
-            names.iter().all(|name| may(&[verb.as_bytes(), name]))
-        }) && told.all(|may| may)
-    }
+/// Whether a client may listen to all that it listens to, and be told of what it tracks.
+fn may_listen(index: &Index, client: &Client) -> bool {
+    const LISTENS: [(Kind, &str); 4] = [
+        (Kind::Channel, "SUBSCRIBE"),
+        (Kind::Pattern, "PSUBSCRIBE"),
+        (Kind::Shard, "SSUBSCRIBE"),
+        (Kind::Topic, "SYNAP.SUBSCRIBE"),
+    ];
+    let may = |words: &[&[u8]]| {
+        let command = table::lookup(words).expect("the table has it");
+        admit(client, false, command, words, Place::Alone).is_ok()
+    };
+    let prefixes = client.tracking.iter().flat_map(|tracking| &tracking.prefixes);
+    let mut told =
+        prefixes.map(|prefix| may(&[b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", prefix]));
+    LISTENS.iter().all(|(kind, verb)| {
+        let names = index.names_of(*kind, client.id);
+        names.iter().all(|name| may(&[verb.as_bytes(), name]))
+    }) && told.all(|may| may)
 }
 
 impl Host<'_> {
@@ -373,7 +363,9 @@ impl Host<'_> {
         }
         let identity = match credential::of(request) {
             Err(_) => return Asked::Refused(WRONG_IDENTITY),
-            Ok(None) if directory.is_required() && !is_open(request, directory.has_public_metrics()) => {
+            Ok(None)
+                if directory.is_required() && !is_open(request, directory.has_public_metrics()) =>
+            {
                 return Asked::Refused(NO_IDENTITY);
             }
             Ok(None) => directory.anonymous(),
@@ -410,7 +402,7 @@ impl Host<'_> {
             }
         }
         if self.outlet.desk.directory().is_enabled() {
-            connection.held = needs;
+            connection.granted = needs;
         }
         Ok(())
     }
@@ -467,6 +459,20 @@ impl Host<'_> {
         commands.iter().try_for_each(|queued| {
             admit(client, is_required, queued.command(), &queued.words(), Place::Inside)
         })
+    }
+
+    /// Whether the caller may take the messages of a subscriber without a connection.
+    ///
+    /// # Errors
+    /// It may not, or nobody can say what messages those are.
+    pub(super) fn admit_poll(&mut self, conn: ConnId, number: u64) -> Result<(), CommandError> {
+        let is_bound = |connection: &mut Connection| connection.client.is_bound;
+        if self.outlet.connections.get_mut(conn).is_some_and(is_bound)
+            && self.outlet.pubsub.index.names_of(Kind::Topic, number).is_empty()
+        {
+            return Err(CommandError::Invalid(NO_SUBSCRIBER));
+        }
+        self.admit_speaker(conn, number)
     }
 
     /// Whether the caller may speak for a subscriber without a connection: it may hear all that

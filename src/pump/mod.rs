@@ -10,6 +10,7 @@ mod envelope;
 mod fed;
 mod feed;
 mod feeding;
+mod gate;
 mod live;
 mod live_style;
 mod outlet;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -41,6 +43,7 @@ use synap_shards::id::{ConnId, CoreId};
 use synap_shards::limits::PREFETCH_MAX;
 use synap_shards::shard::plan::Now;
 
+use crate::auth::Desk;
 use crate::fatal::Fatal;
 use crate::latency::LatencyLog;
 use crate::protocol::http::decode::HttpDecoder;
@@ -110,6 +113,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Messages from the main thread.
     pub inbox: Inbox,
+    /// The other end of that, for those who are asked something and answer later.
+    pub mail: Sender<Message>,
     /// Tells the main thread that a client asked the server to stop.
     pub ask_to_stop: Box<dyn Fn()>,
 }
@@ -155,7 +160,10 @@ pub struct Core {
 impl Core {
     /// Puts a core together on its own thread, and starts listening.
     pub fn new(id: CoreId, parts: Parts, listeners: Listeners) -> Self {
-        let Parts { mut reactor, mesh, engine, wal, shared, settings, inbox, ask_to_stop } = parts;
+        let Parts { mut reactor, mesh, engine, wal, shared, settings, .. } = parts;
+        let Parts { inbox, mail, ask_to_stop, .. } = parts;
+        let mail = (mail, reactor.doorbell());
+        let desk = Desk::new(Arc::clone(&shared.authority));
         let tagged = [(listeners.http, HTTP), (listeners.resp, RESP), (listeners.shard, SHARD)];
         for (listener, tag) in tagged {
             if let Some(listener) = listener {
@@ -196,6 +204,8 @@ impl Core {
             killed: Vec::new(),
             settings_changed: true,
             stats_reset: false,
+            desk,
+            mail,
         };
         Self {
             id,
@@ -242,6 +252,7 @@ impl Core {
         let started_ns = clock::monotonic_ns();
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
         self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
+        self.outlet.refresh_rights();
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
             happened.push(completion);
@@ -370,7 +381,8 @@ impl Core {
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
         self.outlet.shared.alive.add(number);
-        let client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
+        let mut client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
+        client.becomes(self.outlet.desk.directory().anonymous());
         self.outlet.connections.insert(conn, Connection::new(client, decoder));
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         metrics.connections_received.add(1);

@@ -15,6 +15,7 @@ use synap_shards::shard::{TypeCounts, ValueType};
 
 use super::Core;
 use super::outlet::Outlet;
+use crate::auth::Answer;
 use crate::fatal::Fatal;
 use crate::protocol::ws::CloseCode;
 use crate::session::client::Listener;
@@ -53,6 +54,13 @@ pub enum Message {
     Snapshot(Order),
     /// What came of a job with a file of events.
     Cold(Box<ColdDone>),
+    /// What came of credentials that a connection waits for.
+    Verdict {
+        /// The connection.
+        conn: ConnId,
+        /// The answer.
+        answer: Box<Answer>,
+    },
     /// The answer to a request that waited for something outside the cores.
     Reply {
         /// The connection.
@@ -138,6 +146,7 @@ impl Core {
                 Message::Cold(done) => {
                     self.engine.step(self.outlet.now, Event::Cold(done), &mut self.outlet);
                 }
+                Message::Verdict { conn, answer } => self.outlet.hear_verdict(conn, *answer),
                 Message::Reply { conn, ticket, reply } => self.outlet.reply(conn, ticket, *reply),
             }
         }
@@ -240,6 +249,7 @@ impl Core {
         self.refresh_log();
         if looks {
             self.outlet.count_named();
+            self.outlet.desk.fold();
         }
     }
 

@@ -252,10 +252,9 @@ fn scope_of(spec: &CommandSpec) -> Scope {
         _ => {}
     }
     match (spec.keys, spec.access) {
-        (
-            Keys::Range { .. } | Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams,
-            _,
-        ) => Scope::Names,
+        (Keys::Range { .. } | Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams, _) => {
+            Scope::Names
+        }
         (Keys::None, Access::Open) => Scope::Nothing,
         (Keys::None | Keys::AllShards(_) | Keys::Cursor, _) => Scope::Everything,
     }
@@ -299,9 +298,9 @@ pub fn check(
                 ask(need.action, need.kind, need.name, Missing::Channel)
             })
         }),
-        Scope::Tracking => prefixes(arguments, &mut |need| {
-            ask(need.action, need.kind, need.name, Missing::Name)
-        }),
+        Scope::Tracking => {
+            prefixes(arguments, &mut |need| ask(need.action, need.kind, need.name, Missing::Name))
+        }
         Scope::Names => {
             if spec.flags.has(Flags::REACHES) && reaches(arguments) {
                 ask(Action::Read, kind, EVERYTHING, Missing::Name)?;
@@ -404,7 +403,9 @@ pub fn cover(pattern: &[u8], glob: Glob) -> Vec<u8> {
         // What stands in brackets or is escaped is not worth the trouble.
         Glob::Redis if pattern.iter().any(|byte| b"[\\".contains(byte)) => (head, &[][..]),
         // `a.#` means `a` as well, and `#.b` also `b`.
-        Glob::Topic if pattern.contains(&b'#') => (head.strip_suffix(b".").unwrap_or(head), &[][..]),
+        Glob::Topic if pattern.contains(&b'#') => {
+            (head.strip_suffix(b".").unwrap_or(head), &[][..])
+        }
         Glob::Redis | Glob::Topic => (head, &pattern[last + 1..]),
     };
     [head, b"*", tail].concat()
@@ -419,21 +420,21 @@ fn prefixes(
     if !arguments.iter().any(|word| is(word, b"BCAST")) {
         return Ok(());
     }
-    let read = |name| Need { action: Action::Read, kind: ResourceKind::Kv, name };
     let named = arguments.windows(2).filter(|pair| is(pair[0], b"PREFIX"));
     let mut any = false;
     for pair in named {
         any = true;
-        ask(read(&[pair[1], b"*"].concat()))?;
+        let name = [pair[1], b"*"].concat();
+        ask(Need { action: Action::Read, kind: ResourceKind::Kv, name: &name })?;
     }
-    if any { Ok(()) } else { ask(read(EVERYTHING)) }
+    let every = Need { action: Action::Read, kind: ResourceKind::Kv, name: EVERYTHING };
+    if any { Ok(()) } else { ask(every) }
 }
 
 /// Whether patterns of `SORT` name keys that only the data tells.
 fn reaches(arguments: &[&[u8]]) -> bool {
-    let is_token = |word: &[u8]| {
-        [&b"BY"[..], b"GET"].iter().any(|token| word.eq_ignore_ascii_case(token))
-    };
+    let is_token =
+        |word: &[u8]| [&b"BY"[..], b"GET"].iter().any(|token| word.eq_ignore_ascii_case(token));
     arguments.windows(2).any(|pair| is_token(pair[0]) && pair[1].contains(&b'*'))
 }
 
@@ -510,7 +511,8 @@ mod tests {
 
     #[test]
     fn keys_of_namespaces_are_names_again() {
-        for (key, name) in [(&b"\0q\0jobs"[..], &b"jobs"[..]), (b"\0t\0log\x003", b"log"), (b"k", b"k")]
+        for (key, name) in
+            [(&b"\0q\0jobs"[..], &b"jobs"[..]), (b"\0t\0log\x003", b"log"), (b"k", b"k")]
         {
             assert_eq!(name_of(key), name);
         }

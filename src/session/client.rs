@@ -10,6 +10,7 @@ use synap_shards::pubsub::KINDS;
 
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
+use crate::auth::{Identity, Verdict};
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -70,6 +71,12 @@ pub struct Client {
     pub no_touch: bool,
     /// It waits for the answer to a command that waits for others.
     pub is_blocked: bool,
+    /// Who is behind it; nothing until its core has seen to that.
+    pub identity: Option<Identity>,
+    /// It may not do everything, so each of its requests is looked at.
+    pub is_bound: bool,
+    /// What came of the credentials of the command that is about to be carried out.
+    pub verdict: Option<Verdict>,
     /// What it wants to be told of; nothing of most.
     pub tracking: Option<Box<Tracking>>,
     /// Channels, patterns, sharded channels and topics that it listens to.
@@ -125,6 +132,9 @@ impl Client {
             no_evict: false,
             no_touch: false,
             is_blocked: false,
+            identity: None,
+            is_bound: false,
+            verdict: None,
             tracking: None,
             subscriptions: [0; KINDS],
             pending: None,
@@ -159,6 +169,17 @@ impl Client {
                 false
             }
         }
+    }
+
+    /// From now on it is this one.
+    pub fn becomes(&mut self, identity: Identity) {
+        self.is_bound = !identity.is_admin();
+        self.identity = Some(identity);
+    }
+
+    /// A name of who is behind it.
+    pub fn user(&self) -> &str {
+        self.identity.as_ref().map_or("default", Identity::label)
     }
 
     /// What its lookups leave behind.
@@ -217,7 +238,7 @@ impl Client {
         add(format_args!(" argv-mem=0 multi-mem={multi_mem} rbs={}", self.output_capacity));
         add(format_args!(" rbp=0 obl={} oll=0 omem=0", self.output_bytes));
         add(format_args!(" tot-mem={} events=r", self.query_capacity + self.output_capacity));
-        add(format_args!(" cmd={} user=default", self.last_command_name()));
+        add(format_args!(" cmd={} user={}", self.last_command_name(), self.user()));
         let redirect = self.tracking.as_deref().map(|tracking| tracking.redirect.cast_signed());
         add(format_args!(" redir={}", redirect.unwrap_or(-1)));
         add(format_args!(" resp={} lib-name={}", self.protocol.number(), self.lib_name));

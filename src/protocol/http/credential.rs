@@ -11,13 +11,13 @@ const KEY_QUERY: &str = "api_key";
 
 /// A credential that cannot be read; the answer is 401.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Unreadable;
+pub(crate) struct Unreadable;
 
 /// The credential of a request, if it has one.
 ///
 /// # Errors
 /// It cannot be read, or there is more than one `Authorization`.
-pub fn of(request: &HttpRequest<'_>) -> Result<Option<Credential>, Unreadable> {
+pub(crate) fn of(request: &HttpRequest<'_>) -> Result<Option<Credential>, Unreadable> {
     let named = |name: &'static str| {
         request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
     };

@@ -11,6 +11,7 @@ mod chunked;
 mod containers;
 mod context;
 mod cors;
+pub(crate) mod credential;
 pub mod decode;
 mod echo;
 pub mod envelope;

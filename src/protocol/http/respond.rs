@@ -164,6 +164,7 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
         CommandError::Busy => HttpError::with(503, error.to_string()),
         CommandError::Moved { .. } => HttpError::with(301, format!("MOVED {error}")),
         CommandError::Disabled { .. } => HttpError::with(403, format!("Forbidden: {error}")),
+        CommandError::Forbidden { .. } => HttpError::with(403, format!("Forbidden: {error}")),
         CommandError::Denied { code, .. } => match *code {
             "NOPERM" => HttpError::with(403, format!("Forbidden: {error}")),
             _ => HttpError::with(401, format!("Unauthorized: {error}")),

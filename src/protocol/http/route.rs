@@ -99,6 +99,19 @@ pub enum Routed {
     },
 }
 
+impl Routed {
+    /// What its answer depends on.
+    pub fn context(&self) -> &HttpContext {
+        match self {
+            Self::Command { context, .. }
+            | Self::Direct { context, .. }
+            | Self::Live { context, .. }
+            | Self::Envelopes { context, .. }
+            | Self::Builtin { context, .. } => context,
+        }
+    }
+}
+
 /// Answers that need nothing but what all cores may look at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Builtin {
