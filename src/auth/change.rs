@@ -1,7 +1,6 @@
 //! What can be changed while the server runs, and why a change is refused.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::action::Actions;
 use super::cidr::Cidr;
@@ -33,7 +32,7 @@ pub struct KeyOrder {
     pub role: Option<String>,
     /// Rights of its own.
     pub permissions: Vec<Permission>,
-    /// Milliseconds it is valid; `None` is as configured
+    /// Milliseconds it is valid, 0 for ever; `None` is as configured
     /// (`authentication.api_key_default_expiration_days`).
     pub expires_in_ms: Option<u64>,
     /// Where it may be used; empty is as configured (`authentication.api_key_allowed_ips`).
@@ -218,7 +217,7 @@ pub enum ChangeRefused {
         max: usize,
     },
     /// It could not be written to disk (500).
-    Store(Arc<StoreError>),
+    Store(StoreError),
 }
 
 impl fmt::Display for ChangeRefused {

@@ -31,6 +31,16 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    /// Takes as long wherever the first difference is.
+    fn eq(&self, other: &Self) -> bool {
+        let differing = self.0.iter().zip(&*other.0).fold(0, |all, (a, b)| all | (a ^ b));
+        self.0.len() == other.0.len() && std::hint::black_box(differing) == 0
+    }
+}
+
+impl Eq for Secret {}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")

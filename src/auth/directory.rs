@@ -199,6 +199,11 @@ impl Directory {
     /// That of access control that is off and knows nobody.
     #[must_use]
     pub fn off() -> Self {
+        Self::empty().ready()
+    }
+
+    /// Without anything, and not ready.
+    pub(super) fn empty() -> Self {
         Self {
             generation: 1,
             switches: Switches::OFF,
@@ -209,11 +214,25 @@ impl Directory {
             rules: Vec::new(),
             anonymous: None,
         }
-        .ready()
     }
 
-    /// Makes what does not change in it.
+    /// The same as a start for the next one.
+    pub(super) fn draft(&self) -> Self {
+        Self {
+            generation: self.generation + 1,
+            switches: self.switches,
+            users: self.users.clone(),
+            keys: self.keys.clone(),
+            by_digest: HashMap::new(),
+            roles: self.roles.clone(),
+            rules: self.rules.clone(),
+            anonymous: None,
+        }
+    }
+
+    /// Makes what follows from the rest of it.
     pub(super) fn ready(mut self) -> Self {
+        self.by_digest = self.keys.values().map(|key| (key.digest, Arc::clone(key))).collect();
         self.anonymous = Some(self.make_anonymous());
         self
     }
@@ -362,7 +381,30 @@ impl Directory {
     /// Whether a user may do everything by its roles and its own rights.
     #[must_use]
     pub fn is_admin(&self, user: &User) -> bool {
-        let who = Who::User(Arc::clone(&user.name));
-        self.rights(&who, &user.roles, &user.permissions).is_admin()
+        let of_roles = self.permissions_of(&user.roles);
+        of_roles.iter().chain(&user.permissions).any(Permission::is_everything)
+    }
+
+    /// Whether anybody who may come in may do everything.
+    pub(super) fn has_admin(&self) -> bool {
+        self.users().any(|user| user.enabled && self.is_admin(user))
+    }
+
+    /// Who that is, wherever it calls from: for a change it asked for a moment ago.
+    pub(super) fn still(&self, who: &Who, now_ms: u64) -> Result<Identity, Refusal> {
+        match who {
+            Who::Key(id) => {
+                let key = self.key(id).ok_or(Refusal::Credential)?;
+                let expired = key.expires_ms.is_some_and(|at| at <= now_ms);
+                match (key.enabled, expired) {
+                    (true, false) => Ok(self.identify(key)),
+                    (true, true) => Err(Refusal::Expired),
+                    (false, _) => Err(Refusal::Disabled),
+                }
+            }
+            Who::Anonymous | Who::User(_) | Who::Certificate(_) => {
+                self.resolve(who, IpAddr::from([0, 0, 0, 0]), now_ms)
+            }
+        }
     }
 }

@@ -102,6 +102,11 @@ impl PasswordHash {
         }
     }
 
+    /// Some hash, where none will ever be verified.
+    pub(super) fn any() -> Self {
+        Self { text: Arc::from(""), kind: Kind::Argon2 }
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -13,6 +13,7 @@
 //! [`Directory::resolve`].
 
 pub mod action;
+mod apply;
 pub mod authority;
 pub mod change;
 pub mod cidr;
@@ -22,15 +23,20 @@ pub mod directory;
 pub mod hash;
 pub mod identity;
 pub mod key;
+mod merge;
+pub mod plan;
 pub mod policy;
+mod pool;
+mod record;
 pub mod resource;
 pub mod rights;
+pub mod role;
 pub mod store;
 pub mod usage;
 mod verified;
 
 pub use action::{Action, Actions};
-pub use authority::{Authority, Busy};
+pub use authority::{Authority, Busy, FirstPassword, OpenError};
 pub use change::{Change, ChangeRefused, Changed, KeyOrder, RuleOrder, UserEdit, What};
 pub use cidr::Cidr;
 pub use credential::{BadHeader, Credential, Secret};
@@ -38,5 +44,6 @@ pub use desk::{Answer, Check, Desk, Question, Verdict};
 pub use directory::{Directory, Key, Refusal, Role, Rule, Source, Switches, User};
 pub use identity::{Identity, Who};
 pub use key::NewKey;
+pub use plan::Plan;
 pub use resource::{BadResource, Pattern, Resource, ResourceKind};
 pub use rights::{Permission, Rights};

@@ -31,7 +31,7 @@ impl Permission {
         Self::new(Resource::everything(), Action::All)
     }
 
-    fn is_everything(&self) -> bool {
+    pub(super) fn is_everything(&self) -> bool {
         let Resource { kind, pattern } = &self.resource;
         kind.is_none() && pattern.is_any() && self.actions == Actions::EVERY
     }

@@ -12,13 +12,20 @@ use synap_io::clock;
 use super::identity::Identity;
 
 /// Milliseconds a verified credential is trusted.
-pub const KEPT_MS: u64 = 60_000;
+pub(super) const KEPT_MS: u64 = 60_000;
 /// Credentials kept; when there are more, all are forgotten, which only costs a hash each.
 const KEPT_MAX: usize = 4096;
 
 /// What stands for a user name and password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Eight bytes of it.
+    pub(super) fn number(&self) -> u64 {
+        self.0.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
 
 /// The key, already absorbed.
 pub(super) struct Hasher {
