@@ -4,11 +4,10 @@
 use std::collections::VecDeque;
 
 use synap_shards::command::reply::Reply;
-use synap_shards::command::table::CommandId;
 use synap_shards::id::{ConnId, Ticket};
 
 use super::envelope::Underway;
-use super::gate::{Held, Parked};
+use super::gate::{Held, Parked, Waiting};
 use super::live::Live;
 use super::live_style::LiveStyle;
 use crate::protocol::http::decode::HttpDecoder;
@@ -43,6 +42,8 @@ pub(super) enum Style {
     Finished(Finish, Box<Self>),
     /// Without the names that its client may not see.
     Seen(Sight, Box<Self>),
+    /// The reply is the answer, byte for byte.
+    Ready,
     /// Not at all (`CLIENT REPLY OFF`).
     Silent,
     /// As one that is pushed to is told.
@@ -70,6 +71,11 @@ impl Style {
             }
             Self::Seen(sight, style) => {
                 return style.write(&sight.apply(reply.clone().into_owned()), out);
+            }
+            Self::Ready => {
+                if let Reply::Bytes(answer) = reply {
+                    out.extend_from_slice(answer);
+                }
             }
             Self::Silent => {}
             Self::Live(style) => style.write(reply, out),
@@ -143,7 +149,7 @@ pub(super) struct Connection {
     /// What waits until it is known who asks; nothing of most.
     pub(super) parked: Option<Box<Parked>>,
     /// The command it waits for, where its rights may end meanwhile.
-    pub(super) waiting: Option<Box<(CommandId, Vec<Box<[u8]>>)>>,
+    pub(super) waiting: Option<Box<Waiting>>,
     /// The rights that it goes on using since it is pushed to.
     pub(super) granted: Vec<Held>,
 }

@@ -34,7 +34,7 @@ pub(super) const NO_IDENTITY: CommandError =
     CommandError::Denied { code: "NOAUTH", message: "Authentication required." };
 const WRONG_IDENTITY: CommandError =
     CommandError::Denied { code: "WRONGPASS", message: "the credentials are not valid" };
-const TOO_MANY_ASK: CommandError = CommandError::Coded {
+pub(super) const TOO_MANY_ASK: CommandError = CommandError::Coded {
     code: "BUSY",
     message: "too many passwords are being verified, try again",
 };
@@ -53,6 +53,8 @@ pub(super) enum Work {
     Words(Vec<Zeroizing<Vec<u8>>>),
     /// A request.
     Request(Box<Routed>),
+    /// A request that is answered with the verdict itself.
+    Login(Box<Routed>),
 }
 
 impl Parked {
@@ -65,8 +67,11 @@ impl Parked {
 /// A right that a connection was let in with and goes on using.
 pub(super) type Held = (Action, ResourceKind, Box<[u8]>);
 
+/// A command that waits for others, with its words.
+pub(super) type Waiting = (CommandId, Vec<Box<[u8]>>);
+
 /// What came of a credential.
-enum Shown {
+pub(super) enum Shown {
     /// All is known.
     Known(Verdict),
     /// The verdict comes later.
@@ -83,6 +88,8 @@ pub(super) enum Asked {
     Refused(CommandError),
     /// It is to be parked.
     Waits,
+    /// It is answered with this.
+    LoggedIn(Verdict),
 }
 
 /// Whether the caller behind a connection may run a command.
@@ -155,12 +162,15 @@ fn needs_of(live: &Live) -> Vec<Held> {
 fn is_open(request: &HttpRequest<'_>, has_public_metrics: bool) -> bool {
     let is_metrics = request.path == "/metrics" || request.path.starts_with("/health/");
     // What a browser asks before it asks, it asks without credentials.
-    request.verb == Verb::Options || request.path == "/health" || (is_metrics && has_public_metrics)
+    request.verb == Verb::Options
+        || request.path == "/health"
+        || (request.path == "/auth/login" && request.verb == Verb::Post)
+        || (is_metrics && has_public_metrics)
 }
 
 impl Outlet {
     /// What is known of a credential; where that is not all, a verdict comes to `conn`.
-    fn show(&mut self, conn: ConnId, credential: &Credential) -> Shown {
+    pub(super) fn show(&mut self, conn: ConnId, credential: &Credential) -> Shown {
         let Some(connection) = self.connections.get_mut(conn) else { return Shown::Busy };
         let (from, now_ms) = (connection.client.peer.ip(), self.now.unix_ms);
         let question = match self.desk.check(credential, from, now_ms) {
@@ -334,23 +344,33 @@ impl Host<'_> {
     /// The same of a request; what is to be done, or the refusal.
     pub(super) fn unpark_request(&mut self, conn: ConnId) -> Option<(Routed, Asked)> {
         let connection = self.outlet.connections.get_mut(conn)?;
-        let Parked { work: Work::Request(routed), verdict } = *connection.parked.take()? else {
-            return None;
-        };
-        let asked = match verdict {
-            Some(Verdict::Granted(identity)) => {
+        let Parked { work, verdict } = *connection.parked.take()?;
+        let verdict = verdict.unwrap_or(Verdict::Refused(Refusal::Credential));
+        match (work, verdict) {
+            (Work::Words(_), _) => None,
+            (Work::Login(routed), verdict) => Some((*routed, Asked::LoggedIn(verdict))),
+            (Work::Request(routed), Verdict::Granted(identity)) => {
                 connection.client.becomes(identity);
-                Asked::GoesOn
+                Some((*routed, Asked::GoesOn))
             }
-            Some(Verdict::Refused(_)) | None => Asked::Refused(WRONG_IDENTITY),
-        };
-        Some((*routed, asked))
+            (Work::Request(routed), Verdict::Refused(_)) => {
+                Some((*routed, Asked::Refused(WRONG_IDENTITY)))
+            }
+        }
     }
 
     /// Parks a request.
     pub(super) fn park_request(&mut self, conn: ConnId, routed: Routed) {
+        self.park(conn, Work::Request(Box::new(routed)));
+    }
+
+    /// Parks a request to log in.
+    pub(super) fn park_login(&mut self, conn: ConnId, routed: Routed) {
+        self.park(conn, Work::Login(Box::new(routed)));
+    }
+
+    fn park(&mut self, conn: ConnId, work: Work) {
         if let Some(connection) = self.outlet.connections.get_mut(conn) {
-            let work = Work::Request(Box::new(routed));
             connection.parked = Some(Box::new(Parked { work, verdict: None }));
         }
     }

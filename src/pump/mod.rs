@@ -5,6 +5,7 @@
 //! left), hand it to the engine, log what the engine wrote, send parcels to the other cores, then
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
+mod access;
 mod connection;
 mod envelope;
 mod fed;

@@ -94,6 +94,10 @@ impl Host<'_> {
                 self.park_request(id, routed);
                 After::Next
             }
+            Asked::LoggedIn(verdict) => {
+                self.answer_login(id, routed.context(), &verdict);
+                After::of(routed.context().keep_alive)
+            }
         }
     }
 
@@ -110,6 +114,7 @@ impl Host<'_> {
             Routed::Live { live, .. } => self.admit_live(id, live),
             Routed::Builtin { builtin, .. } => self.admit_builtin(id, builtin),
             // Commands are looked at one by one when they are checked.
+            Routed::Access { asked, .. } => self.admit_access(id, asked),
             Routed::Command { .. } | Routed::Envelopes { .. } | Routed::Direct { .. } => Ok(()),
         };
         if let Err(error) = admitted {
@@ -156,12 +161,29 @@ impl Host<'_> {
                 self.http_answer(id, &context, status, &response);
                 After::of(context.keep_alive)
             }
+            Routed::Access { asked, context } => {
+                let keep_alive = context.keep_alive;
+                match self.access(id, asked, context) {
+                    Some((asked, context)) => {
+                        self.park_login(id, Routed::Access { asked, context });
+                        After::Next
+                    }
+                    // What is answered later closes the connection then.
+                    None if self.is_waiting(id) => After::Next,
+                    None => After::of(keep_alive),
+                }
+            }
             Routed::Builtin { builtin, context } => {
                 let (status, response) = self.builtin(&builtin, &context);
                 self.http_answer(id, &context, status, &response);
                 After::of(context.keep_alive)
             }
         }
+    }
+
+    fn is_waiting(&mut self, id: ConnId) -> bool {
+        let connection = self.outlet.connections.get_mut(id);
+        connection.is_some_and(|connection| connection.barrier.is_some())
     }
 
     /// What a connection would be fed from that is switched off.

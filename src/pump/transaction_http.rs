@@ -73,6 +73,7 @@ impl Host<'_> {
             Style::Resp(_)
             | Style::Finished(..)
             | Style::Seen(..)
+            | Style::Ready
             | Style::Silent
             | Style::Live(_) => None,
         }

@@ -14,6 +14,7 @@ use synap_shards::shard::plan::Notice;
 use synap_shards::shard::{TypeCounts, ValueType};
 
 use super::Core;
+use super::access::Made;
 use super::outlet::Outlet;
 use crate::auth::Answer;
 use crate::fatal::Fatal;
@@ -60,6 +61,15 @@ pub enum Message {
         conn: ConnId,
         /// The answer.
         answer: Box<Answer>,
+    },
+    /// What came of a change of access control.
+    Changed {
+        /// The connection.
+        conn: ConnId,
+        /// The request.
+        ticket: Ticket,
+        /// The answer.
+        made: Box<Made>,
     },
     /// The answer to a request that waited for something outside the cores.
     Reply {
@@ -147,6 +157,9 @@ impl Core {
                     self.engine.step(self.outlet.now, Event::Cold(done), &mut self.outlet);
                 }
                 Message::Verdict { conn, answer } => self.outlet.hear_verdict(conn, *answer),
+                Message::Changed { conn, ticket, made } => {
+                    self.outlet.hear_change(conn, ticket, &made);
+                }
                 Message::Reply { conn, ticket, reply } => self.outlet.reply(conn, ticket, *reply),
             }
         }

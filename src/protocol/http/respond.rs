@@ -68,6 +68,19 @@ pub(crate) fn write_json(context: &HttpContext, status: u16, body: &[u8], out: &
     write(context, status, JSON, body, out);
 }
 
+/// The same with further headers.
+pub(crate) fn write_json_with(
+    context: &HttpContext,
+    status: u16,
+    body: &[u8],
+    headers: &[(&str, &str)],
+    out: &mut Vec<u8>,
+) {
+    let open = response::open(out, context, status, JSON, headers, body.len());
+    out.extend_from_slice(body);
+    response::close(out, context, &open);
+}
+
 /// Appends an answer with a text body of the Prometheus format.
 pub(crate) fn write_metrics(context: &HttpContext, body: &[u8], out: &mut Vec<u8>) {
     write(context, 200, "text/plain; version=0.0.4; charset=utf-8", body, out);

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use smallvec::SmallVec;
 use synap_shards::command::spec::Method;
 
+use super::access::Access;
 use super::context::HttpContext;
 use super::decode::HttpRequest;
 use super::envelope::Envelopes;
@@ -90,6 +91,13 @@ pub enum Routed {
         /// For the answer.
         context: HttpContext,
     },
+    /// Ask access control.
+    Access {
+        /// What.
+        asked: Box<Access>,
+        /// For the answer.
+        context: HttpContext,
+    },
     /// Write the answer with [`crate::health::answer`].
     Builtin {
         /// Which, and what is asked of it.
@@ -107,6 +115,7 @@ impl Routed {
             | Self::Direct { context, .. }
             | Self::Live { context, .. }
             | Self::Envelopes { context, .. }
+            | Self::Access { context, .. }
             | Self::Builtin { context, .. } => context,
         }
     }
@@ -208,6 +217,7 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
     match work(route, &raw, request, &mut context, options) {
         Ok(Work::Command(words)) => Routed::Command { words, context },
         Ok(Work::Builtin(builtin)) => Routed::Builtin { builtin, context },
+        Ok(Work::Access(asked)) => Routed::Access { asked, context },
         Ok(Work::Live(live, response)) => Routed::Live { live, response, context },
         Ok(Work::Document(content_type, text)) => direct(context, content_type, text.as_bytes()),
         Err(error) => refuse(&error, context),
@@ -225,6 +235,7 @@ enum Work {
     Builtin(Builtin),
     Document(&'static str, &'static str),
     Live(Live, Vec<u8>),
+    Access(Box<Access>),
 }
 
 fn work<'a>(
@@ -249,6 +260,9 @@ fn work<'a>(
             let (live, response) = live.open(&inputs, request, context, options)?;
             Ok(Work::Live(live, response))
         }
+        Target::Own(Own::Access(access)) => {
+            access.read(&params, &request.body).map(|asked| Work::Access(Box::new(asked)))
+        }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),
     }
 }
@@ -270,7 +284,7 @@ pub(super) fn builtin(own: Own, inputs: &Inputs<'_>) -> Result<Builtin, HttpErro
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
         Own::TypeStats(index) => Builtin::TypeStats(index),
-        Own::OpenapiJson | Own::OpenapiYaml | Own::Live(_) | Own::Envelope => {
+        Own::OpenapiJson | Own::OpenapiYaml | Own::Live(_) | Own::Envelope | Own::Access(_) => {
             return Err(HttpError::new(404, "Not found"));
         }
     })
