@@ -3,7 +3,10 @@
 //! Every reason has an exit code of a fixed meaning, and one form of message: what happened, then
 //! what to do. Nobody else calls `exit` for a failure.
 
-use crate::config::{ConfigErrors, Unsupported};
+use crate::auth::OpenError;
+use crate::auth::plan::Problem;
+use crate::auth::store::{self, StoreError};
+use crate::config::{ConfigError, ConfigErrors, Unsupported};
 use crate::doctor::{self, Check};
 use std::fmt;
 use std::io;
@@ -127,6 +130,31 @@ impl Fatal {
     pub(crate) fn data(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Data { action, path, source }
+    }
+
+    /// Why there is no access control to start with; `file` is the configuration's.
+    pub(crate) fn access(file: Option<PathBuf>, error: OpenError) -> Self {
+        match error {
+            OpenError::Config(problems) => {
+                let conflict = |problem: Problem| ConfigError::Conflict {
+                    origin: problem.place.origin,
+                    key: problem.place.key,
+                    with: problem.with,
+                };
+                let errors = problems.into_iter().map(conflict).collect();
+                Self::Config(ConfigErrors { file, errors })
+            }
+            OpenError::Store(StoreError::Io { action, path, source }) => {
+                Self::Data { action, path, source }
+            }
+            OpenError::Store(StoreError::Damaged { path, expected, found }) => {
+                let what = format!("expected {expected}, found {found}");
+                Self::Corrupt { path, offset: None, what }
+            }
+            OpenError::Store(StoreError::Newer { path, found }) => {
+                Self::Newer { path, found, supported: store::FORMAT }
+            }
+        }
     }
 
     /// What happened, in one line and without what to do.

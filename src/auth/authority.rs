@@ -166,9 +166,9 @@ impl Authority {
         let Some(first) = book.plan.first_admin.clone() else { return Ok(None) };
         let wanted = match &first.password {
             Some(_) => directory.user(&first.name).is_none(),
-            None => directory.is_enabled() && empty,
+            None => empty,
         };
-        if !wanted {
+        if !(wanted && directory.is_enabled()) {
             return Ok(None);
         }
         let chance = first.password.is_none();

@@ -33,11 +33,10 @@ impl Cidr {
         }
         // A mapped block keeps its meaning as long as it is within the mapped addresses.
         let address = given.to_canonical();
-        let bits = match bits.checked_sub(width(given) - width(address)) {
-            Some(bits) => bits,
-            None => return Some(Self { address: given, bits }),
-        };
-        Some(Self { address, bits })
+        Some(match bits.checked_sub(width(given) - width(address)) {
+            Some(bits) => Self { address, bits },
+            None => Self { address: given, bits },
+        })
     }
 
     /// Whether the address is in it.

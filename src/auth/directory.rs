@@ -76,7 +76,7 @@ pub struct Key {
     pub rate_limit: Option<u64>,
     /// Where it was defined.
     pub source: Source,
-    /// When it was made or first seen, Unix milliseconds.
+    /// When it was made or first seen, Unix milliseconds; 0 where nobody knows.
     pub created_ms: u64,
     /// How often it was used, and when last.
     pub usage: Arc<Usage>,

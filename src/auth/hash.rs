@@ -152,10 +152,10 @@ fn is_bcrypt(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::auth) mod tests {
     use super::*;
 
-    fn cheap(password: &[u8]) -> PasswordHash {
+    pub(in crate::auth) fn cheap(password: &[u8]) -> PasswordHash {
         let params = Params::new(Params::MIN_M_COST, 1, 1, None).expect("within RFC 9106");
         PasswordHash::make_with(password, b"0123456789abcdef", params)
     }

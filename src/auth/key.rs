@@ -92,8 +92,9 @@ pub(super) fn new_id() -> Arc<str> {
     format!("{:016x}", clock::entropy()).into()
 }
 
-/// What may be shown of a key.
-pub(super) fn hint(key: &[u8]) -> Arc<str> {
+/// What may be shown of a key; nothing of a short one.
+#[must_use]
+pub fn hint(key: &[u8]) -> Arc<str> {
     match std::str::from_utf8(key) {
         Ok(text) if text.len() >= HINTED_CHARS_MIN && text.is_ascii() => {
             format!("{}…", &text[..HINT_CHARS]).into()

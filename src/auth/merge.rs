@@ -192,7 +192,8 @@ impl Joining<'_> {
                 self.refuse(&planned.place, with);
                 continue;
             }
-            let first_ms = *seen.entry(planned.digest).or_insert(now_ms);
+            let counted = planned.expires_days.is_some();
+            let first_ms = if counted { *seen.entry(planned.digest).or_insert(now_ms) } else { 0 };
             let valid = planned.expires_days.map(|days| days.saturating_mul(DAY_MS));
             let expires_ms = valid.map(|valid| first_ms.saturating_add(valid));
             if expires_ms.is_some_and(|at| at <= now_ms) {

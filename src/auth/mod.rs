@@ -47,3 +47,6 @@ pub use key::NewKey;
 pub use plan::Plan;
 pub use resource::{BadResource, Pattern, Resource, ResourceKind};
 pub use rights::{Permission, Rights};
+
+#[cfg(test)]
+mod tests;

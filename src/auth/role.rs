@@ -60,6 +60,11 @@ pub(super) fn built_in() -> impl Iterator<Item = Role> {
     roles.into_iter().map(role)
 }
 
+/// Their names.
+pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+    [ADMIN, READONLY, "user", "queue_manager", "stream_manager", "data_manager"].into_iter()
+}
+
 /// Whether a user, key, role or rule may be called this: it must fit into a header of HTTP Basic,
 /// a path and a command.
 #[must_use]
@@ -113,6 +118,12 @@ mod tests {
         assert!(rights("stream_manager").allows_all(Action::Delete, ResourceKind::Topic));
         assert!(rights("data_manager").allows_all(Action::Delete, ResourceKind::Geo));
         assert!(!rights("data_manager").allows_some(Action::Read, ResourceKind::Queue));
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_roles() {
+        let roles: Vec<_> = built_in().map(|role| role.name.as_ref().to_owned()).collect();
+        assert_eq!(built_in_names().collect::<Vec<_>>(), roles);
     }
 
     #[test]
