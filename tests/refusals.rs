@@ -16,7 +16,7 @@ use support::{Plan, Server};
 use synap_shards::command::args::Args;
 use synap_shards::command::names;
 use synap_shards::command::spec::{
-    Access, ArgKind, ArgSpec, CommandSpec, Flags, Keys, Method, Run, ScriptVerb,
+    Access, ArgKind, ArgSpec, CommandSpec, Family, Flags, Keys, Method, Run, ScriptVerb,
 };
 use synap_shards::command::table::commands;
 
@@ -43,6 +43,10 @@ api_keys:
   - {key: sk_admin_5f6d7c0b4a3e2d1c, name: ops, role: admin}
   - {key: sk_nobody_9a8b7c6d5e4f3a2b, name: little-key, role: little}
 "#;
+
+/// What makes a request the beginning of a WebSocket.
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// Commands without keys that are about the caller itself or that everybody may send, beside those
 /// whose access is open. What these answer is looked at in tests of their own.
@@ -160,7 +164,8 @@ fn request(spec: &CommandSpec) -> Vec<String> {
     let counts = |arg: &ArgSpec| arg.name == "numkeys";
     let is_counted = spec.args.iter().any(counts);
     for arg in spec.args {
-        if !arg.optional || (is_counted && matches!(arg.kind, ArgKind::Key)) {
+        let names_channels = spec.family == Family::Pubsub && arg.repeated;
+        if !arg.optional || names_channels || (is_counted && matches!(arg.kind, ArgKind::Key)) {
             add(arg, &mut words);
         }
     }
@@ -299,9 +304,10 @@ struct Route {
 fn ask(http: &mut Http, route: &Route, key: Option<&str>) -> Answer {
     let Route { method, path, body } = route;
     let key = key.map(|key| format!("X-API-Key: {key}\r\n")).unwrap_or_default();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{key}Content-Length: {}\r\n", body.len());
-    http.send(format!("{head}\r\n{body}"));
+    let upgrade = if path.contains("/ws") { UPGRADE } else { "" };
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{key}{upgrade}");
+    http.send(format!("{head}Content-Length: {length}\r\n\r\n{body}"));
     http.answer(method)
 }
 
@@ -325,8 +331,17 @@ fn sample(name: &str, schema: &Value) -> Value {
 /// Bodies of routes that say more about their form than the description can.
 fn special(method: &str, path: &str) -> Option<Value> {
     let pair = json!([{ "key": "secret", "value": "1" }]);
+    let permissions = json!([{ "resource": "kv:*", "action": "read" }]);
     Some(match (method, path) {
         ("POST", "/kv/mset" | "/kv/msetnx") => json!({ "pairs": pair }),
+        ("POST", "/kv/{key}/expire" | "/key/{key}/expire") => json!({ "seconds": 10 }),
+        ("POST", "/hash/{key}/mset") => json!({ "fields": [["f", "v"]] }),
+        ("POST", "/topics/{topic}/batch") => json!({ "events": [["k", "v"]] }),
+        ("POST", "/geospatial/{key}/geoadd") => json!({ "locations": [[1.5, 1.5, "m"]] }),
+        ("POST", "/auth/roles") => json!({ "name": "r", "permissions": permissions }),
+        ("POST", "/auth/acl") => {
+            json!({ "name": "r", "resource": "kv:x", "actions": ["read"] })
+        }
         _ => return None,
     })
 }
@@ -345,11 +360,12 @@ fn routes(document: &Value) -> BTreeMap<(String, String), (Route, Map<String, Va
                 if parameter["in"] == "path" {
                     let text = match name {
                         "component" => "kv".to_owned(),
-                        "partition" | "offset" => "0".to_owned(),
+                        "partition" | "partition_id" | "offset" | "index" => "0".to_owned(),
                         _ => text,
                     };
                     full = full.replace(&format!("{{{name}}}"), &text);
-                    given.insert(name.to_owned(), Value::from(text));
+                    let number = text.parse::<u64>().map(Value::from);
+                    given.insert(name.to_owned(), number.unwrap_or_else(|_| Value::from(text)));
                 } else if parameter["required"] == true {
                     query.push(format!("{name}={}", text.trim_matches(['[', ']', '"'])));
                     given.insert(name.to_owned(), value);
@@ -446,7 +462,12 @@ fn envelopes_refuse_every_command() {
         let route = spec.http[0];
         let key = (route.method.name().to_owned(), route.path.to_owned());
         let (_, payload) = &routes[&key];
-        let envelope = json!({ "command": spec.id, "request_id": "1", "payload": payload });
+        let name = match spec.id {
+            "set.sismember" => "set.ismember",
+            "set.smove" => "set.move",
+            id => id,
+        };
+        let envelope = json!({ "command": name, "request_id": "1", "payload": payload });
         let route = |body: String| Route {
             method: Method::Post.name().to_owned(),
             path: "/api/v1/command".to_owned(),
