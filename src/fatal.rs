@@ -144,16 +144,7 @@ impl Fatal {
                 let errors = problems.into_iter().map(conflict).collect();
                 Self::Config(ConfigErrors { file, errors })
             }
-            OpenError::Store(StoreError::Io { action, path, source }) => {
-                Self::Data { action, path, source }
-            }
-            OpenError::Store(StoreError::Damaged { path, expected, found }) => {
-                let what = format!("expected {expected}, found {found}");
-                Self::Corrupt { path, offset: None, what }
-            }
-            OpenError::Store(StoreError::Newer { path, found }) => {
-                Self::Newer { path, found, supported: store::FORMAT }
-            }
+            OpenError::Store(error) => error.into(),
         }
     }
 
@@ -214,6 +205,21 @@ impl Fatal {
             // The doctor's paragraph has its own advice.
             Self::Environment(_) | Self::Data { .. } | Self::Start { .. } | Self::Core { .. } => {
                 String::new()
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Fatal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { action, path, source } => Self::Data { action, path, source },
+            StoreError::Damaged { path, expected, found } => {
+                let what = format!("expected {expected}, found {found}");
+                Self::Corrupt { path, offset: None, what }
+            }
+            StoreError::Newer { path, found } => {
+                Self::Newer { path, found, supported: store::FORMAT }
             }
         }
     }

@@ -26,6 +26,8 @@ const BCRYPT_COST_MIN: u32 = 10;
 const BCRYPT_COST_MAX: u32 = 14;
 /// Cost of bcrypt hashes that are made on request.
 pub const BCRYPT_COST: u32 = 12;
+/// Bytes of a password that bcrypt looks at.
+pub const BCRYPT_BYTES_MAX: usize = 72;
 /// Bytes of a hash as text.
 const TEXT_BYTES_MAX: usize = 512;
 
@@ -73,11 +75,8 @@ impl PasswordHash {
     /// The hash of a password with fresh salt. Slow.
     #[must_use]
     pub fn make(password: &[u8]) -> Self {
-        let mut salt = [0; 16];
-        salt[..8].copy_from_slice(&clock::entropy().to_le_bytes());
-        salt[8..].copy_from_slice(&clock::entropy().to_le_bytes());
         let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("within RFC 9106");
-        Self::make_with(password, &salt, params)
+        Self::make_with(password, &salt(), params)
     }
 
     fn make_with(password: &[u8], salt: &[u8; 16], params: Params) -> Self {
@@ -86,6 +85,18 @@ impl PasswordHash {
         let made = argon2.hash_password(password, Salt::from(&salt));
         let text = made.expect("parameters and salt are of the right size").to_string();
         Self { text: text.into(), kind: Kind::Argon2 }
+    }
+
+    /// A bcrypt hash of cost [`BCRYPT_COST`], for other programs to read as well; nothing for a
+    /// password of more than [`BCRYPT_BYTES_MAX`] bytes or with a zero byte, of which bcrypt would
+    /// only see a part. Slow.
+    #[must_use]
+    pub fn make_bcrypt(password: &[u8]) -> Option<Self> {
+        if password.len() > BCRYPT_BYTES_MAX || password.contains(&0) {
+            return None;
+        }
+        let made = bcrypt::hash_with_salt(password, BCRYPT_COST, salt()).ok()?;
+        Self::parse(&made.to_string())
     }
 
     /// Whether it is the hash of that password. Slow; takes as long whatever the answer.
@@ -123,6 +134,13 @@ impl PasswordHash {
         text.replace_range(at..=at, other);
         Self { text: text.into(), kind: self.kind }
     }
+}
+
+fn salt() -> [u8; 16] {
+    let mut salt = [0; 16];
+    salt[..8].copy_from_slice(&clock::entropy().to_le_bytes());
+    salt[8..].copy_from_slice(&clock::entropy().to_le_bytes());
+    salt
 }
 
 /// A PHC string of a known Argon2 within the bounds, with salt and hash.
@@ -187,6 +205,10 @@ pub(in crate::auth) mod tests {
             assert!(!hash.verify(b"wrong"));
             assert!(!hash.decoy().verify(b"correct horse"));
         }
+        let made = PasswordHash::make_bcrypt(b"correct horse").expect("short");
+        assert!(made.as_str().starts_with("$2b$12$"));
+        assert!(PasswordHash::make_bcrypt(&[b'a'; BCRYPT_BYTES_MAX + 1]).is_none());
+        assert!(PasswordHash::make_bcrypt(b"a\0b").is_none());
     }
 
     #[test]

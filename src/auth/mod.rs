@@ -22,6 +22,7 @@ pub mod desk;
 pub mod directory;
 pub mod hash;
 pub mod identity;
+pub mod init;
 pub mod key;
 mod merge;
 pub mod plan;

@@ -118,6 +118,11 @@ impl Item {
         all
     }
 
+    /// Which of the two lists it.
+    fn holder<'a>(&self, text: &String, one: &'a str, many: &'a str) -> &'a str {
+        if texts(self.object.get(one)).contains(text) { one } else { many }
+    }
+
     fn origin(&self, member: &str) -> Origin {
         Origin::File { line: self.object.line_of(member) }
     }
@@ -191,7 +196,7 @@ impl Gather {
         let names = item.texts(one, many);
         for name in &names {
             if !self.roles.contains(name) {
-                let member = if item.text(one) == Some(name) { one } else { many };
+                let member = item.holder(name, one, many);
                 let known: Vec<&str> = self.roles.iter().map(String::as_str).collect();
                 let expected = format!("a role, one of {}", known.join(", "));
                 self.errors.push(item.invalid(member, expected, format!("`{name}`")));
@@ -207,7 +212,7 @@ impl Gather {
             match Action::parse(name) {
                 Some(action) => actions = actions.with(Actions::of(action)),
                 None => {
-                    let member = if item.text(one) == Some(name) { one } else { "actions" };
+                    let member = item.holder(name, one, "actions");
                     let known: Vec<&str> = Action::ALL.into_iter().map(Action::name).collect();
                     let expected = format!("one of {}", known.join(", "));
                     self.errors.push(item.invalid(member, expected, format!("`{name}`")));

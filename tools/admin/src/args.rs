@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::access::AccessJob;
 use crate::error::AdminError;
 
 /// Port of the server's HTTP listener.
@@ -58,6 +59,9 @@ pub(crate) enum Job {
     Health,
     /// Ask the server to shut down cleanly
     Stop,
+    /// Who may come in
+    #[command(flatten)]
+    Access(AccessJob),
 }
 
 /// Of `backup`.
