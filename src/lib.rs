@@ -16,6 +16,7 @@ pub mod auth;
 pub mod alive;
 pub mod captures;
 pub mod latency;
+pub mod limits;
 pub mod mailboxes;
 pub mod metrics;
 pub mod process;

@@ -13,6 +13,7 @@ use crate::alive::Alive;
 use crate::auth::Authority;
 use crate::captures::Captures;
 use crate::cold::Cold;
+use crate::limits::Buckets;
 use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
@@ -66,6 +67,8 @@ pub struct Shared {
     pub captures: Captures,
     /// Who callers are and what they may do.
     pub authority: Arc<Authority>,
+    /// Tokens of clients whose requests are limited.
+    pub buckets: Buckets,
     /// Which clients there are.
     pub alive: Alive,
     /// The scripts that the process knows.

@@ -49,6 +49,8 @@ fn settings() -> Settings {
         output_buffer_bytes_max: 1024,
         query_buffer_bytes_max: 1024,
         http_body_bytes_max: 1024,
+        rate: None,
+        trusted_proxies: [].into(),
     }
 }
 
@@ -72,6 +74,7 @@ fn shared() -> Shared {
         snapshots: None,
         cold: None,
         authority: synap::auth::Authority::off(),
+        buckets: synap::limits::Buckets::default(),
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
         mailboxes: synap::mailboxes::Mailboxes::default(),

@@ -264,6 +264,7 @@ fn facts(
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         cold,
         authority,
+        buckets: crate::limits::Buckets::default(),
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),

@@ -48,6 +48,7 @@ impl Drop for Starting {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             thread.join().expect("the thread handles every error");
         }
     }
@@ -61,10 +62,12 @@ fn serve(listener: &TcpListener, done: &AtomicBool, progress: &Progress) {
                     tracing::debug!(%error, "a client did not wait for the answer while starting");
                 }
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(LOOK_INTERVAL),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                thread::park_timeout(LOOK_INTERVAL)
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections while starting");
-                thread::sleep(LOOK_INTERVAL);
+                thread::park_timeout(LOOK_INTERVAL);
             }
         }
     }

@@ -11,7 +11,7 @@ use super::gate::{NO_IDENTITY, Shown, TOO_MANY_ASK};
 use super::outlet::Outlet;
 use super::serve::Host;
 use super::upkeep::Message;
-use crate::auth::{Action, Change, ChangeRefused, Changed, Identity, ResourceKind, Verdict};
+use crate::auth::{Action, Change, ChangeRefused, Changed, Credential, ResourceKind, Verdict};
 use crate::protocol::http::access::{self, Access};
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::authorize::Missing;
@@ -73,7 +73,7 @@ impl Host<'_> {
             Access::Login(_) | Access::Change(..) if !is_enabled => {
                 self.say_error(conn, &context, 503, DISABLED);
             }
-            Access::Login(ref credential) => match self.outlet.show(conn, credential) {
+            Access::Login(ref credential) => match self.show_login(conn, credential) {
                 Shown::Known(verdict) => self.answer_login(conn, &context, &verdict),
                 Shown::Later => return Some((asked, context)),
                 Shown::Busy => self.say_error(conn, &context, 503, &TOO_MANY_ASK.to_string()),
@@ -96,6 +96,12 @@ impl Host<'_> {
             Access::Change(change, said) => self.change_over_http(conn, *change, said, context),
         }
         None
+    }
+
+    fn show_login(&mut self, conn: ConnId, credential: &Credential) -> Shown {
+        let connection = self.outlet.connections.get_mut(conn);
+        let from = connection.map(|connection| connection.client.peer.ip());
+        from.map_or(Shown::Busy, |from| self.outlet.show(conn, credential, from))
     }
 
     /// Answers a log-in.
@@ -193,29 +199,5 @@ impl Outlet {
         {
             connection.close();
         }
-    }
-
-    /// Has a change made for a RESP client, who is told what came of it.
-    pub(super) fn submit(
-        &mut self,
-        conn: ConnId,
-        ticket: Ticket,
-        by: Identity,
-        change: Change,
-    ) -> bool {
-        let (mail, bell) = self.mail.clone();
-        let done = move |outcome: Result<Changed, ChangeRefused>| {
-            let reply = match outcome {
-                Ok(_) => Reply::Ok,
-                Err(refused) => Reply::Error(CommandError::Failed {
-                    what: "access control",
-                    why: refused.to_string(),
-                }),
-            };
-            // A core that has ended needs no answer.
-            let _ended = mail.send(Message::Reply { conn, ticket, reply: Box::new(reply) });
-            bell.ring();
-        };
-        self.desk.authority().submit(by, change, done).is_ok()
     }
 }

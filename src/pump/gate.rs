@@ -5,6 +5,8 @@
 //! What cannot be decided at once is parked: it is begun when the verdict is there, and nothing of
 //! its connection before that, so the order of requests and replies stays what it is.
 
+use std::net::IpAddr;
+
 use synap_shards::command::args::Words;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::spec::Flags;
@@ -19,6 +21,7 @@ use super::outlet::Outlet;
 use super::serve::Host;
 use super::upkeep::Message;
 use crate::auth::{Action, Answer, Check, Credential, Identity, Refusal, ResourceKind, Verdict};
+use crate::limits::client::client_address;
 use crate::protocol::http::credential;
 use crate::protocol::http::decode::HttpRequest;
 use crate::protocol::http::head::Verb;
@@ -170,9 +173,8 @@ fn is_open(request: &HttpRequest<'_>, has_public_metrics: bool) -> bool {
 
 impl Outlet {
     /// What is known of a credential; where that is not all, a verdict comes to `conn`.
-    pub(super) fn show(&mut self, conn: ConnId, credential: &Credential) -> Shown {
-        let Some(connection) = self.connections.get_mut(conn) else { return Shown::Busy };
-        let (from, now_ms) = (connection.client.peer.ip(), self.now.unix_ms);
+    pub(super) fn show(&mut self, conn: ConnId, credential: &Credential, from: IpAddr) -> Shown {
+        let now_ms = self.now.unix_ms;
         let question = match self.desk.check(credential, from, now_ms) {
             Check::Decided(verdict) => return Shown::Known(verdict),
             Check::Ask(question) => question,
@@ -318,14 +320,16 @@ impl Host<'_> {
     /// password.
     fn try_in_turn(&mut self, conn: ConnId, user: Option<&[u8]>, secret: &[u8]) -> Shown {
         let refused = Shown::Known(Verdict::Refused(Refusal::Credential));
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return refused };
+        let from = connection.client.peer.ip();
         if user.is_none()
             && let Some(key) = Credential::from_key(secret)
-            && let Shown::Known(verdict @ Verdict::Granted(_)) = self.outlet.show(conn, &key)
+            && let Shown::Known(verdict @ Verdict::Granted(_)) = self.outlet.show(conn, &key, from)
         {
             return Shown::Known(verdict);
         }
         match Credential::from_password(user.unwrap_or(b"default"), secret) {
-            Some(password) => self.outlet.show(conn, &password),
+            Some(password) => self.outlet.show(conn, &password, from),
             None => refused,
         }
     }
@@ -381,6 +385,10 @@ impl Host<'_> {
         if !directory.is_enabled() {
             return Asked::GoesOn;
         }
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return Asked::GoesOn };
+        let (peer, trusted) = (connection.client.peer.ip(), &self.outlet.settings.trusted_proxies);
+        let forwarded = request.header("x-forwarded-for");
+        let from = client_address(peer, trusted, forwarded, request.header("x-real-ip"));
         let identity = match credential::of(request) {
             Err(_) => return Asked::Refused(WRONG_IDENTITY),
             Ok(None)
@@ -389,7 +397,7 @@ impl Host<'_> {
                 return Asked::Refused(NO_IDENTITY);
             }
             Ok(None) => directory.anonymous(),
-            Ok(Some(credential)) => match self.outlet.show(conn, &credential) {
+            Ok(Some(credential)) => match self.outlet.show(conn, &credential, from) {
                 Shown::Known(Verdict::Granted(identity)) => identity,
                 Shown::Known(Verdict::Refused(_)) => return Asked::Refused(WRONG_IDENTITY),
                 Shown::Later => return Asked::Waits,

@@ -217,7 +217,10 @@ impl Host<'_> {
         style: Option<Style>,
         place: Option<Place>,
     ) {
-        let (sent, found) = (words, table::lookup(words));
+        let (sent, mut found) = (words, table::lookup(words));
+        if style.is_none() && self.outlet.leases.is_on() {
+            found = self.admit(id).and(found);
+        }
         if let Ok(command) = found
             && command.spec().flags.has(Flags::NO_AUTH)
             && self.parks(id, command, words)

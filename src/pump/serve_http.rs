@@ -57,9 +57,16 @@ impl Host<'_> {
             let rest = &input[used..];
             let body_max = self.outlet.settings.http_body_bytes_max;
             let (routed, consumed, asked) = match decoder.decode(rest, body_max) {
-                Decoded::Request(request) => {
-                    let asked = self.identify(id, &request);
-                    (route::route(&request, &self.outlet.shared.http), request.consumed, asked)
+                Decoded::Request(mut request) => {
+                    let consumed = request.consumed;
+                    match self.admit_request(id, &mut request) {
+                        Some(refused) => (refused, consumed, Asked::GoesOn),
+                        None => {
+                            let asked = self.identify(id, &request);
+                            let options = &self.outlet.shared.http;
+                            (route::route(&request, options), consumed, asked)
+                        }
+                    }
                 }
                 Decoded::Incomplete { needs } => {
                     return (used, Stop::Incomplete(rest.len() + needs));

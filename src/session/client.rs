@@ -1,6 +1,7 @@
 //! One connection: who it is and how it speaks. Kept on the core that accepted it.
 
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 
 use synap_shards::command::table::CommandId;
@@ -10,7 +11,8 @@ use synap_shards::pubsub::KINDS;
 
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
-use crate::auth::{Identity, Verdict};
+use crate::auth::{Identity, Verdict, Who};
+use crate::limits::ClientKey;
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -53,6 +55,9 @@ pub struct Client {
     pub peer: SocketAddr,
     /// Address of this side.
     pub local: SocketAddr,
+    /// Whom its requests are counted for where they are limited. Whoever has shown who it is may
+    /// be counted by that.
+    pub counted_as: ClientKey,
     /// Unix milliseconds at which it was accepted.
     pub created_ms: u64,
     /// Unix milliseconds of the last request.
@@ -123,6 +128,7 @@ impl Client {
             lib_ver: String::new(),
             peer,
             local,
+            counted_as: ClientKey::of(peer.ip()),
             created_ms: now_ms,
             active_ms: now_ms,
             protocol: Protocol::default(),
@@ -174,6 +180,13 @@ impl Client {
     /// From now on it is this one.
     pub fn becomes(&mut self, identity: Identity) {
         self.is_bound = !identity.is_admin();
+        // Over HTTP each request has a caller of its own, and is counted before that is known.
+        if self.listener != Listener::Http {
+            self.counted_as = match identity.who().is_authenticated() {
+                true => ClientKey::Principal(number_of(identity.who())),
+                false => ClientKey::of(self.peer.ip()),
+            };
+        }
         self.identity = Some(identity);
     }
 
@@ -268,6 +281,13 @@ impl Client {
     fn last_command_name(&self) -> String {
         self.last_command.map_or_else(|| "NULL".into(), |id| barred_name(id.spec().resp))
     }
+}
+
+/// The same number for the same caller on every core.
+fn number_of(who: &Who) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    who.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A command's name as Redis shows it: lower case, subcommands behind a bar.

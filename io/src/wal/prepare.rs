@@ -19,6 +19,10 @@ use crate::executor;
 /// Spare files kept per core; more go back to the file system.
 const SPARES_MAX: usize = 2;
 
+/// Bytes of the segment that a start begins with when no spare is left. The next, of full size, is
+/// filled in the meantime.
+const FIRST_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Which log, and how its files are made.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -61,31 +65,33 @@ impl Place {
         Ok(log.map(|log| (log.segments, log.spares)).unwrap_or_default())
     }
 
-    /// A blank segment file under its final name, from a spare if there is one; `filled` says
-    /// whether a new file gets its zeroes now or grows as it is written. Its number.
-    pub(super) fn prepare(&self, filled: bool) -> Result<u64, WalError> {
+    /// A blank segment file under its final name, from a spare if there is one. Its number.
+    fn prepare(&self) -> Result<u64, WalError> {
+        let (number, _) = self.blank_of(self.segment_bytes)?;
+        Ok(number)
+    }
+
+    /// As [`Place::prepare`], for a start that is waited for: without a spare it is a short one,
+    /// which is filled in a few milliseconds. Its number and its bytes.
+    pub(super) fn prepare_first(&self) -> Result<(u64, u64), WalError> {
+        self.blank_of(self.segment_bytes.min(FIRST_BYTES))
+    }
+
+    /// A spare, or a new file of `bytes`, blank and under its final name. Its number and bytes.
+    fn blank_of(&self, bytes: u64) -> Result<(u64, u64), WalError> {
         let _turn = self.turn();
         let (_, spares) = self.log()?;
-        let mut chosen = None;
         for spare in spares {
             if files::file_bytes(&spare)? == self.segment_bytes {
                 files::blank(&spare)?;
-                chosen = Some(spare);
-                break;
+                return Ok((self.publish(&spare)?, self.segment_bytes));
             }
             // Left from when segments had another size: it will never fit.
             files::remove(&spare)?;
         }
-        let source = match chosen {
-            Some(spare) => spare,
-            None => {
-                let fresh = files::spare_path(&self.directory, self.core, 0);
-                let bytes = if filled { self.segment_bytes } else { 0 };
-                files::create_filled(&fresh, bytes)?;
-                fresh
-            }
-        };
-        self.publish(&source)
+        let fresh = files::spare_path(&self.directory, self.core, 0);
+        files::create_filled(&fresh, bytes)?;
+        Ok((self.publish(&fresh)?, bytes))
     }
 
     /// A file of `bytes` under a final name, for a segment of unusual size or in a hurry.
@@ -164,7 +170,7 @@ impl Preparer {
         }
         let (place, outbox) = (self.place.clone(), self.outbox.clone());
         // The writer may be gone by then; nobody is left to tell.
-        let job = move || outbox.send(Outcome::Prepared(place.prepare(true))).unwrap_or_default();
+        let job = move || outbox.send(Outcome::Prepared(place.prepare())).unwrap_or_default();
         if executor::run_blocking(job).is_ok() {
             self.preparing = true;
             self.jobs += 1;

@@ -267,6 +267,13 @@ impl LogReader {
         valid_group(window, offset, verify, ours)
     }
 
+    /// As [`LogReader::group_at`], for going over blocks that nearly all begin no group: looks at
+    /// the first bytes of the block before it reads a window.
+    fn group_far_at(&mut self, offset: u64) -> Result<Option<GroupHeader>, WalError> {
+        let window = self.window.as_ref().expect("a group was looked for");
+        if window.begins_group(offset)? { self.group_at(offset) } else { Ok(None) }
+    }
+
     /// Decides what the bad bytes at the current position are, and ends the log if it may.
     fn finish(&mut self) -> Result<(), WalError> {
         if self.index + 1 < self.segments.len() {
@@ -276,7 +283,7 @@ impl LogReader {
         let mut torn_end = self.claimed_end()?.unwrap_or(self.offset);
         let mut offset = self.offset + BLOCK as u64;
         while offset + BLOCK as u64 <= file_bytes {
-            let Some(header) = self.group_at(offset)? else {
+            let Some(header) = self.group_far_at(offset)? else {
                 offset += BLOCK as u64;
                 continue;
             };
@@ -304,7 +311,7 @@ impl LogReader {
         let file_bytes = self.window.as_ref().expect("a group was looked for").file_bytes;
         let mut offset = self.offset + BLOCK as u64;
         while offset + BLOCK as u64 <= file_bytes {
-            if let Some(header) = self.group_at(offset)?
+            if let Some(header) = self.group_far_at(offset)?
                 && header.group > self.next_group
             {
                 (self.offset, self.next_group) = (offset, header.group);
@@ -455,6 +462,14 @@ impl Window {
         let (file_bytes, file) = opened.map_err(WalError::io("open", path))?;
         let path = path.to_owned();
         Ok(Self { path, file, file_bytes, buffer: Vec::new(), start: 0, filled: 0 })
+    }
+
+    /// Whether the bytes at `offset`, of which the file has a whole block, look like a group.
+    fn begins_group(&self, offset: u64) -> Result<bool, WalError> {
+        let mut bytes = [0; GROUP_HEADER];
+        let read = self.file.read_exact_at(&mut bytes, offset);
+        read.map_err(WalError::io("read", &self.path))?;
+        Ok(GroupHeader::peek(&bytes).is_some())
     }
 
     /// The `bytes` at `offset`, or nothing when the file ends before.

@@ -130,7 +130,7 @@ impl Writer {
             synced.map_err(WalError::io("sync", &path))?;
         }
         let mut preparer = Preparer::new(directory.clone(), core, bytes, start.next_segment);
-        let number = preparer.place().prepare(true)?;
+        let (number, bytes) = preparer.place().prepare_first()?;
         let first_group = start.last_group + 1;
         let header = header(&options, number, bytes, start.previous, first_group);
         let segment = Segment::begin(&preparer.place().path(number), header)?;

@@ -44,6 +44,15 @@ const EMPTY: Bucket = Bucket { tags: [0; SLOTS], volatile: 0, spilled: 0, handle
 
 type Buckets = Box<[Bucket; BUCKETS]>;
 
+/// What the index asks of the memory that its handles name.
+pub(crate) trait Named {
+    /// The hash of the key of an entry of this index.
+    fn hash_of(&self, handle: Handle) -> u64;
+
+    /// Asks for the cache line that [`Named::hash_of`] will read.
+    fn prefetch(&self, handle: Handle);
+}
+
 /// Where an entry stands in the index; valid until the index changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Slot {
@@ -188,15 +197,8 @@ impl Index {
         self.keys -= 1;
     }
 
-    /// Adds an entry that is not there yet. `hash_of` yields the hash of any entry of this index;
-    /// it is asked when a segment splits.
-    pub(crate) fn insert(
-        &mut self,
-        hash: u64,
-        handle: Handle,
-        volatile: bool,
-        hash_of: impl Fn(Handle) -> u64,
-    ) {
+    /// Adds an entry that is not there yet. `named` is asked when a segment splits.
+    pub(crate) fn insert(&mut self, hash: u64, handle: Handle, volatile: bool, named: impl Named) {
         loop {
             let segment = self.segment_of(hash);
             if place(&mut self.segments[segment as usize], hash, handle, volatile) {
@@ -204,12 +206,12 @@ impl Index {
                 self.volatile += usize::from(volatile);
                 return;
             }
-            self.split(segment, hash, &hash_of);
+            self.split(segment, hash, &named);
         }
     }
 
     /// Halves a segment by the next bit of the hash; one of its hashes is `example`.
-    fn split(&mut self, segment: u32, example: u64, hash_of: &impl Fn(Handle) -> u64) {
+    fn split(&mut self, segment: u32, example: u64, named: &impl Named) {
         let depth = u32::from(self.depths[segment as usize]);
         assert!(depth < DEPTH_MAX, "the hash does not spread: a segment shares {depth} bits");
         if depth == self.depth {
@@ -217,7 +219,7 @@ impl Index {
             self.depth += 1;
         }
         let upper = self.segments.len() as u32;
-        let [low, high] = halve(&self.segments[segment as usize], depth, hash_of);
+        let [low, high] = halve(&self.segments[segment as usize], depth, named);
         self.segments[segment as usize] = low;
         self.segments.push(high);
         self.depths[segment as usize] += 1;
@@ -235,14 +237,14 @@ impl Index {
         &self,
         prefix: u64,
         bucket: usize,
-        hash_of: impl Fn(Handle) -> u64,
+        named: impl Named,
         mut visit: impl FnMut(Handle),
     ) -> Option<u64> {
         let segment = self.segment_of(prefix) as usize;
         let buckets = &self.segments[segment];
         for at in reach(buckets, bucket) {
             for handle in buckets[at].handles.iter().filter(|handle| **handle != 0) {
-                if home_of(hash_of(Handle(*handle))) == bucket {
+                if home_of(named.hash_of(Handle(*handle))) == bucket {
                     visit(Handle(*handle));
                 }
             }
@@ -298,13 +300,18 @@ impl Index {
 
 /// Distributes the entries of a segment whose hashes share `depth` bits by the next bit. Each first
 /// keeps the slot it had, which is free in its half for sure; then those that were spilled go home
-/// where they can.
-fn halve(segment: &Buckets, depth: u32, hash_of: &impl Fn(Handle) -> u64) -> [Buckets; 2] {
+/// where they can. Every entry is a cache miss, so those of a bucket are asked for while the bucket
+/// before it is distributed.
+fn halve(segment: &Buckets, depth: u32, named: &impl Named) -> [Buckets; 2] {
     let mut halves = [Box::new([EMPTY; BUCKETS]), Box::new([EMPTY; BUCKETS])];
     let mut spilled = Vec::new();
+    ask_for(&segment[0], named);
     for (number, bucket) in segment.iter().enumerate() {
+        if let Some(next) = segment.get(number + 1) {
+            ask_for(next, named);
+        }
         for slot in (0..SLOTS).filter(|slot| bucket.handles[*slot] != 0) {
-            let hash = hash_of(Handle(bucket.handles[slot]));
+            let hash = named.hash_of(Handle(bucket.handles[slot]));
             let half = (hash >> (63 - depth) & 1) as usize;
             let target = &mut halves[half][number];
             target.handles[slot] = bucket.handles[slot];
@@ -330,6 +337,12 @@ fn halve(segment: &Buckets, depth: u32, hash_of: &impl Fn(Handle) -> u64) -> [Bu
         }
     }
     halves
+}
+
+fn ask_for(bucket: &Bucket, named: &impl Named) {
+    for handle in bucket.handles.iter().filter(|handle| **handle != 0) {
+        named.prefetch(Handle(*handle));
+    }
 }
 
 fn home_of(hash: u64) -> usize {
@@ -391,6 +404,14 @@ mod tests {
     use super::*;
     use crate::rng::Rng;
     use std::collections::{BTreeMap, BTreeSet};
+
+    impl<F: Fn(Handle) -> u64> Named for F {
+        fn hash_of(&self, handle: Handle) -> u64 {
+            self(handle)
+        }
+
+        fn prefetch(&self, _: Handle) {}
+    }
 
     /// Handles are the keys of this test; their hash is a mix of their bits.
     fn hash_of(handle: Handle) -> u64 {

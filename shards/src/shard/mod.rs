@@ -41,9 +41,10 @@ use crate::types::topic::warm::Warm;
 use containers::{Change, Containers};
 use entry::{Layout, Parts};
 use evict::AccessMode;
-use index::{BUCKETS, Index, Slot};
+use index::{BUCKETS, Index, Named, Slot};
 use interest::Interest;
 use libraries::Libraries;
+use memory::Memory;
 use plan::Focus;
 use slab::{Handle, Slab};
 use tracking::Tracking;
@@ -153,6 +154,20 @@ pub(crate) struct Located {
     slot: Slot,
     handle: Handle,
     layout: Layout,
+}
+
+/// The keys of entries, for the index that names their memory.
+struct Keys<'s>(Memory<'s>);
+
+impl Named for Keys<'_> {
+    fn hash_of(&self, handle: Handle) -> u64 {
+        let bytes = self.0.slab.bytes(handle);
+        self.0.hasher.hash_one(Layout::read(bytes).key(bytes))
+    }
+
+    fn prefetch(&self, handle: Handle) {
+        entry::prefetch(self.0.slab.bytes(handle));
+    }
 }
 
 /// What a lookup came to: the hash, and where the entry stands if there is one.
@@ -290,9 +305,8 @@ impl Shard {
         self.hasher.hash_one(key)
     }
 
-    fn hash_of(&self, handle: Handle) -> u64 {
-        let bytes = self.slab.bytes(handle);
-        self.hash(Layout::read(bytes).key(bytes))
+    fn keys(&self) -> Keys<'_> {
+        Keys(self.memory())
     }
 
     fn find(&self, key: &[u8]) -> Option<Located> {
@@ -641,11 +655,8 @@ impl Shard {
                 self.note_named(parts.value_type, parts.key, true);
             }
             let handle = self.store(parts);
-            let (slab, hasher) = (&self.slab, &self.hasher);
-            self.index.insert(hash, handle, volatile, |handle| {
-                let bytes = slab.bytes(handle);
-                hasher.hash_one(Layout::read(bytes).key(bytes))
-            });
+            let keys = Keys(Memory { slab: &self.slab, hasher: &self.hasher });
+            self.index.insert(hash, handle, volatile, keys);
             return;
         };
         if layout.value_type() != parts.value_type {
@@ -764,12 +775,8 @@ impl Shard {
         // The top bits of a position are a prefix of hashes, the lowest five a bucket.
         let bucket = position as usize % BUCKETS;
         let prefix = position - bucket as u64;
-        let after = self.index.walk_bucket(
-            prefix,
-            bucket,
-            |handle| self.hash_of(handle),
-            |handle| visit(self.entry(handle)),
-        );
+        let visit = |handle| visit(self.entry(handle));
+        let after = self.index.walk_bucket(prefix, bucket, self.keys(), visit);
         if bucket + 1 < BUCKETS { Some(position + 1) } else { after }
     }
 

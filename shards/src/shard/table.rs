@@ -11,8 +11,8 @@
 //! A table owns its cells but cannot give them back by itself: whoever drops one has called
 //! [`Table::release_some`] until it said that all are gone.
 
-use super::entry::{read_varint, varint_bytes, write_varint};
-use super::index::{BUCKETS, Index, Slot};
+use super::entry::{prefetch, read_varint, varint_bytes, write_varint};
+use super::index::{BUCKETS, Index, Named, Slot};
 use super::memory::{Memory, MemoryMut};
 use super::slab::Handle;
 use crate::rng::Rng;
@@ -197,8 +197,8 @@ impl Table {
             }
             Finder::Index(index) => {
                 let bucket = position as usize % BUCKETS;
-                let hash_of = |handle| hash_of_cell(memory, handle);
-                let after = index.walk_bucket(position - bucket as u64, bucket, hash_of, visit);
+                let names = Names(memory);
+                let after = index.walk_bucket(position - bucket as u64, bucket, names, visit);
                 if bucket + 1 < BUCKETS { Some(position + 1) } else { after }
             }
         }
@@ -306,12 +306,12 @@ impl Table {
             let mut index = Box::new(Index::new());
             for element in few.iter() {
                 let hash = hash_of_cell(memory, element.handle);
-                index.insert(hash, element.handle, false, |handle| hash_of_cell(memory, handle));
+                index.insert(hash, element.handle, false, Names(memory));
             }
             self.finder = Finder::Index(index);
         }
         if let Finder::Index(index) = &mut self.finder {
-            index.insert(hash, handle, false, |handle| hash_of_cell(memory, handle));
+            index.insert(hash, handle, false, Names(memory));
         }
     }
 
@@ -415,6 +415,19 @@ fn write(out: &mut [u8], name: &[u8], payload: &[u8]) {
     out[at..at + name.len()].copy_from_slice(name);
     at += name.len();
     out[at..at + payload.len()].copy_from_slice(payload);
+}
+
+/// The names of elements, for an index of them.
+struct Names<'m>(Memory<'m>);
+
+impl Named for Names<'_> {
+    fn hash_of(&self, handle: Handle) -> u64 {
+        hash_of_cell(self.0, handle)
+    }
+
+    fn prefetch(&self, handle: Handle) {
+        prefetch(self.0.slab.bytes(handle));
+    }
 }
 
 #[inline]
