@@ -23,6 +23,7 @@ use synap_shards::command::table::commands;
 const PASSWORD: &str = "a long enough word";
 const ADMIN_KEY: &str = "sk_admin_5f6d7c0b4a3e2d1c";
 const NOBODY_KEY: &str = "sk_nobody_9a8b7c6d5e4f3a2b";
+const SCRIPTS_KEY: &str = "sk_scripts_1b2c3d4e5f6a7b8c";
 const CONFIG: &str = r#"
 authentication:
   enabled: true
@@ -42,6 +43,7 @@ users:
 api_keys:
   - {key: sk_admin_5f6d7c0b4a3e2d1c, name: ops, role: admin}
   - {key: sk_nobody_9a8b7c6d5e4f3a2b, name: little-key, role: little}
+  - {key: sk_scripts_1b2c3d4e5f6a7b8c, name: scripts-key, role: scripts}
 "#;
 
 /// What makes a request the beginning of a WebSocket.
@@ -292,6 +294,20 @@ fn scripts_do_no_more_than_their_caller_may() {
             || (is_none && reply.starts_with("-ERR This Redis command is not allowed"));
         assert!(expected, "{words:?}: {reply}");
         refused += 1;
+    }
+    // Nor in a transaction over HTTP.
+    let mut http = server.http();
+    let script = "return redis.pcall('SET', 'secret', '9')";
+    let body = json!({ "client_id": "t", "script": script, "keys": [], "args": [] }).to_string();
+    for (path, part) in [
+        ("/transaction/multi", "success"),
+        ("/script/eval", "queued"),
+        ("/transaction/exec", "NOPERM"),
+    ] {
+        let (method, path, body) = ("POST".to_owned(), path.to_owned(), body.clone());
+        let body = if path.starts_with("/script") { body } else { r#"{"client_id":"t"}"#.into() };
+        let answer = ask(&mut http, &Route { method, path, body }, Some(SCRIPTS_KEY));
+        assert!(answer.text().contains(part), "{answer:?}");
     }
     // Lists cannot be filtered in a script.
     let list = resp.call(&["EVAL", "return redis.pcall('KEYS', '*')", "0"]);

@@ -10,6 +10,7 @@ use super::envelope::Underway;
 use super::gate::{Held, Parked, Waiting};
 use super::live::Live;
 use super::live_style::LiveStyle;
+use super::tls::Sealed;
 use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
@@ -155,6 +156,8 @@ pub(super) struct Connection {
     pub(super) waiting: Option<Box<Waiting>>,
     /// The rights that it goes on using since it is pushed to.
     pub(super) granted: Vec<Held>,
+    /// What it is under TLS; nothing of a plain one.
+    pub(super) tls: Option<Box<Sealed>>,
 }
 
 impl Connection {
@@ -184,6 +187,7 @@ impl Connection {
             parked: None,
             waiting: None,
             granted: Vec::new(),
+            tls: None,
         }
     }
 
@@ -308,7 +312,8 @@ impl Connection {
     pub(super) fn is_done(&self) -> bool {
         let unstarted = (self.input.len() >= self.input_wanted && !self.input.is_empty())
             || self.underway.is_some()
-            || self.parked.is_some();
+            || self.parked.is_some()
+            || self.tls.as_ref().is_some_and(|tls| !tls.waiting.is_empty());
         let ended = self.closing || (self.read_ended && !unstarted);
         self.is_abandoned || (ended && self.is_drained())
     }
@@ -321,6 +326,11 @@ impl Connection {
     /// Whether so much input waits that the socket should rest.
     pub(super) fn has_too_much_input(&self) -> bool {
         self.input.len() >= INPUT_PAUSE_BYTES
+    }
+
+    /// Whether it is closed without sending what is left.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
     }
 
     /// Closes without sending what is left.

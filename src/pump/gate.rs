@@ -172,6 +172,20 @@ fn is_open(request: &HttpRequest<'_>, has_public_metrics: bool) -> bool {
 }
 
 impl Outlet {
+    /// Who is behind a connection that says nothing: whom its certificate names, or nobody.
+    pub(super) fn unsaid(&mut self, conn: ConnId) -> Identity {
+        let client = self.connections.get_mut(conn).map(|connection| &connection.client);
+        let named = client.and_then(|client| Some((client.certificate.clone()?, client.peer.ip())));
+        if self.desk.directory().is_enabled()
+            && let Some((name, from)) = named
+            && let Check::Decided(Verdict::Granted(identity)) =
+                self.desk.check(&Credential::Certificate(name), from, self.now.unix_ms)
+        {
+            return identity;
+        }
+        self.desk.directory().anonymous()
+    }
+
     /// What is known of a credential; where that is not all, a verdict comes to `conn`.
     pub(super) fn show(&mut self, conn: ConnId, credential: &Credential, from: IpAddr) -> Shown {
         let now_ms = self.now.unix_ms;
@@ -391,12 +405,14 @@ impl Host<'_> {
         let from = client_address(peer, trusted, forwarded, request.header("x-real-ip"));
         let identity = match credential::of(request) {
             Err(_) => return Asked::Refused(WRONG_IDENTITY),
-            Ok(None)
-                if directory.is_required() && !is_open(request, directory.has_public_metrics()) =>
-            {
-                return Asked::Refused(NO_IDENTITY);
+            Ok(None) => {
+                let identity = self.outlet.unsaid(conn);
+                let is_open = is_open(request, directory.has_public_metrics());
+                if directory.is_required() && !identity.who().is_authenticated() && !is_open {
+                    return Asked::Refused(NO_IDENTITY);
+                }
+                identity
             }
-            Ok(None) => directory.anonymous(),
             Ok(Some(credential)) => match self.outlet.show(conn, &credential, from) {
                 Shown::Known(Verdict::Granted(identity)) => identity,
                 Shown::Known(Verdict::Refused(_)) => return Asked::Refused(WRONG_IDENTITY),

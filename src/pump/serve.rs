@@ -283,7 +283,8 @@ impl Host<'_> {
                 let waits = |command: &CommandId| command.spec().flags.has(Flags::BLOCKING);
                 let waiting = command.filter(waits);
                 connection.client.is_blocked = waiting.is_some();
-                if let (Some(command), true) = (waiting, connection.client.is_bound) {
+                let is_enabled = self.outlet.desk.directory().is_enabled();
+                if let (Some(command), true) = (waiting, is_enabled) {
                     let words = sent.iter().map(|word| Box::from(*word)).collect();
                     connection.waiting = Some(Box::new((command, words)));
                 }

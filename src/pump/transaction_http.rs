@@ -155,7 +155,10 @@ impl Host<'_> {
                 if let Some(context) = self.context() {
                     context.deletes = Some(deletes);
                 }
-                self.hand_over(id, commands, watches, Reads::default(), false)
+                let connection = self.outlet.connections.get_mut(id);
+                let bound = connection.is_none_or(|connection| connection.client.is_bound);
+                let reads = Reads { bound, ..Reads::default() };
+                self.hand_over(id, commands, watches, reads, false)
             }
             Err(error) => {
                 self.forget_watches(watches.0, watches.1);
