@@ -251,11 +251,14 @@ impl Authority {
             && identity.generation() == directory.generation()
         {
             let verdict = Verdict::Granted(identity.clone());
-            return Answer { fingerprint, verdict };
+            let user = identity.who().user().and_then(|name| directory.user(name));
+            let proof = user.and_then(|user| user.password.clone());
+            return Answer { fingerprint, proof, verdict };
         }
         drop(known);
         let user = std::str::from_utf8(user).ok().and_then(|name| directory.user(name));
         let hash = user.and_then(|user| user.password.clone());
+        let proof = hash.clone();
         let is_somebodys = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy_for(&question.user, &directory));
         self.verifications.fetch_add(1, Ordering::Relaxed);
@@ -274,7 +277,7 @@ impl Authority {
             let mut verified = self.verified.lock().expect("nobody panics holding it");
             verified.keep(fingerprint, identity.clone(), now_ms);
         }
-        Answer { fingerprint, verdict }
+        Answer { fingerprint, proof, verdict }
     }
 
     fn decoy_for(&self, name: &[u8], directory: &Directory) -> PasswordHash {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::authority::Authority;
 use super::credential::{Credential, Secret};
 use super::directory::{Directory, Refusal};
+use super::hash::PasswordHash;
 use super::identity::{Identity, Who};
 use super::key::Digest;
 use super::verified::{Fingerprint, Verified};
@@ -53,6 +54,8 @@ impl Question {
 #[derive(Debug)]
 pub struct Answer {
     pub(super) fingerprint: Fingerprint,
+    /// The hash that the password is of, where it was right.
+    pub(super) proof: Option<PasswordHash>,
     pub(super) verdict: Verdict,
 }
 
@@ -149,18 +152,35 @@ impl Desk {
 
     /// Takes an answer that came back: remembers it for a minute, and counts the use.
     pub fn learn(&mut self, answer: Answer, now_ms: u64) -> Verdict {
-        let Answer { fingerprint, verdict } = answer;
+        let Answer { fingerprint, proof, verdict } = answer;
         let Verdict::Granted(identity) = &verdict else { return verdict };
-        if identity.generation() != self.directory.generation {
-            // It was verified in another directory than this core has: the name decides.
-            return self.again(identity, now_ms);
+        let current = self.directory.generation;
+        if identity.generation() < current && !self.is_still(identity, proof.as_ref()) {
+            return Verdict::Refused(Refusal::Credential);
         }
-        self.verified.keep(fingerprint, identity.clone(), now_ms);
-        self.count(identity, now_ms);
+        let verdict = match identity.generation() {
+            found if found < current => self.again(identity, now_ms),
+            // One that this core has not seen yet knows better.
+            _ => verdict,
+        };
+        if let Verdict::Granted(identity) = &verdict {
+            if identity.generation() == current {
+                self.verified.keep(fingerprint, identity.clone(), now_ms);
+            }
+            self.count(identity, now_ms);
+        }
         verdict
     }
 
+    /// Whether the password that was right is still the one of the user: it may have been changed
+    /// while it was verified.
+    fn is_still(&self, identity: &Identity, proof: Option<&PasswordHash>) -> bool {
+        let user = identity.who().user().and_then(|name| self.directory.user(name));
+        user.is_some_and(|user| user.password.is_some() && user.password.as_ref() == proof)
+    }
+
     fn again(&self, identity: &Identity, now_ms: u64) -> Verdict {
+        // Only keys are bound to addresses, and no key is ever asked about.
         let nowhere = IpAddr::from([0, 0, 0, 0]);
         verdict(self.directory.resolve(identity.who(), nowhere, now_ms))
     }

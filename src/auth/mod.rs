@@ -50,4 +50,6 @@ pub use resource::{BadResource, Pattern, Resource, ResourceKind};
 pub use rights::{Permission, Rights};
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;

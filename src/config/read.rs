@@ -467,8 +467,14 @@ mod tests {
         let (names, settings) = (Names::new(), Settings::default());
         let reader = Reader::new(&names, &settings);
         let _config = reader.config();
+        let is = |path: &str, wanted: fn(State) -> bool| {
+            names.find(path).is_some_and(|(index, _)| wanted(names.keys[index].state))
+        };
+        // What the start is refused with may be read all the same: to say more about it.
+        let mut read = reader.read();
+        read.retain(|path| !is(path, |state| matches!(state, State::Refused { .. })));
         let live = names.keys.iter().filter(|key| key.state == State::Live).map(|key| key.path);
-        assert_eq!(reader.read(), live.collect());
+        assert_eq!(read, live.collect());
     }
 
     #[test]
