@@ -33,8 +33,8 @@ impl Config {
     #[must_use]
     pub fn unsupported(&self) -> Vec<Unsupported> {
         let names = Names::new();
-        let asks = |key: &'static str, value: &Value| match value {
-            Value::Bool(on) => *on && (key != PUBLIC_BIND || self.is_public()),
+        let asks = |value: &Value| match value {
+            Value::Bool(on) => *on,
             Value::Int(count) => *count > 0,
             Value::Text(role) => role == "replica",
             Value::List(_) | Value::Map(_) => true,
@@ -42,7 +42,7 @@ impl Config {
         let refused = self.settings.iter().filter_map(|(index, entry)| {
             let key = names.keys[index];
             match key.state {
-                State::Refused { why } if asks(key.path, &entry.value) => {
+                State::Refused { why } if asks(&entry.value) => {
                     Some(Unsupported { key: key.path, origin: entry.origin.clone(), why })
                 }
                 State::Refused { .. } | State::Live | State::Dormant | State::NoEffect(_) => None,
@@ -115,8 +115,6 @@ impl Config {
         resolve(&self.resp3.host, self.resp3.port)
     }
 }
-
-const PUBLIC_BIND: &str = "authentication.require_auth_on_public_bind";
 
 fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)

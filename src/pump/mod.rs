@@ -5,12 +5,14 @@
 //! left), hand it to the engine, log what the engine wrote, send parcels to the other cores, then
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
+mod access;
 mod admit;
 mod connection;
 mod envelope;
 mod fed;
 mod feed;
 mod feeding;
+mod gate;
 mod live;
 mod live_style;
 mod outlet;
@@ -28,6 +30,7 @@ mod upkeep;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -114,6 +117,8 @@ pub struct Parts {
     pub tls: Option<Arc<Tls>>,
     /// Messages from the main thread.
     pub inbox: Inbox,
+    /// The other end of that, for those who are asked something and answer later.
+    pub mail: Sender<Message>,
     /// Tells the main thread that a client asked the server to stop.
     pub ask_to_stop: Box<dyn Fn()>,
 }
@@ -161,10 +166,11 @@ pub struct Core {
 impl Core {
     /// Puts a core together on its own thread, and starts listening.
     pub fn new(id: CoreId, parts: Parts, listeners: Listeners) -> Self {
-        let Parts { mut reactor, mesh, engine, wal, shared, settings, tls, inbox, ask_to_stop } =
-            parts;
+        let Parts { mut reactor, mesh, engine, wal, shared, settings, tls, .. } = parts;
+        let Parts { inbox, mail, ask_to_stop, .. } = parts;
+        let mail = (mail, reactor.doorbell());
         listen(&mut reactor, listeners);
-        let outlet = Outlet::new(id, shared, settings, read_clocks());
+        let outlet = Outlet::new(id, shared, settings, read_clocks(), mail);
         Self {
             id,
             reactor,
@@ -211,6 +217,7 @@ impl Core {
         let started_ns = clock::monotonic_ns();
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
         self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
+        self.outlet.refresh_rights();
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
             happened.push(completion);
@@ -347,7 +354,8 @@ impl Core {
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
         self.outlet.shared.alive.add(number);
-        let client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
+        let mut client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
+        client.becomes(self.outlet.desk.directory().anonymous());
         let mut connection = Connection::new(client, decoder);
         connection.tls = tls;
         self.outlet.connections.insert(conn, connection);

@@ -141,24 +141,21 @@ pub(super) const KEYS: &[Key] = &[
     .reloadable(),
     Key::new("authentication.enabled", Kind::Bool, "Ask clients who they are.")
         .or("false")
-        .alias(&[same("auth.enabled")])
-        .refused("every client would have full access"),
+        .alias(&[same("auth.enabled")]),
     Key::new(
         "authentication.require_auth",
         Kind::Bool,
         "Refuse requests without credentials. Unset, they are refused unless a rule of `acl` is for \
          everybody.",
     )
-    .alias(&[same("auth.require_auth")])
-    .refused("every client would have full access"),
+    .alias(&[same("auth.require_auth")]),
     Key::new(
         "authentication.require_auth_on_public_bind",
         Kind::Bool,
         "When a listener is reachable from elsewhere: ask clients who they are, refuse requests \
          without credentials, and do not start without a user or API key.",
     )
-    .or("false")
-    .refused("every client of a public address would have full access"),
+    .or("false"),
     Key::new(
         "authentication.public_metrics",
         Kind::Bool,
@@ -240,8 +237,7 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Bool,
         "Check the rules below. Unset, they are checked when there are any.",
     )
-    .reloadable()
-    .refused("the rules would not be applied"),
+    .reloadable(),
     Key::new(
         "acl.rules",
         Kind::Objects(RULE),
