@@ -636,6 +636,7 @@ impl Core {
 
     /// The last thing a core does: everything in the log, on disk.
     fn finish(mut self) -> Result<(), Fatal> {
+        self.outlet.desk.fold();
         if let Some(wal) = self.wal.take() {
             wal.close(&mut self.reactor)?;
         }
