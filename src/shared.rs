@@ -12,7 +12,7 @@ use synap_shards::script::gauge::Gauge;
 use crate::alive::Alive;
 use crate::captures::Captures;
 use crate::cold::Cold;
-use crate::limits::Buckets;
+use crate::limits::{Addresses, Buckets};
 use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
@@ -72,6 +72,8 @@ pub struct Shared {
     pub captures: Captures,
     /// Tokens of clients whose requests are limited.
     pub buckets: Buckets,
+    /// How many connections each address has.
+    pub addresses: Addresses,
     /// Which clients there are.
     pub alive: Alive,
     /// The scripts that the process knows.

@@ -272,6 +272,7 @@ fn facts(
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         cold,
         buckets: crate::limits::Buckets::default(),
+        addresses: crate::limits::Addresses::default(),
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),

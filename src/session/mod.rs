@@ -12,7 +12,7 @@
 pub mod client;
 mod clients;
 mod cluster;
-mod config;
+pub(crate) mod config;
 mod connection;
 mod docs;
 pub mod finish;
