@@ -213,8 +213,7 @@ impl Core {
         let started_ns = clock::monotonic_ns();
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
         self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
-        self.outlet.turn.begin();
-        self.outlet.resumed.append(&mut self.outlet.put_off);
+        self.outlet.begin_turn();
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
             happened.push(completion);
@@ -372,7 +371,6 @@ impl Core {
 
     fn go_on(&mut self, conn: ConnId) {
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        connection.is_put_off = false;
         if connection.has_unstarted() && connection.may_start() {
             let mut input = std::mem::take(&mut connection.input);
             let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);

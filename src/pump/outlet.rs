@@ -163,7 +163,19 @@ impl Outlet {
         }
     }
 
-    /// Has a connection go on in the next turn.
+    /// Everybody has a share again, and those that were put off go on.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn.begin();
+        for id in self.put_off.drain(..) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.is_put_off = false;
+                self.resumed.push(id);
+            }
+        }
+    }
+
+    /// Has a connection go on in the next turn. However often it is tried in this one, it stands
+    /// in the list once.
     #[cold]
     pub(super) fn put_off(&mut self, id: ConnId) {
         if let Some(connection) = self.connections.get_mut(id)
