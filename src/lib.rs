@@ -14,6 +14,7 @@ pub mod notify;
 pub mod alive;
 pub mod captures;
 pub mod latency;
+pub mod limits;
 pub mod mailboxes;
 pub mod metrics;
 pub mod process;

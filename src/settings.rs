@@ -1,9 +1,13 @@
 //! What can change while the server runs. Every core has its own copy; `CONFIG SET` and a reload
 //! bring the new values to each core as a message, so reading them needs no lock.
 
+use std::sync::Arc;
+
 use synap_shards::pubsub::Limits;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::types::Thresholds;
+
+use crate::limits::{Block, Rate};
 
 /// The changeable settings of one core.
 #[derive(Clone, Debug)]
@@ -67,6 +71,10 @@ pub struct Settings {
     pub query_buffer_bytes_max: usize,
     /// Bytes of an HTTP request body.
     pub http_body_bytes_max: usize,
+    /// Requests that one client may make; nothing is no limit.
+    pub rate: Option<Rate>,
+    /// Proxies that are believed who the client is.
+    pub trusted_proxies: Arc<[Block]>,
 }
 
 impl Settings {

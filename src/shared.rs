@@ -12,6 +12,7 @@ use synap_shards::script::gauge::Gauge;
 use crate::alive::Alive;
 use crate::captures::Captures;
 use crate::cold::Cold;
+use crate::limits::Buckets;
 use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
@@ -69,6 +70,8 @@ pub struct Shared {
     pub mailboxes: Mailboxes,
     /// Cores with readers of captures that wait.
     pub captures: Captures,
+    /// Tokens of clients whose requests are limited.
+    pub buckets: Buckets,
     /// Which clients there are.
     pub alive: Alive,
     /// The scripts that the process knows.

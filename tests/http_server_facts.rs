@@ -49,6 +49,8 @@ fn settings() -> Settings {
         output_buffer_bytes_max: 1024,
         query_buffer_bytes_max: 1024,
         http_body_bytes_max: 1024,
+        rate: None,
+        trusted_proxies: [].into(),
     }
 }
 
@@ -74,6 +76,7 @@ fn shared() -> Shared {
         logs_full: AtomicUsize::new(0),
         snapshots: None,
         cold: None,
+        buckets: synap::limits::Buckets::default(),
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
         mailboxes: synap::mailboxes::Mailboxes::default(),

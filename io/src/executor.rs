@@ -255,7 +255,7 @@ pub fn settle_in_background() {
 
 /// Lets the calling thread run wherever the process may: threads made by a pinned core inherit its
 /// pin, and would compete with it. Failure leaves the thread where it is, which is only slower.
-pub(crate) fn unpin_thread() {
+pub fn unpin_thread() {
     let bytes = size_of::<libc::cpu_set_t>();
     // SAFETY: the set is plain data, valid when zero, and both calls get its true size. The main
     // thread, whose id is the process id, is never pinned by us, so its set is the process's.

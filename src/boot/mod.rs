@@ -271,6 +271,7 @@ fn facts(
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         cold,
+        buckets: crate::limits::Buckets::default(),
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),

@@ -47,6 +47,8 @@ impl Settings {
             output_buffer_bytes_max: config.network.output_buffer_limit_mb.saturating_mul(MIB),
             query_buffer_bytes_max: config.network.query_buffer_limit_mb.saturating_mul(MIB),
             http_body_bytes_max: config.server.max_request_size_mb.saturating_mul(MIB),
+            rate: config.rate_limit.rate,
+            trusted_proxies: config.rate_limit.trust_forwarded_for.as_slice().into(),
         }
     }
 }

@@ -33,6 +33,8 @@ use std::path::PathBuf;
 use synap_shards::pubsub::Limits;
 use synap_shards::types::Thresholds;
 
+use crate::limits::{Block, Rate};
+
 /// The effective configuration. Its fields are documented, with unit, range and default, in
 /// `config/config.yml`; the notes here say what the types add.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +61,8 @@ pub struct Config {
     pub scripting: Scripting,
     /// Publish and subscribe over HTTP.
     pub pubsub: Pubsub,
+    /// Requests per client.
+    pub rate_limit: RateLimit,
     settings: settings::Settings,
 }
 
@@ -135,6 +139,15 @@ pub enum ClientAuth {
 pub struct Cors {
     /// Origins allowed to call; `*` is any; empty sends no header. Default empty.
     pub allowed_origins: Vec<String>,
+}
+
+/// Section `rate_limit`. All of it is reloadable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many requests; `None` without a limit, the default.
+    pub rate: Option<Rate>,
+    /// Proxies that are believed who the client is. Default empty.
+    pub trust_forwarded_for: Vec<Block>,
 }
 
 /// Section `pubsub`.

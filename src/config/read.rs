@@ -7,9 +7,10 @@ use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     ClientAuth, CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput,
-    Logging, Monitoring, Network, Persistence, Protocols, Pubsub, Recovery, Resp3, Rest, Scripting,
-    Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls, Wal,
+    Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery, Resp3, Rest,
+    Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls, Wal,
 };
+use crate::limits::{Block, Rate};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -159,6 +160,19 @@ impl<'a> Reader<'a> {
                 subscribers: self.int("pubsub.max_subscribers_per_topic"),
                 patterns: self.int("pubsub.max_wildcard_subscriptions"),
             },
+        }
+    }
+
+    fn rate_limit(&self) -> RateLimit {
+        let rate = Rate {
+            per_second: self.int("rate_limit.requests_per_second"),
+            burst: self.int("rate_limit.burst_size"),
+        };
+        let trusted = self.list("rate_limit.trust_forwarded_for").unwrap_or_default();
+        let block = |value: &Value| Block::parse(&value.to_string()).expect("the kind checks it");
+        RateLimit {
+            rate: self.flag("rate_limit.enabled").then_some(rate),
+            trust_forwarded_for: trusted.iter().map(block).collect(),
         }
     }
 
@@ -355,6 +369,7 @@ impl<'a> Reader<'a> {
             monitoring: self.monitoring(),
             scripting: self.scripting(),
             pubsub: self.pubsub(),
+            rate_limit: self.rate_limit(),
             data_dir,
             settings: self.settings.clone(),
         }

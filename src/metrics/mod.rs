@@ -154,6 +154,8 @@ pub struct CoreMetrics {
     pub bytes_received_per_second: Cell,
     /// Bytes written per second, lately.
     pub bytes_sent_per_second: Cell,
+    /// Requests refused because their client made too many.
+    pub rate_limited: Cell,
     /// Requests that broke their protocol.
     pub protocol_errors: Cell,
     /// Lookups that found a key.
@@ -271,6 +273,7 @@ impl Default for CoreMetrics {
             commands_per_second: Cell::default(),
             bytes_received_per_second: Cell::default(),
             bytes_sent_per_second: Cell::default(),
+            rate_limited: Cell::default(),
             protocol_errors: Cell::default(),
             keyspace_hits: Cell::default(),
             keyspace_misses: Cell::default(),

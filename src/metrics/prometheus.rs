@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use synap_io::clock;
 use synap_io::wal::SYNC_BUCKETS_US;
 use synap_shards::command::spec::Family as CommandFamily;
 use synap_shards::command::table;
@@ -54,11 +55,8 @@ impl Page<'_> {
                 self.sample(family, &[env!("CARGO_PKG_VERSION"), "standalone"], 1.0);
             }
             families::UPTIME => self.sample(family, &[], self.facts.uptime_secs() as f64),
-            families::LIBRARIES | families::FUNCTIONS => {
-                let (libraries, functions, _) = self.facts.shared.scripts.library_sizes();
-                let is_first = *family == families::LIBRARIES;
-                self.sample(family, &[], if is_first { libraries } else { functions } as f64);
-            }
+            families::LIBRARIES | families::FUNCTIONS => self.libraries(family),
+            families::RATE_LIMIT_CLIENTS => self.limited_clients(family),
             families::KV_OPERATIONS => self.kv_operations(family),
             families::KV_DURATION => self.command_durations(family, true),
             families::RESP_COMMANDS => self.commands(family),
@@ -119,10 +117,21 @@ impl Page<'_> {
         }
     }
 
+    fn libraries(&mut self, family: &Family) {
+        let (libraries, functions, _) = self.facts.shared.scripts.library_sizes();
+        let is_first = *family == families::LIBRARIES;
+        self.sample(family, &[], if is_first { libraries } else { functions } as f64);
+    }
+
     fn transactions(&mut self, family: &Family) {
         let is_all = *family == families::TRANSACTIONS;
         let all: fn(&CoreMetrics) -> &Cell = |core| &core.transactions;
         self.per_core(family, if is_all { all } else { |core| &core.transactions_aborted });
+    }
+
+    fn limited_clients(&mut self, family: &Family) {
+        let in_use = self.facts.shared.buckets.in_use(clock::monotonic_ns());
+        self.sample(family, &[], in_use as f64);
     }
 
     /// Handshakes and connections under TLS.
@@ -183,6 +192,7 @@ impl Page<'_> {
             (families::CONNECTIONS, &["accepted"], |core| &core.connections_received),
             (families::CONNECTIONS, &["refused"], |core| &core.connections_refused),
             (families::CONNECTIONS, &["dropped"], |core| &core.connections_dropped),
+            (families::RATE_LIMITED, &[], |core| &core.rate_limited),
             (families::PROTOCOL_ERRORS, &[], |core| &core.protocol_errors),
             (families::WAL_APPENDS, &[], |core| &core.wal_appends),
             (families::WAL_BYTES, &[], |core| &core.wal_bytes),

@@ -270,6 +270,20 @@ pub const CONNECTIONS: Family = family(
     &["outcome"],
     "Connections accepted, refused for their number, or dropped for not reading",
 );
+/// Requests beyond the rate of their client.
+pub const RATE_LIMITED: Family = family(
+    "synap_rate_limited_total",
+    Counter,
+    &[],
+    "Requests refused because their client made too many",
+);
+/// Clients whose requests are limited.
+pub const RATE_LIMIT_CLIENTS: Family = family(
+    "synap_rate_limit_clients",
+    Gauge,
+    &[],
+    "Clients whose requests are counted, until a minute after they last owed any",
+);
 /// Broken requests.
 pub const PROTOCOL_ERRORS: Family =
     family("synap_protocol_errors_total", Counter, &[], "Requests that broke their protocol");
@@ -497,6 +511,8 @@ pub const FAMILIES: &[Family] = &[
     BYTES_READ,
     BYTES_WRITTEN,
     CONNECTIONS,
+    RATE_LIMITED,
+    RATE_LIMIT_CLIENTS,
     PROTOCOL_ERRORS,
     TLS_HANDSHAKES,
     TLS_FAILURES,

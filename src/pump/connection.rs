@@ -10,6 +10,7 @@ use super::envelope::Underway;
 use super::live::Live;
 use super::live_style::LiveStyle;
 use super::tls::Sealed;
+use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
 use crate::protocol::http::{HttpContext, envelope, respond};
@@ -131,6 +132,8 @@ pub(super) struct Connection {
     is_abandoned: bool,
     /// Commands of an HTTP request that are not begun; nothing of most.
     pub(super) underway: Option<Box<Underway>>,
+    /// Whom what the last HTTP request still begins is counted for.
+    pub(super) paying: Option<ClientKey>,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
     /// What it is under TLS; nothing of a plain one.
@@ -159,6 +162,7 @@ impl Connection {
             is_dirty: false,
             is_abandoned: false,
             underway: None,
+            paying: None,
             live: None,
             tls: None,
         }

@@ -8,7 +8,7 @@ use super::connection::Style;
 use super::serve::Host;
 use crate::protocol::http::HttpContext;
 use crate::protocol::http::envelope::{
-    self, Envelopes, Form, Framing, Planned, Style as Shown, Work,
+    self, Envelopes, Failure, Form, Framing, Planned, Style as Shown, Work,
 };
 
 /// Envelopes of which some are left.
@@ -17,6 +17,8 @@ pub(super) struct Underway {
     envelopes: Envelopes,
     request: HttpContext,
     is_first: bool,
+    /// The request's token stands for the first of them.
+    is_paid: bool,
 }
 
 impl Host<'_> {
@@ -41,7 +43,8 @@ impl Host<'_> {
         if !head.is_empty() {
             connection.say(&head);
         }
-        connection.underway = Some(Box::new(Underway { envelopes, request, is_first: true }));
+        connection.underway =
+            Some(Box::new(Underway { envelopes, request, is_first: true, is_paid: true }));
     }
 
     /// Begins the next command of the envelopes under way. Nothing when there are none; else
@@ -65,9 +68,14 @@ impl Host<'_> {
             Form::Batch => Framing::Part(underway.is_first),
             Form::Lines => Framing::Line,
         };
+        let is_paid = std::mem::take(&mut underway.is_paid);
         underway.is_first = false;
         let request = underway.request.clone();
         connection.underway = Some(underway);
+        let mut planned = planned;
+        if !is_paid && let Err(error) = self.admit(id) {
+            planned.work = Err(Failure::limited(&error));
+        }
         self.carry_out(id, planned, framing, request);
         Some(true)
     }

@@ -300,6 +300,14 @@ impl Host<'_> {
         self.outlet.mark_dirty(id);
     }
 
+    /// Whether the client has no token for another message; it is told.
+    fn refuses(&mut self, id: ConnId) -> bool {
+        let Err(error) = self.admit(id) else { return false };
+        let why = error.to_string();
+        self.answer_websocket(id, |out| LiveStyle::refuse(&why, Form::Frame, out));
+        true
+    }
+
     /// Carries out what came; false when the connection ends.
     fn websocket_message(&mut self, id: ConnId, kind: Kind, message: Message) -> bool {
         match message {
@@ -316,6 +324,7 @@ impl Host<'_> {
                 self.answer_websocket(id, |out| close::write(out, close.code, ""));
                 return false;
             }
+            Message::Text(_) if self.outlet.leases.is_on() && self.refuses(id) => {}
             Message::Text(text) => match kind {
                 Kind::Echo => {
                     self.answer_websocket(id, |out| {

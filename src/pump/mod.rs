@@ -5,6 +5,7 @@
 //! left), hand it to the engine, log what the engine wrote, send parcels to the other cores, then
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
+mod admit;
 mod connection;
 mod envelope;
 mod fed;
@@ -24,7 +25,6 @@ mod transaction;
 mod transaction_http;
 mod upkeep;
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,25 +43,18 @@ use synap_shards::limits::PREFETCH_MAX;
 use synap_shards::shard::plan::Now;
 
 use crate::fatal::Fatal;
-use crate::latency::LatencyLog;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::resp::decode;
 use crate::session::client::{Client, Listener, client_id};
-use crate::session::last_values::LastValues;
-use crate::session::pubsub::Pubsub;
 use crate::session::rates::RateSampler;
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::slowlog::SlowLog;
 use crate::tls::Tls;
-use connection::{Connection, Connections, Decoder};
-use feed::Feeds;
+use connection::{Connection, Decoder};
 use outlet::Outlet;
-use poll::Polls;
 use serve::Host;
 use snapshot::Snapshot;
 use tls::Handshakes;
-use tracking::Trackers;
 
 pub use upkeep::{Inbox, Message};
 
@@ -171,41 +164,7 @@ impl Core {
         let Parts { mut reactor, mesh, engine, wal, shared, settings, tls, inbox, ask_to_stop } =
             parts;
         listen(&mut reactor, listeners);
-        let slowlog = SlowLog::new(id, shared.shard_map.cores());
-        let cores = shared.shard_map.cores();
-        let mut pubsub = Pubsub::new(cores, clock::entropy());
-        pubsub.last = shared.http.keeps_last_values.then(LastValues::default);
-        let outlet = Outlet {
-            core: id,
-            shared,
-            settings,
-            now: read_clocks(),
-            connections: Connections::default(),
-            pubsub,
-            polls: Polls::default(),
-            hungry: Vec::new(),
-            leaving: BTreeMap::new(),
-            stops: false,
-            full: (false, false),
-            feeds: Feeds::default(),
-            speaker: None,
-            late: Vec::new(),
-            watching: false,
-            trackers: Trackers::default(),
-            dirty: Vec::new(),
-            resumed: Vec::new(),
-            http_watches: BTreeMap::new(),
-            current: None,
-            slowlog,
-            latency: LatencyLog::default(),
-            congested: false,
-            backlogged: false,
-            log_end_max: u64::MAX,
-            disk_full: false,
-            killed: Vec::new(),
-            settings_changed: true,
-            stats_reset: false,
-        };
+        let outlet = Outlet::new(id, shared, settings, read_clocks());
         Self {
             id,
             reactor,

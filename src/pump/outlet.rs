@@ -20,7 +20,9 @@ use super::feeding::is_aside;
 use super::poll::Polls;
 use super::tracking::Trackers;
 use crate::latency::LatencyLog;
+use crate::limits::Leases;
 use crate::session::client::Client;
+use crate::session::last_values::LastValues;
 use crate::session::pubsub::Pubsub;
 use crate::session::{self, Clients, CoreContext, Effects, SessionContext, Then};
 use crate::settings::Settings;
@@ -77,6 +79,8 @@ pub(super) struct Outlet {
     pub(super) current: Option<Current>,
     /// Watches of HTTP callers that the engine has not answered yet.
     pub(super) http_watches: BTreeMap<(ConnId, Ticket), Box<str>>,
+    /// Tokens of clients whose requests are limited.
+    pub(super) leases: Leases,
     pub(super) slowlog: SlowLog,
     pub(super) latency: LatencyLog,
     /// A request could not start because a peer has too much unanswered work.
@@ -103,6 +107,46 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
+    /// No connections yet.
+    pub(super) fn new(core: CoreId, shared: Arc<Shared>, settings: Settings, now: Now) -> Self {
+        let cores = shared.shard_map.cores();
+        let slowlog = SlowLog::new(core, cores);
+        let mut pubsub = Pubsub::new(cores, clock::entropy());
+        pubsub.last = shared.http.keeps_last_values.then(LastValues::default);
+        Self {
+            core,
+            shared,
+            settings,
+            now,
+            connections: Connections::default(),
+            pubsub,
+            polls: Polls::default(),
+            hungry: Vec::new(),
+            leaving: BTreeMap::new(),
+            stops: false,
+            full: (false, false),
+            feeds: Feeds::default(),
+            speaker: None,
+            late: Vec::new(),
+            watching: false,
+            trackers: Trackers::default(),
+            dirty: Vec::new(),
+            resumed: Vec::new(),
+            http_watches: BTreeMap::new(),
+            current: None,
+            leases: Leases::default(),
+            slowlog,
+            latency: LatencyLog::default(),
+            congested: false,
+            backlogged: false,
+            log_end_max: u64::MAX,
+            disk_full: false,
+            killed: Vec::new(),
+            settings_changed: true,
+            stats_reset: false,
+        }
+    }
+
     pub(super) fn mark_dirty(&mut self, id: ConnId) {
         if let Some(connection) = self.connections.get_mut(id)
             && !connection.is_dirty

@@ -212,7 +212,10 @@ impl Host<'_> {
         style: Option<Style>,
         place: Option<Place>,
     ) {
-        let (sent, found) = (words, table::lookup(words));
+        let (sent, mut found) = (words, table::lookup(words));
+        if style.is_none() && self.outlet.leases.is_on() {
+            found = self.admit(id).and(found);
+        }
         let named = match &found {
             Ok(command) => names::qualify(command.spec(), words),
             Err(_) => Ok(None),

@@ -48,8 +48,11 @@ impl Host<'_> {
             let rest = &input[used..];
             let body_max = self.outlet.settings.http_body_bytes_max;
             let (routed, consumed) = match decoder.decode(rest, body_max) {
-                Decoded::Request(request) => {
-                    (route::route(&request, &self.outlet.shared.http), request.consumed)
+                Decoded::Request(mut request) => {
+                    let refused = self.admit_request(id, &mut request);
+                    let options = &self.outlet.shared.http;
+                    let routed = refused.unwrap_or_else(|| route::route(&request, options));
+                    (routed, request.consumed)
                 }
                 Decoded::Incomplete { needs } => {
                     return (used, Stop::Incomplete(rest.len() + needs));

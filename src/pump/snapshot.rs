@@ -41,6 +41,8 @@ const SLICE_BEHIND_NS: u64 = 300_000;
 /// The walk is behind when it has written less than this many times the bytes of the tail: both the
 /// tail and the log that stands meanwhile are then a fourth of the data, if the disk keeps up.
 const BYTES_PER_TAIL_BYTE: u64 = 4;
+/// The same for a snapshot that takes as much disk as the data takes memory.
+const BYTES_PER_TAIL_BYTE_BULKY: u64 = 16;
 /// Bytes of images that may wait for the thread that writes before the walk rests.
 const IMAGE_BYTES_MAX: u64 = 8 * BLOCK_RAW_BYTES as u64;
 /// Bytes of the tail that may wait before the snapshot is given up.
@@ -60,6 +62,7 @@ pub(super) struct Snapshot {
     /// Bytes of the tail and of entries so far.
     tail_bytes: u64,
     image_bytes: u64,
+    bytes_per_tail_byte: u64,
     walk: Option<Walk>,
 }
 
@@ -164,7 +167,7 @@ impl Snapshot {
             walk.next_ns = started_ns + WAIT_NS;
             return None;
         }
-        let behind = self.image_bytes < BYTES_PER_TAIL_BYTE * self.tail_bytes;
+        let behind = self.image_bytes < self.bytes_per_tail_byte * self.tail_bytes;
         let (slice_ns, slice_bytes, rest) = if behind {
             (SLICE_BEHIND_NS, SLICE_BYTES * 4, REST_BEHIND)
         } else {
@@ -303,11 +306,20 @@ fn write_piece(
 impl Core {
     pub(super) fn obey(&mut self, order: Order) -> Result<(), Fatal> {
         match order {
-            Order::Begin { run, link, answers } => {
-                let tail = Block::default();
-                let (tail_bytes, image_bytes) = (0, 0);
-                let snapshot =
-                    Snapshot { run, link, answers, tail, tail_bytes, image_bytes, walk: None };
+            Order::Begin { run, link, answers, is_bulky } => {
+                let snapshot = Snapshot {
+                    run,
+                    link,
+                    answers,
+                    tail: Block::default(),
+                    tail_bytes: 0,
+                    image_bytes: 0,
+                    bytes_per_tail_byte: match is_bulky {
+                        true => BYTES_PER_TAIL_BYTE_BULKY,
+                        false => BYTES_PER_TAIL_BYTE,
+                    },
+                    walk: None,
+                };
                 let Some(wal) = &self.wal else {
                     snapshot.answer(self.id, Answer::GaveUp(GaveUp::NoLog));
                     return Ok(());

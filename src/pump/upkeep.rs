@@ -182,6 +182,7 @@ impl Core {
             thresholds,
         });
         let cores = self.outlet.shared.shard_map.cores();
+        self.outlet.leases.set_rate(settings.rate, cores);
         self.engine.set_tracking_keys(settings.tracking_keys_max.div_ceil(cores));
         self.engine.set_scripts(ScriptSettings {
             time_limit_ms: settings.script_time_limit_ms,

@@ -10,6 +10,7 @@ use synap_shards::pubsub::KINDS;
 
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
+use crate::limits::ClientKey;
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -52,6 +53,9 @@ pub struct Client {
     pub peer: SocketAddr,
     /// Address of this side.
     pub local: SocketAddr,
+    /// Whom its requests are counted for where they are limited. Whoever has shown who it is may
+    /// be counted by that.
+    pub counted_as: ClientKey,
     /// Unix milliseconds at which it was accepted.
     pub created_ms: u64,
     /// Unix milliseconds of the last request.
@@ -118,6 +122,7 @@ impl Client {
             lib_ver: String::new(),
             peer,
             local,
+            counted_as: ClientKey::of(peer.ip()),
             created_ms: now_ms,
             active_ms: now_ms,
             protocol: Protocol::default(),

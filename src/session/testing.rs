@@ -76,6 +76,8 @@ fn settings() -> Settings {
         output_buffer_bytes_max: 1 << 20,
         query_buffer_bytes_max: 1 << 30,
         http_body_bytes_max: 10 << 20,
+        rate: None,
+        trusted_proxies: [].into(),
     }
 }
 
@@ -100,6 +102,7 @@ impl Server {
             client: client(1),
             crowd: Crowd((1..4).map(client).collect()),
             shared: Shared {
+                buckets: crate::limits::Buckets::default(),
                 started_unix_ms: NOW.unix_ms - 90_000_000,
                 run_id: "0123456789".repeat(4),
                 config_file: String::new(),

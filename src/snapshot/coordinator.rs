@@ -27,6 +27,8 @@ use crate::shared::Shared;
 /// How often triggers are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const MIB: u64 = 1024 * 1024;
+/// From this share of the live data on, a snapshot is a bulky one.
+const BULKY_PERCENT: u64 = 60;
 
 /// What the coordinator works with.
 #[derive(Clone, Debug)]
@@ -147,7 +149,8 @@ impl Coordinator {
     /// What the system said.
     pub fn start(self) -> std::io::Result<JoinHandle<()>> {
         thread::Builder::new().name("synap-snapshots".to_owned()).spawn(move || {
-            executor::settle_in_background();
+            // The threads it starts inherit its priority, and some may need that of the cores.
+            executor::unpin_thread();
             self.work();
         })
     }
@@ -232,7 +235,16 @@ impl Coordinator {
             changes: self.batches() - facts.covered_batches.get(),
             log_bytes: facts.log_bytes.get(),
             live_bytes: self.live_bytes(),
+            is_bulky: self.is_bulky(),
         }
+    }
+
+    /// Whether snapshots take about as much disk as the data takes memory: they are not compressed,
+    /// or the last one came to that.
+    pub(super) fn is_bulky(&self) -> bool {
+        let last_bytes = self.snapshots().facts.last_bytes.get();
+        self.options.images.codec == Codec::None
+            || last_bytes > self.live_bytes() / 100 * BULKY_PERCENT
     }
 
     fn take(&mut self, reason: Reason) {

@@ -31,6 +31,8 @@ pub struct Plan {
     pub epoch: u32,
     /// When it began, Unix milliseconds.
     pub created_ms: u64,
+    /// Whether it takes about as much disk as the data takes memory, and shall be over soon.
+    pub is_bulky: bool,
 }
 
 #[derive(Debug)]
@@ -122,10 +124,15 @@ impl Job {
         let (work, inbox) = mpsc::channel();
         let gauge = Arc::new(Gauge::default());
         let number = u16::try_from(core.index()).expect("fewer than 65536 cores");
+        let is_bulky = plan.is_bulky;
         let writing = Writing { plan, core: number, shard: None, tail: None, finished: Vec::new() };
         let seen = Arc::clone(&gauge);
         let body = move || {
-            executor::settle_in_background();
+            if is_bulky {
+                executor::unpin_thread();
+            } else {
+                executor::settle_in_background();
+            }
             if let Some(outcome) = writing.run(&inbox, &seen) {
                 seen.failed.store(outcome.is_err(), Ordering::Relaxed);
                 done(outcome);
@@ -244,6 +251,7 @@ mod tests {
             tails: plain,
             epoch: 1,
             created_ms: 9,
+            is_bulky: false,
         };
         let (done, outcome) = mpsc::channel();
         let done = move |parts| done.send(parts).expect("the test waits");

@@ -161,6 +161,8 @@ pub enum Order {
         link: Link,
         /// The way back.
         answers: Sender<Input>,
+        /// Whether it shall be over soon, see [`job::Plan`].
+        is_bulky: bool,
     },
     /// Write the shards; answer with [`Answer::Walked`].
     Walk,

@@ -123,6 +123,7 @@ impl Coordinator {
             tails: self.options.tails,
             epoch: self.options.epoch.0,
             created_ms,
+            is_bulky: self.is_bulky(),
         })
     }
 
@@ -154,7 +155,7 @@ impl Coordinator {
     }
 
     fn begin(&self, plan: &Plan, jobs: &mut Vec<Job>) -> Result<(), Failure> {
-        let run = self.runs;
+        let (run, is_bulky) = (self.runs, plan.is_bulky);
         for core in (0..self.cores.len()).map(CoreId::new) {
             let answers = self.answers.clone();
             let done = move |written| {
@@ -164,7 +165,10 @@ impl Coordinator {
             let (link, job) = Job::start(core, plan.clone(), done).map_err(Failure::Thread)?;
             jobs.push(job);
             let answers = self.answers.clone();
-            self.tell(core.index(), Message::Snapshot(Order::Begin { run, link, answers }));
+            self.tell(
+                core.index(),
+                Message::Snapshot(Order::Begin { run, link, answers, is_bulky }),
+            );
         }
         Ok(())
     }

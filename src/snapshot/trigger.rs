@@ -10,6 +10,8 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
 const LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Beyond that, this many times the log may fit into the live data.
 const LIVE_DIVISOR: u64 = 3;
+/// The same where a snapshot and its successor alone take twice the live data.
+const LIVE_DIVISOR_BULKY: u64 = 4;
 /// After this part of its own duration the size of the log may trigger the next.
 const LOG_REST_DIVISOR: u32 = 4;
 /// After this many times its own duration the number of operations may trigger the next.
@@ -45,6 +47,8 @@ pub(super) struct Situation {
     pub(super) log_bytes: u64,
     /// Bytes of live keys and values.
     pub(super) live_bytes: u64,
+    /// Whether a snapshot takes about as many.
+    pub(super) is_bulky: bool,
 }
 
 /// Why a snapshot is taken.
@@ -75,8 +79,9 @@ impl Triggers {
             return None;
         }
         // The log of a busy server grows again while it is being dealt with.
-        // A third of the live data: what stands on disk then stays in proportion to it.
-        let log_bytes_max = self.log_bytes.min(LOG_BYTES_MIN.max(now.live_bytes / LIVE_DIVISOR));
+        // A part of the live data: what stands on disk then stays in proportion to it.
+        let divisor = if now.is_bulky { LIVE_DIVISOR_BULKY } else { LIVE_DIVISOR };
+        let log_bytes_max = self.log_bytes.min(LOG_BYTES_MIN.max(now.live_bytes / divisor));
         if now.log_bytes > log_bytes_max && now.since_end >= now.last_took / LOG_REST_DIVISOR {
             return Some(Reason::LogSize);
         }
@@ -110,6 +115,7 @@ mod tests {
         changes: 10,
         log_bytes: 1000,
         live_bytes: 4 << 30,
+        is_bulky: false,
     };
 
     #[test]
@@ -138,6 +144,10 @@ mod tests {
             |log_bytes, live_bytes| TRIGGERS.due(&Situation { log_bytes, live_bytes, ..QUIET });
         assert_eq!(at(100 << 20, 300 << 20), None);
         assert_eq!(at((100 << 20) + 1, 300 << 20), Some(Reason::LogSize));
+        let bulky = Situation { live_bytes: 400 << 20, is_bulky: true, ..QUIET };
+        for (log_bytes, due) in [(100 << 20, None), ((100 << 20) + 1, Some(Reason::LogSize))] {
+            assert_eq!(TRIGGERS.due(&Situation { log_bytes, ..bulky }), due);
+        }
         assert_eq!(at(LOG_BYTES_MIN, 0), None);
         assert_eq!(at(LOG_BYTES_MIN + 1, 0), Some(Reason::LogSize));
     }

@@ -140,6 +140,11 @@ pub enum CommandError {
         /// The generation now.
         generation: u64,
     },
+    /// The caller has made more requests than it may.
+    RateLimited {
+        /// Milliseconds until it may make the next one.
+        wait_ms: u64,
+    },
     /// Any other refusal with a fixed text; the first word is not the code.
     Invalid(&'static str),
     /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
@@ -216,6 +221,7 @@ impl CommandError {
             Self::OffsetGone { .. } => "OFFSETGONE",
             Self::PositionGone { .. } => "GONE",
             Self::Rebalance { .. } => "REBALANCE",
+            Self::RateLimited { .. } => "RATELIMIT",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
             Self::UnknownCommand { .. }
             | Self::UnknownSubcommand { .. }
@@ -241,6 +247,10 @@ impl CommandError {
 fn gone(oldest: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let before = "changes behind this position are gone; the first position there is: ";
     write!(f, "{before}{oldest}; `snapshot` begins anew")
+}
+
+fn limited(wait_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "rate limit exceeded, try again in {wait_ms} ms")
 }
 
 /// The text after the code.
@@ -310,6 +320,7 @@ impl fmt::Display for CommandError {
             Self::Rebalance { generation } => {
                 write!(f, "rebalance: the group is in generation {generation}")
             }
+            Self::RateLimited { wait_ms } => limited(*wait_ms, f),
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
         }
     }

@@ -110,20 +110,34 @@ pub(super) const KEYS: &[Key] = &[
     unused("replication.compression", Kind::Bool),
     unused("replication.log_retention_hours", MANY),
     unused("replication.reconnect_max_attempts", MANY),
-    Key::new("rate_limit.enabled", Kind::Bool, "Limit requests per client.")
-        .or("false")
-        .reloadable()
-        .refused("requests would not be limited"),
-    key("rate_limit.requests_per_second", SOME, "1000", "Rate one client may keep up.")
-        .reloadable(),
-    key("rate_limit.burst_size", SOME, "100", "Requests at once.").reloadable(),
+    Key::new(
+        "rate_limit.enabled",
+        Kind::Bool,
+        "Limit requests per client: by address, a network of 64 bits where it is IPv6. Requests \
+         beyond are answered 429, on RESP with the error RATELIMIT.",
+    )
+    .or("false")
+    .reloadable(),
+    Key::new(
+        "rate_limit.requests_per_second",
+        int(1, 10_000_000),
+        "Requests one client may make per second, as a rule.",
+    )
+    .or("1000")
+    .reloadable(),
+    Key::new(
+        "rate_limit.burst_size",
+        int(1, 1_000_000_000),
+        "Requests that a client which was silent may make at once.",
+    )
+    .or("100")
+    .reloadable(),
     Key::new(
         "rate_limit.trust_forwarded_for",
         Kind::CidrList,
-        "Proxies whose X-Forwarded-For is believed.",
+        "Proxies whose X-Forwarded-For and X-Real-IP say who the client is.",
     )
-    .reloadable()
-    .dormant(),
+    .reloadable(),
     Key::new("authentication.enabled", Kind::Bool, "Ask clients who they are.")
         .or("false")
         .alias(&[same("auth.enabled")])

@@ -8,6 +8,7 @@ use super::head::Verb;
 use super::pubsub::Subscriber;
 use super::stats::HLL_OPERATIONS;
 use super::table::{RouteId, Shape};
+use crate::limits::Standing;
 
 /// How a stored value is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -76,6 +77,8 @@ pub struct HttpContext {
     pub(crate) ended: usize,
     /// The allowed origin that asks, when there is one.
     pub(super) origin: Option<Box<str>>,
+    /// How the client stands where requests are limited.
+    pub(super) standing: Option<Standing>,
 }
 
 impl HttpContext {
@@ -87,6 +90,7 @@ impl HttpContext {
             head_only: request.verb == Verb::Head,
             gzip: request.header("accept-encoding").is_some_and(accepts_gzip),
             origin: allowed_origin(request, origins),
+            standing: request.standing,
             ..Self::closing(route)
         }
     }
@@ -120,6 +124,7 @@ impl HttpContext {
             subscriber_name: None,
             ended: 0,
             origin: None,
+            standing: None,
         }
     }
 

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::chunked::Chunked;
 use super::error::HttpError;
 use super::head::{Framing, HEAD_BYTES_MAX, Head, Header, REQUEST_LINE_BYTES_MAX, Verb};
+use crate::limits::Standing;
 
 /// Blank lines that may stand before a request (RFC 9112, section 2.2).
 const LEADING_BLANK_LINES_MAX: usize = 2;
@@ -40,6 +41,8 @@ pub struct HttpRequest<'a> {
     pub keep_alive: bool,
     /// Bytes of the input that this request took.
     pub consumed: usize,
+    /// How the client stands where requests are limited; the decoder does not know.
+    pub standing: Option<Standing>,
 }
 
 impl<'a> HttpRequest<'a> {
@@ -159,6 +162,7 @@ impl HttpDecoder {
             http_1_0: head.http_1_0,
             keep_alive: head.keep_alive,
             consumed,
+            standing: None,
         }))
     }
 

@@ -184,6 +184,7 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
         },
         CommandError::ScriptTimeout { .. } => HttpError::new(408, "Operation timed out"),
         CommandError::Scripted { code, .. } => HttpError::with(400, format!("{code} {error}")),
+        CommandError::RateLimited { .. } => HttpError::with(429, error.to_string()),
         CommandError::NotFound { .. } => HttpError::with(404, error.to_string()),
         CommandError::Exists { .. } | CommandError::Rebalance { .. } => {
             HttpError::with(409, error.to_string())

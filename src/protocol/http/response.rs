@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::context::HttpContext;
+use crate::limits::Standing;
 use crate::protocol::json;
 
 /// Bodies below are not worth compressing.
@@ -81,6 +82,7 @@ pub(super) fn open(
         header(out, "Access-Control-Allow-Origin", origin);
         header(out, "Vary", "Origin");
     }
+    standing(out, context);
     for (name, value) in headers {
         header(out, name, value);
     }
@@ -101,6 +103,7 @@ pub(super) fn open_stream(out: &mut Vec<u8>, context: &HttpContext, content_type
         header(out, "Access-Control-Allow-Origin", origin);
         header(out, "Vary", "Origin");
     }
+    standing(out, context);
     if !context.http_1_0 {
         header(out, "Transfer-Encoding", "chunked");
     }
@@ -149,10 +152,26 @@ pub(super) fn without_body(out: &mut Vec<u8>, context: &HttpContext, headers: &[
     } else if context.http_1_0 {
         header(out, "Connection", "keep-alive");
     }
+    standing(out, context);
     for (name, value) in headers {
         header(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// How the client stands where requests are limited.
+fn standing(out: &mut Vec<u8>, context: &HttpContext) {
+    let Some(Standing { limit, remaining, reset_secs }) = context.standing else { return };
+    let lines: [(&[u8], u64); 3] = [
+        (b"X-RateLimit-Limit: ", limit),
+        (b"X-RateLimit-Remaining: ", remaining),
+        (b"X-RateLimit-Reset: ", reset_secs),
+    ];
+    for (name, value) in lines {
+        out.extend_from_slice(name);
+        json::write_u64(out, value);
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 fn header(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use smallvec::SmallVec;
+use synap_shards::command::error::CommandError;
 use synap_shards::command::spec::Method;
 
 use super::context::HttpContext;
@@ -20,6 +21,7 @@ use super::respond;
 use super::table::{Own, ROUTES, Route, RouteId, Target};
 use super::words::OwnedWords;
 use super::{arguments, caller, cors, echo, openapi, pubsub};
+use crate::limits::bucket::Empty;
 
 /// 503: publish and subscribe is switched off.
 pub(super) const WITHOUT_PUBSUB: HttpError = HttpError::new(503, "Pub/sub system disabled");
@@ -199,6 +201,22 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
         Ok(Work::Document(content_type, text)) => direct(context, content_type, text.as_bytes()),
         Err(error) => refuse(&error, context),
     }
+}
+
+/// Whether requests for this path are never limited: those who watch over the server make them.
+pub fn is_exempt(path: &str) -> bool {
+    path == "/health" || path.starts_with("/health/") || path == "/metrics"
+}
+
+/// The answer to a client that may make no request for so many seconds.
+pub fn limited(request: &HttpRequest<'_>, options: &HttpOptions, wait: Empty) -> Routed {
+    let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
+    let mut response = Vec::with_capacity(384);
+    let seconds = wait.wait_secs().to_string();
+    let headers = [("Retry-After", seconds.as_str())];
+    let message = CommandError::RateLimited { wait_ms: wait.wait_ms() }.to_string();
+    respond::write_error_with(&context, 429, &message, &headers, &mut response);
+    Routed::Direct { response, status: 429, context }
 }
 
 /// The answer to what [`super::decode`] could not read; the connection ends with it.

@@ -125,6 +125,11 @@ impl Failure {
         Self { code, message: message.into() }
     }
 
+    /// The caller has made more requests than it may.
+    pub fn limited(error: &CommandError) -> Self {
+        Self::new(ErrorCode::RateLimitExceeded, error.to_string())
+    }
+
     /// A refusal of the payload, or of something else that REST knows.
     pub(super) fn of(code: ErrorCode, error: HttpError) -> Self {
         let found = ErrorCode::of_status(error.status, &error.message);

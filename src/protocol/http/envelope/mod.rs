@@ -229,6 +229,7 @@ fn work(members: &Members<'_>, options: &HttpOptions) -> Result<Work, Failure> {
         http_1_0: false,
         keep_alive: true,
         consumed: 0,
+        standing: None,
     };
     let inputs = Inputs::of_members(Params::new(), given);
     prepare(entry, &inputs, &request).map_err(|error| Failure::of(ErrorCode::InvalidPayload, error))

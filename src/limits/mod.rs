@@ -1,0 +1,12 @@
+//! What one client may take of the server: requests per second, connections, room for answers.
+//!
+//! A command pays for its token on the core that carries it out, from tokens that the core has
+//! leased before: there is no lock and, but for one lease in many commands, no shared write.
+
+pub mod bucket;
+pub mod client;
+pub mod lease;
+
+pub use bucket::{Buckets, Rate, Standing};
+pub use client::{Block, ClientKey};
+pub use lease::Leases;
