@@ -7,7 +7,7 @@ use synap_shards::pubsub::Limits;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::types::Thresholds;
 
-use crate::limits::{Block, Rate};
+use crate::limits::{Block, OutputLimits, Rate};
 
 /// The changeable settings of one core.
 #[derive(Clone, Debug)]
@@ -65,8 +65,12 @@ pub struct Settings {
     pub request_timeout_secs: u64,
     /// Connections of the whole process.
     pub max_connections: usize,
+    /// Connections of one address; zero is no limit.
+    pub max_connections_per_address: usize,
     /// Bytes of replies that may wait for one connection before it is closed.
-    pub output_buffer_bytes_max: usize,
+    pub output_limits: OutputLimits,
+    /// Seconds after which a connection is closed that takes nothing of what waits; zero is never.
+    pub write_timeout_secs: u64,
     /// Bytes of one request that may wait for its end before the connection is closed.
     pub query_buffer_bytes_max: usize,
     /// Bytes of an HTTP request body.

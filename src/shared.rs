@@ -13,7 +13,7 @@ use crate::alive::Alive;
 use crate::auth::Authority;
 use crate::captures::Captures;
 use crate::cold::Cold;
-use crate::limits::Buckets;
+use crate::limits::{Addresses, Buckets};
 use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
@@ -75,6 +75,8 @@ pub struct Shared {
     pub authority: Arc<Authority>,
     /// Tokens of clients whose requests are limited.
     pub buckets: Buckets,
+    /// How many connections each address has.
+    pub addresses: Addresses,
     /// Which clients there are.
     pub alive: Alive,
     /// The scripts that the process knows.

@@ -400,7 +400,8 @@ impl Authority {
         let over = |at: Option<u64>| at.is_some_and(|at| at <= now_ms);
         if directory.keys().any(|key| key.enabled && over(key.expires_ms)) {
             let this = Arc::clone(self);
-            // Where too much waits, the next tick asks again; a key that is shown is refused anyway.
+            // Where too much waits, the next tick asks again;
+            // a key that is shown is refused anyway.
             let _busy = self.pool.run(move || this.end_keys(now_ms));
         }
         let Ok(book) = self.book.try_lock() else { return };

@@ -10,7 +10,7 @@ use synap_io::doorbell::Doorbell;
 use synap_io::executor::{self, CorePlan, Cores};
 use synap_io::mesh::{Endpoint, mesh};
 use synap_io::net::listener::{self, Sharing, bind_group};
-use synap_io::reactor::{Reactor, ReactorOptions};
+use synap_io::reactor::{CONNECTIONS_MAX, Reactor, ReactorOptions};
 use synap_io::wal::{LogStart, WalOptions, Writer};
 use synap_shards::engine::Engine;
 use synap_shards::engine::event::{Acknowledge, EngineSettings, MemorySettings};
@@ -234,10 +234,8 @@ fn sow(
         notices: settings.notices,
         thresholds: settings.thresholds,
     };
-    let reactor = ReactorOptions {
-        connections_max: settings.max_connections.div_ceil(count),
-        ..ReactorOptions::default()
-    };
+    // How many there may be is the cores' to say, which know of each other's.
+    let reactor = ReactorOptions { connections_max: CONNECTIONS_MAX, ..ReactorOptions::default() };
     let parts = by_core.into_iter().zip(mesh(count, MESH_CAPACITY)).zip(listeners.sets);
     parts
         .enumerate()

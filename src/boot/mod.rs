@@ -300,6 +300,7 @@ fn facts(
         cold,
         authority,
         buckets: crate::limits::Buckets::default(),
+        addresses: crate::limits::Addresses::default(),
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),

@@ -167,6 +167,10 @@ pub(super) fn contradictions(names: &Names, settings: &Settings) -> Vec<ConfigEr
         let with = format!("is made of the letters A g $ l s h z x e t n K E, not `{letters}`");
         refuse("server.notify_keyspace_events", with);
     }
+    if reader.output_limits().is_none() {
+        let with = format!("is not {}", crate::limits::output::EXPECTED);
+        refuse("network.client_output_buffer_limit", with);
+    }
     for (key, with) in tls(&reader) {
         refuse(key, with);
     }

@@ -35,7 +35,7 @@ use crate::auth::Plan;
 use synap_shards::pubsub::Limits;
 use synap_shards::types::Thresholds;
 
-use crate::limits::{Block, Rate};
+use crate::limits::{Block, OutputLimits, Rate};
 
 /// The effective configuration. Its fields are documented, with unit, range and default, in
 /// `config/config.yml`; the notes here say what the types add.
@@ -93,8 +93,10 @@ pub struct Server {
     pub websocket_ping_secs: u64,
     /// Seconds a pong may take, 1..=86 400. Default 60.
     pub websocket_pong_timeout_secs: u64,
-    /// Connections of all protocols, 1..=10^7. Default 100 000.
+    /// Connections of all protocols, 1..=10^7. Default 100 000. Reloadable.
     pub max_connections: usize,
+    /// Connections of one address, 0..=10^7; 0 is no limit, the default. Reloadable.
+    pub max_connections_per_address: usize,
     /// MiB of one HTTP body, 1..=512. Default 10.
     pub max_request_size_mb: usize,
     /// Seconds for one request to arrive, 1..=86 400. Default 30.
@@ -183,8 +185,12 @@ pub enum SlowConsumer {
 pub struct Network {
     /// Seconds until a silent connection is closed; 0 is never. Default 300.
     pub idle_timeout_secs: u64,
-    /// MiB of replies one slow reader may have waiting, 1..=2^20. Default 256.
-    pub output_buffer_limit_mb: usize,
+    /// What may wait for a slow reader. Default 256 MiB of answers, and what Redis says of others.
+    /// Reloadable.
+    pub output_limits: OutputLimits,
+    /// Seconds without progress after which who does not read is closed; 0 is never. Default 60.
+    /// Reloadable.
+    pub write_timeout_secs: u64,
     /// MiB one unfinished command may occupy, 1..=2^20. Default 1024.
     pub query_buffer_limit_mb: usize,
 }

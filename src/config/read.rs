@@ -11,7 +11,8 @@ use super::{
     Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery, Resp3, Rest,
     Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls, Wal, access,
 };
-use crate::limits::{Block, Rate};
+use crate::limits::{Block, OutputLimits, Rate};
+use crate::session::config::memory;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -126,6 +127,7 @@ impl<'a> Reader<'a> {
             websocket_ping_secs: self.int("server.websocket_ping_secs"),
             websocket_pong_timeout_secs: self.int("server.websocket_pong_timeout_secs"),
             max_connections: self.int("server.max_connections"),
+            max_connections_per_address: self.int("server.max_connections_per_address"),
             max_request_size_mb: self.int("server.max_request_size_mb"),
             request_timeout_secs: self.int("server.request_timeout_secs"),
             read_only: self.flag("server.read_only"),
@@ -151,9 +153,19 @@ impl<'a> Reader<'a> {
     fn network(&self) -> Network {
         Network {
             idle_timeout_secs: self.int("network.idle_timeout_secs"),
-            output_buffer_limit_mb: self.int("network.output_buffer_limit_mb"),
+            output_limits: self.output_limits().expect("the configuration was checked"),
+            write_timeout_secs: self.int("network.write_timeout_secs"),
             query_buffer_limit_mb: self.int("network.query_buffer_limit_mb"),
         }
+    }
+
+    /// Nothing where the text is none of limits.
+    pub(super) fn output_limits(&self) -> Option<OutputLimits> {
+        let mib: usize = self.int("network.output_buffer_limit_mb");
+        let limits = OutputLimits::new(mib.saturating_mul(1 << 20));
+        limits.with(&self.text("network.client_output_buffer_limit"), |word| {
+            memory(word.as_bytes(), 0).ok()
+        })
     }
 
     fn pubsub(&self) -> Pubsub {

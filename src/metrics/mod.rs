@@ -154,6 +154,10 @@ pub struct CoreMetrics {
     pub bytes_received_per_second: Cell,
     /// Bytes written per second, lately.
     pub bytes_sent_per_second: Cell,
+    /// Times that a connection had more to do than its share of a turn.
+    pub put_off: Cell,
+    /// The most commands that one connection began in one turn.
+    pub share_max: Cell,
     /// Requests refused because their client made too many.
     pub rate_limited: Cell,
     /// Requests that broke their protocol.
@@ -273,6 +277,8 @@ impl Default for CoreMetrics {
             commands_per_second: Cell::default(),
             bytes_received_per_second: Cell::default(),
             bytes_sent_per_second: Cell::default(),
+            put_off: Cell::default(),
+            share_max: Cell::default(),
             rate_limited: Cell::default(),
             protocol_errors: Cell::default(),
             keyspace_hits: Cell::default(),

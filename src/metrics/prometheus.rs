@@ -56,7 +56,6 @@ impl Page<'_> {
             }
             families::UPTIME => self.sample(family, &[], self.facts.uptime_secs() as f64),
             families::LIBRARIES | families::FUNCTIONS => self.libraries(family),
-            families::RATE_LIMIT_CLIENTS => self.limited_clients(family),
             families::KV_OPERATIONS => self.kv_operations(family),
             families::KV_DURATION => self.command_durations(family, true),
             families::RESP_COMMANDS => self.commands(family),
@@ -113,6 +112,19 @@ impl Page<'_> {
             families::PROCESS_MEMORY | families::PROCESS_CPU | families::PROCESS_CPU_PERCENT => {
                 self.process(family);
             }
+            _ => self.limits(family),
+        }
+    }
+
+    /// What clients may take, and every family that is a sum.
+    fn limits(&mut self, family: &Family) {
+        match *family {
+            families::RATE_LIMIT_CLIENTS => {
+                let in_use = self.facts.shared.buckets.in_use(clock::monotonic_ns());
+                self.sample(family, &[], in_use as f64);
+            }
+            families::PUT_OFF => self.per_core(family, |core| &core.put_off),
+            families::SHARE_MAX => self.per_core(family, |core| &core.share_max),
             _ => self.sums(family),
         }
     }
@@ -127,11 +139,6 @@ impl Page<'_> {
         let is_all = *family == families::TRANSACTIONS;
         let all: fn(&CoreMetrics) -> &Cell = |core| &core.transactions;
         self.per_core(family, if is_all { all } else { |core| &core.transactions_aborted });
-    }
-
-    fn limited_clients(&mut self, family: &Family) {
-        let in_use = self.facts.shared.buckets.in_use(clock::monotonic_ns());
-        self.sample(family, &[], in_use as f64);
     }
 
     /// Handshakes and connections under TLS.

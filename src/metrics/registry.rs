@@ -324,6 +324,20 @@ pub const TURNS: Family =
 /// Long ones.
 pub const SLOW_TURNS: Family =
     family("synap_core_slow_turns_total", Counter, &["core"], "Turns that took more than 10 ms");
+/// Connections put off.
+pub const PUT_OFF: Family = family(
+    "synap_core_put_off_total",
+    Counter,
+    &["core"],
+    "Times that a connection had more to do than its share of a turn",
+);
+/// The largest share of a turn.
+pub const SHARE_MAX: Family = family(
+    "synap_core_share_max_commands",
+    Gauge,
+    &["core"],
+    "The most commands that one connection began in one turn since the start",
+);
 /// Requests sent to other cores.
 pub const FORWARDED: Family =
     family("synap_core_forwarded_total", Counter, &["core"], "Requests sent to other cores");
@@ -521,6 +535,8 @@ pub const FAMILIES: &[Family] = &[
     TLS_CONNECTIONS,
     TURNS,
     SLOW_TURNS,
+    PUT_OFF,
+    SHARE_MAX,
     FORWARDED,
     LOANS,
     TRANSACTIONS,

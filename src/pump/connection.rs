@@ -10,8 +10,10 @@ use super::envelope::Underway;
 use super::gate::{Held, Parked, Waiting};
 use super::live::Live;
 use super::live_style::LiveStyle;
+use super::share::Share;
 use super::tls::Sealed;
-use crate::limits::ClientKey;
+use crate::limits::output::{Class, Exceeded};
+use crate::limits::{ClientKey, OutputLimits};
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
 use crate::protocol::http::{HttpContext, envelope, respond};
@@ -142,6 +144,20 @@ pub(super) struct Connection {
     /// Close as soon as everything is answered and sent.
     pub(super) closing: bool,
     pub(super) is_dirty: bool,
+    /// What it had of the present turn.
+    pub(super) share: Share,
+    /// More of it is to be done in the next turn.
+    pub(super) is_put_off: bool,
+    /// It was accepted only to be told that it may not be.
+    pub(super) is_refused: bool,
+    /// The address it is counted for, while those have limits.
+    pub(super) counted: Option<ClientKey>,
+    /// Unix milliseconds since when more waits to be sent than the soft limit; zero while not.
+    pub(super) over_since_ms: u64,
+    /// Unix milliseconds at which the other end was last seen to take something.
+    pub(super) taken_ms: u64,
+    /// Bytes it had taken then; not looked at yet when this is the largest number.
+    pub(super) taken_bytes: u64,
     /// It is closed without sending what is left, and without waiting for what is being sent.
     is_abandoned: bool,
     /// Commands of an HTTP request that are not begun; nothing of most.
@@ -180,6 +196,13 @@ impl Connection {
             read_ended: false,
             closing: false,
             is_dirty: false,
+            share: Share::default(),
+            is_put_off: false,
+            is_refused: false,
+            counted: None,
+            over_since_ms: 0,
+            taken_ms: 0,
+            taken_bytes: 0,
             is_abandoned: false,
             underway: None,
             paying: None,
@@ -341,6 +364,22 @@ impl Connection {
         self.slots.clear();
         self.held = 0;
         self.first = self.next;
+    }
+
+    /// Which limits of output hold for it.
+    pub(super) fn class(&self) -> Class {
+        let listens = self.live.is_some() || self.client.is_subscribed();
+        if listens { Class::Pubsub } else { Class::Normal }
+    }
+
+    /// Whether more waits to be sent than may, and why.
+    pub(super) fn exceeds(&mut self, limits: &OutputLimits, now_ms: u64) -> Option<Exceeded> {
+        let bytes = self.output.len();
+        if !limits.may_exceed(bytes) {
+            self.over_since_ms = 0;
+            return None;
+        }
+        limits.of(self.class()).check(bytes, &mut self.over_since_ms, now_ms)
     }
 
     /// Moves messages to the output where nothing that came before them is missing.

@@ -7,6 +7,7 @@
 
 mod access;
 mod admit;
+mod arrival;
 mod connection;
 mod envelope;
 mod fed;
@@ -20,6 +21,7 @@ mod poll;
 mod pubsub;
 mod serve;
 mod serve_http;
+mod share;
 mod snapshot;
 mod tls;
 mod tracking;
@@ -46,14 +48,11 @@ use synap_shards::limits::PREFETCH_MAX;
 use synap_shards::shard::plan::Now;
 
 use crate::fatal::Fatal;
-use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::resp::decode;
-use crate::session::client::{Client, Listener, client_id};
 use crate::session::rates::RateSampler;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::tls::Tls;
-use connection::{Connection, Decoder};
 use outlet::Outlet;
 use serve::Host;
 use snapshot::Snapshot;
@@ -145,6 +144,8 @@ pub struct Core {
     /// What happened in this turn; kept to keep its memory.
     happened: Vec<Completion>,
     clients_made: u64,
+    /// Connections that were told that there are too many.
+    refused: u64,
     next_tick_ns: u64,
     /// When queues are looked at next for their metrics.
     next_queues_ns: u64,
@@ -187,6 +188,7 @@ impl Core {
             scratch: Vec::new(),
             happened: Vec::new(),
             clients_made: 0,
+            refused: 0,
             next_tick_ns: 0,
             next_queues_ns: 0,
             next_round_ns: 0,
@@ -218,6 +220,7 @@ impl Core {
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
         self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
         self.outlet.refresh_rights();
+        self.outlet.begin_turn();
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
             happened.push(completion);
@@ -290,6 +293,7 @@ impl Core {
         if goes_on
             || self.mesh.has_incoming()
             || !self.outlet.resumed.is_empty()
+            || !self.outlet.put_off.is_empty()
             || self.outlet.feeds.has_ready()
             || self.has_unsent()
             || self.handshakes.has_waiting()
@@ -336,38 +340,6 @@ impl Core {
         Ok(())
     }
 
-    fn accepted(&mut self, conn: ConnId, listener: ListenerTag) {
-        let addresses = (self.reactor.peer(conn), self.reactor.local(conn));
-        let (Some(peer), Some(local)) = addresses else { return };
-        let (kind, decoder) = match listener {
-            HTTP | HTTPS => (Listener::Http, Decoder::Http(HttpDecoder::new())),
-            SHARD => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
-            _ => (Listener::Resp, Decoder::Resp(decode::Decoder::default())),
-        };
-        let is_tls = matches!(listener, HTTPS | RESP_TLS);
-        let tls = if is_tls { self.begin_handshake(peer, kind) } else { None };
-        if is_tls && tls.is_none() {
-            self.reactor.shutdown(conn);
-            return;
-        }
-        let cores = self.outlet.shared.shard_map.cores();
-        self.clients_made += 1;
-        let number = client_id(self.clients_made, self.id, cores);
-        self.outlet.shared.alive.add(number);
-        let mut client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
-        client.becomes(self.outlet.desk.directory().anonymous());
-        let mut connection = Connection::new(client, decoder);
-        connection.tls = tls;
-        self.outlet.connections.insert(conn, connection);
-        let metrics = &self.outlet.shared.metrics[self.id.index()];
-        metrics.connections_received.add(1);
-        let gauge = match kind {
-            Listener::Http => &metrics.http_connections,
-            Listener::Resp | Listener::RespShard => &metrics.resp_connections,
-        };
-        gauge.add(1);
-    }
-
     fn received(&mut self, conn: ConnId, chunk: Chunk) {
         let bytes = self.reactor.bytes(&chunk);
         match self.outlet.connections.get_mut(conn) {
@@ -385,7 +357,7 @@ impl Core {
         if let Some(connection) = self.outlet.connections.get_mut(conn)
             && !connection.reading_paused
             && connection.has_too_much_input()
-            && (congested || !connection.may_start())
+            && (congested || connection.is_put_off || !connection.may_start())
         {
             connection.reading_paused = true;
             self.reactor.pause_reading(conn);
@@ -417,8 +389,10 @@ impl Core {
             }
         }
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        // While the log cannot keep up, a socket whose input has piled up stays unread.
-        let congested = self.outlet.backlogged || self.engine.is_congested();
+        // While the log cannot keep up, or its share is used up, a socket whose input has piled up
+        // stays unread.
+        let congested =
+            self.outlet.backlogged || self.engine.is_congested() || connection.is_put_off;
         if connection.reading_paused
             && !connection.read_ended
             && connection.may_start()
@@ -461,12 +435,8 @@ impl Core {
         self.outlet.forget_subscriber(&mut self.engine, connection.client.id);
         self.outlet.shared.alive.remove(connection.client.id);
         self.outlet.forget_tracker(&mut self.engine, connection.client.id);
+        self.uncount(&connection);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
-        let gauge = match connection.client.listener {
-            Listener::Http => &metrics.http_connections,
-            Listener::Resp | Listener::RespShard => &metrics.resp_connections,
-        };
-        gauge.set(gauge.get() - 1);
         if connection.live.as_ref().is_some_and(|live| live.is_websocket()) {
             let gauge = &metrics.websocket_connections;
             gauge.set(gauge.get() - 1);
@@ -592,15 +562,16 @@ impl Core {
 
     /// Sends what connections have to say, one send per connection, and closes those that are done.
     fn flush(&mut self) {
-        let limit = self.outlet.settings.output_buffer_bytes_max;
+        let limits = self.outlet.settings.output_limits;
+        let now_ms = self.outlet.now.unix_ms;
         std::mem::swap(&mut self.outlet.dirty, &mut self.scratch);
         for at in 0..self.scratch.len() {
             let conn = self.scratch[at];
             let Some(connection) = self.outlet.connections.get_mut(conn) else { continue };
             connection.is_dirty = false;
             connection.pour();
-            if connection.output.len() > limit {
-                drop_connection(&mut self.outlet, conn, "replies exceed the output buffer limit");
+            if let Some(exceeded) = connection.exceeds(&limits, now_ms) {
+                drop_connection(&mut self.outlet, conn, exceeded.why());
                 self.reactor.shutdown(conn);
                 continue;
             }
@@ -610,6 +581,7 @@ impl Core {
             }
             if !connection.sending && !connection.output.is_empty() {
                 connection.sending = true;
+                (connection.taken_ms, connection.taken_bytes) = (now_ms, u64::MAX);
                 let fresh = self.spare.pop().unwrap_or_default();
                 let output = std::mem::replace(&mut connection.output, fresh);
                 if connection.holds_nothing_back() {

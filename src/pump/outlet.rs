@@ -22,6 +22,7 @@ use super::feed::Feeds;
 use super::feeding::is_aside;
 use super::gate::{NO_IDENTITY, admit};
 use super::poll::Polls;
+use super::share::Turn;
 use super::tracking::Trackers;
 use super::upkeep::Message;
 use crate::auth::Desk;
@@ -83,6 +84,10 @@ pub(super) struct Outlet {
     pub(super) dirty: Vec<ConnId>,
     /// Connections whose barrier has opened, or that may go on for another reason.
     pub(super) resumed: Vec<ConnId>,
+    /// Connections that go on in the next turn, their share of this one being used up.
+    pub(super) put_off: Vec<ConnId>,
+    /// What was begun in this turn.
+    pub(super) turn: Turn,
     pub(super) current: Option<Current>,
     /// Watches of HTTP callers that the engine has not answered yet.
     pub(super) http_watches: BTreeMap<(ConnId, Ticket), Box<str>>,
@@ -150,6 +155,8 @@ impl Outlet {
             trackers: Trackers::default(),
             dirty: Vec::new(),
             resumed: Vec::new(),
+            put_off: Vec::new(),
+            turn: Turn::default(),
             http_watches: BTreeMap::new(),
             current: None,
             leases: Leases::default(),
@@ -173,6 +180,29 @@ impl Outlet {
         {
             connection.is_dirty = true;
             self.dirty.push(id);
+        }
+    }
+
+    /// Everybody has a share again, and those that were put off go on.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn.begin();
+        for id in self.put_off.drain(..) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.is_put_off = false;
+                self.resumed.push(id);
+            }
+        }
+    }
+
+    /// Has a connection go on in the next turn. However often it is tried in this one, it stands
+    /// in the list once.
+    #[cold]
+    pub(super) fn put_off(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !std::mem::replace(&mut connection.is_put_off, true)
+        {
+            self.put_off.push(id);
+            self.shared.metrics[self.core.index()].put_off.add(1);
         }
     }
 

@@ -11,6 +11,7 @@ use synap_shards::shard::plan::Told;
 use super::feed::CAPTURED;
 use super::outlet::Outlet;
 use super::serve::Host;
+use crate::limits::output::Class;
 use crate::mailboxes::is_mailbox;
 use crate::protocol::push::{self, Extra, Form, Forms};
 use crate::protocol::resp::encode::{Protocol, encode};
@@ -146,7 +147,7 @@ impl Outlet {
             };
             match &mut connection.live {
                 Some(live) => {
-                    let bytes_max = self.settings.output_buffer_bytes_max;
+                    let bytes_max = self.settings.output_limits.hard(Class::Pubsub);
                     let message = forms.get(live.form());
                     live.enqueue(message, options.slow_messages_max, bytes_max);
                 }
@@ -180,7 +181,7 @@ impl Outlet {
         let metrics = &self.shared.metrics[self.core.index()];
         let cores = self.shared.shard_map.cores();
         let options = &self.shared.http;
-        let bytes_max = self.settings.output_buffer_bytes_max;
+        let bytes_max = self.settings.output_limits.hard(Class::Pubsub);
         let (me, connections, dirty) = (self.core, &mut self.connections, &mut self.dirty);
         let (subscribers, polls) = (&self.pubsub.subscribers, &mut self.polls);
         let mut delivered = 0;

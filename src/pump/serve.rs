@@ -80,6 +80,7 @@ impl Host<'_> {
             }
         };
         let Some(connection) = self.outlet.connections.get_mut(id) else { return input.len() };
+        connection.share.note(&mut self.outlet.turn, used, connection.output.len());
         match stop {
             Stop::Switched(_) => unreachable!("what it was switched to was served"),
             Stop::Incomplete(needs) => {
@@ -133,7 +134,15 @@ impl Host<'_> {
             self.outlet.congested = true;
             return false;
         }
-        self.outlet.connections.get_mut(id).is_some_and(|connection| connection.may_start())
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return false };
+        if !connection.may_start() {
+            return false;
+        }
+        if connection.share.take(&mut self.outlet.turn, connection.output.len()) {
+            return true;
+        }
+        self.outlet.put_off(id);
+        false
     }
 
     fn serve_resp(

@@ -325,6 +325,8 @@ impl Core {
             }
             if tls.session.has_unsealed() || tls.session.wants_write() {
                 connection.sending = true;
+                let now_ms = self.outlet.now.unix_ms;
+                (connection.taken_ms, connection.taken_bytes) = (now_ms, u64::MAX);
                 let buffer = self.spare.pop().unwrap_or_default();
                 self.send_sealed(conn, buffer);
                 return;

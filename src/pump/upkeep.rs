@@ -14,9 +14,10 @@ use synap_shards::limits::SHARDS;
 use synap_shards::shard::plan::Notice;
 use synap_shards::shard::{TypeCounts, ValueType};
 
-use super::Core;
 use super::access::Made;
+use super::connection::Connection;
 use super::outlet::Outlet;
+use super::{Core, drop_connection};
 use crate::auth::Answer;
 use crate::fatal::Fatal;
 use crate::protocol::ws::CloseCode;
@@ -45,6 +46,23 @@ const REQUEST_TIMEOUT: &[u8] = concat!(
     r#"{"error":"Operation timed out","code":408}"#
 )
 .as_bytes();
+
+/// The same over RESP.
+const COMMAND_TIMEOUT: &[u8] = b"-ERR Protocol error: the command did not arrive in time\r\n";
+/// Bytes of a command for which it may take a second longer.
+const SECOND_BYTES: usize = 1024;
+
+/// Milliseconds of a send after which it is looked at how far it has come.
+const LOOK_MS: u64 = 1000;
+
+/// Whether a command over RESP takes too long to arrive.
+fn is_too_slow(connection: &Connection, now_ms: u64, request_ms: u64) -> bool {
+    let since_ms = connection.incomplete_since_ms;
+    let more_ms = (connection.input.len() / SECOND_BYTES) as u64 * 1000;
+    connection.client.listener != Listener::Http
+        && since_ms > 0
+        && now_ms.saturating_sub(since_ms) > request_ms.saturating_add(more_ms)
+}
 
 /// What the main thread tells a core.
 #[derive(Debug)]
@@ -134,6 +152,7 @@ impl Core {
             }
             self.close_silent();
             self.close_slow_handshakes();
+            self.close_deaf();
             self.ping();
             self.wake_feeds();
             self.end_polls();
@@ -265,7 +284,8 @@ impl Core {
         let net = self.reactor.counters();
         metrics.bytes_received.set(net.received_bytes);
         metrics.bytes_sent.set(net.sent_bytes);
-        metrics.connections_refused.set(net.refused);
+        metrics.connections_refused.set(net.refused + self.refused);
+        metrics.share_max.set(self.outlet.turn.most.into());
         self.refresh_log();
         if looks {
             self.outlet.count_named();
@@ -317,10 +337,44 @@ impl Core {
                 connection.say(REQUEST_TIMEOUT);
                 connection.close();
                 closed.push(id);
+            } else if is_too_slow(connection, now_ms, request_ms) {
+                connection.say(COMMAND_TIMEOUT);
+                connection.close();
+                closed.push(id);
             }
         }
         for id in closed {
             self.outlet.mark_dirty(id);
+        }
+    }
+
+    /// Closes connections for which more has waited than may for too long, and those whose other
+    /// end takes nothing of what waits for it.
+    fn close_deaf(&mut self) {
+        let limits = self.outlet.settings.output_limits;
+        let timeout_ms = self.outlet.settings.write_timeout_secs.saturating_mul(1000);
+        let now_ms = self.outlet.now.unix_ms;
+        let mut deaf = Vec::new();
+        for (id, connection) in self.outlet.connections.iter_mut() {
+            if let Some(exceeded) = connection.exceeds(&limits, now_ms) {
+                deaf.push((id, exceeded.why()));
+                continue;
+            }
+            let still_ms = now_ms.saturating_sub(connection.taken_ms);
+            if timeout_ms == 0 || !connection.sending || still_ms < LOOK_MS {
+                continue;
+            }
+            // A large answer to a slow reader takes long; what counts is that it takes something.
+            let taken_bytes = self.reactor.acknowledged(id).unwrap_or(connection.taken_bytes);
+            if taken_bytes != connection.taken_bytes {
+                (connection.taken_ms, connection.taken_bytes) = (now_ms, taken_bytes);
+            } else if still_ms >= timeout_ms {
+                deaf.push((id, "the client does not read its replies"));
+            }
+        }
+        for (id, why) in deaf {
+            drop_connection(&mut self.outlet, id, why);
+            self.reactor.shutdown(id);
         }
     }
 

@@ -71,6 +71,16 @@ const OWN: &[Parameter] = &[
         |settings, _| settings.query_buffer_bytes_max.to_string(),
         |settings, value| store(&mut settings.query_buffer_bytes_max, memory(value, 1024 * 1024)),
     ),
+    changeable(
+        "client-output-buffer-limit",
+        |settings, _| settings.output_limits.show(),
+        |settings, value| {
+            let text = std::str::from_utf8(value).unwrap_or("?");
+            let limits = settings.output_limits.with(text, |word| memory(word.as_bytes(), 0).ok());
+            let limits = limits.filter(|_| !text.trim().is_empty());
+            store(&mut settings.output_limits, limits.ok_or("') - wrong number of arguments"))
+        },
+    ),
     fixed("cluster-enabled", |_, shared| yes(shared.shard_port_base.is_some())),
     fixed("databases", |_, _| "1".into()),
     fixed("dir", |_, shared| shared.data_directory.display().to_string()),
@@ -214,7 +224,10 @@ pub(super) fn number(value: &[u8], least: i64, most: i64) -> Result<i64, &'stati
 }
 
 /// Bytes, with the units of Redis: `k` is a thousand, `kb` 1024, and so on; in any case.
-fn memory(value: &[u8], least: usize) -> Result<usize, &'static str> {
+///
+/// # Errors
+/// What is wrong with it, as Redis puts it.
+pub(crate) fn memory(value: &[u8], least: usize) -> Result<usize, &'static str> {
     const REFUSAL: &str = "') - argument must be a memory value";
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let number = integer(&value[..digits]).map_err(|_| REFUSAL)?;

@@ -13,7 +13,7 @@ pub mod authorize;
 pub mod client;
 mod clients;
 mod cluster;
-mod config;
+pub(crate) mod config;
 mod connection;
 mod docs;
 pub mod finish;

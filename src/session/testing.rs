@@ -73,7 +73,9 @@ fn settings() -> Settings {
         idle_timeout_secs: 300,
         request_timeout_secs: 30,
         max_connections: 10_000,
-        output_buffer_bytes_max: 1 << 20,
+        max_connections_per_address: 0,
+        output_limits: crate::limits::OutputLimits::new(1 << 20),
+        write_timeout_secs: 60,
         query_buffer_bytes_max: 1 << 30,
         http_body_bytes_max: 10 << 20,
         rate: None,
@@ -103,6 +105,7 @@ impl Server {
             crowd: Crowd((1..4).map(client).collect()),
             shared: Shared {
                 buckets: crate::limits::Buckets::default(),
+                addresses: crate::limits::Addresses::default(),
                 started_unix_ms: NOW.unix_ms - 90_000_000,
                 run_id: "0123456789".repeat(4),
                 config_file: String::new(),

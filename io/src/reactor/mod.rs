@@ -28,11 +28,14 @@ use synap_shards::id::ConnId;
 use crate::clock;
 use crate::doorbell::{Bell, Doorbell};
 use crate::net::conn::{Receive, Sending, Slots};
+use crate::net::tcp;
 use crate::ring::{Buffers, Ring};
 use crate::wal::commit::LogDone;
 use log::LogFlight;
 use token::Op;
 
+/// Connections that one reactor can have at most.
+pub const CONNECTIONS_MAX: usize = crate::net::conn::CONNECTIONS_MAX;
 /// How long accepting rests after the kernel refused to hand out a connection (no descriptors, no
 /// memory): such errors come back at once, again and again.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -426,6 +429,12 @@ impl Reactor {
     /// Address of our end; nothing once the connection is closed. Costs a system call.
     pub fn local(&self, conn: ConnId) -> Option<SocketAddr> {
         self.slots.get(conn)?.stream.local_addr().ok()
+    }
+
+    /// Bytes that the other end has confirmed so far; nothing once the connection is closed. Costs
+    /// a system call.
+    pub fn acknowledged(&self, conn: ConnId) -> Option<u64> {
+        tcp::acknowledged(self.slots.get(conn)?.stream.as_raw_fd()).ok()
     }
 
     /// Whether the connection exists and was not shut down by us.

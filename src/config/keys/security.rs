@@ -1,6 +1,6 @@
 //! Replication, rate limits and access control: checked, and where a key promises safety this
-//! build cannot give, the server refuses to start with it. What users, keys, roles and rules mean is
-//! checked in `config/access.rs`.
+//! build cannot give, the server refuses to start with it. What users, keys, roles and rules mean
+//! is checked in `config/access.rs`.
 
 use super::super::key::{
     Key, Kind, MANY, MILLIS, Member, PORT, SECS, SOME, TEXT, int, same, scaled,
@@ -145,8 +145,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "authentication.require_auth",
         Kind::Bool,
-        "Refuse requests without credentials. Unset, they are refused unless a rule of `acl` is for \
-         everybody.",
+        "Refuse requests without credentials. Unset, they are refused unless a rule of `acl` is \
+         for everybody.",
     )
     .alias(&[same("auth.require_auth")]),
     Key::new(

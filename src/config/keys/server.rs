@@ -40,18 +40,30 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "server.max_connections",
         int(1, 10_000_000),
-        "Client connections of all protocols together; further ones are refused and counted.",
+        "Client connections of all protocols together, one more or less for each core; further \
+         ones are told so, closed and counted.",
     )
     .or("100000")
+    .reloadable()
     .alias(&[same("network.max_connections")]),
+    Key::new(
+        "server.max_connections_per_address",
+        int(0, 10_000_000),
+        "Client connections of one address, or of one network of 64 bits where it is IPv6; proxies \
+         in rate_limit.trust_forwarded_for may have any number. 0 is no limit.",
+    )
+    .or("0")
+    .reloadable(),
     Key::new("server.max_request_size_mb", int(1, 512), "Largest HTTP request body, in MiB.")
         .or("10"),
     Key::new(
         "server.request_timeout_secs",
         int(1, 86_400),
-        "Seconds a client may take to send one HTTP request completely.",
+        "Seconds a client may take to send one HTTP request completely; a command of RESP may take \
+         a second more for each KiB of it that has come.",
     )
-    .or("30"),
+    .or("30")
+    .reloadable(),
     Key::new("server.read_only", Kind::Bool, "Refuse commands that write.").or("false"),
     Key::new(
         "server.cors.allowed_origins",
@@ -141,7 +153,26 @@ pub(super) const KEYS: &[Key] = &[
         int(1, 1 << 20),
         "Replies waiting for one slow reader, in MiB; beyond it the connection is closed.",
     )
-    .or("256"),
+    .or("256")
+    .reloadable(),
+    Key::new(
+        "network.client_output_buffer_limit",
+        Kind::Text { min: 0, max: 256 },
+        "What may wait for a slow reader by class, in the form of Redis: normal, replica or \
+         pubsub, then the bytes at which it is closed at once, those at which it is closed if \
+         they wait for the seconds that follow; 0 is no limit. Subscribers, WebSockets and \
+         streams of events are pubsub; nobody is a replica yet. `normal` wins over \
+         output_buffer_limit_mb.",
+    )
+    .or("replica 256mb 64mb 60 pubsub 32mb 8mb 60")
+    .reloadable(),
+    Key::new(
+        "network.write_timeout_secs",
+        SECS,
+        "Close a connection that has taken no byte of what waits for it for so long; 0 is never.",
+    )
+    .or("60")
+    .reloadable(),
     Key::new(
         "network.query_buffer_limit_mb",
         int(1, 1 << 20),

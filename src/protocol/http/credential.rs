@@ -1,5 +1,5 @@
-//! Who a request says it comes from: `Authorization`, else `X-API-Key`, else `api_key` in the query.
-//! Nothing of it is ever logged.
+//! Who a request says it comes from: `Authorization`, else `X-API-Key`, else `api_key` in the
+//! query. Nothing of it is ever logged.
 
 use super::decode::HttpRequest;
 use super::input::percent_decode;

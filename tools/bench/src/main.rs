@@ -9,6 +9,7 @@ mod broker;
 mod compare;
 mod fanout;
 mod load;
+mod neighbour;
 mod procfs;
 mod report;
 mod run;
@@ -35,6 +36,8 @@ enum Command {
     Broker(Box<broker::BrokerArgs>),
     /// Publish to many subscribers and count deliveries.
     Fanout(Box<fanout::FanoutArgs>),
+    /// Show what an ordinary client notices of greedy neighbours.
+    Neighbour(Box<neighbour::NeighbourArgs>),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(&args).map_err(|e| e.to_string()),
         Command::Broker(args) => broker::run(&args).map_err(|e| e.to_string()),
         Command::Fanout(args) => fanout::run(&args).map_err(|e| e.to_string()),
+        Command::Neighbour(args) => neighbour::run(&args).map_err(|e| e.to_string()),
     };
     match result {
         Ok(clean) => ExitCode::from(u8::from(!clean)),

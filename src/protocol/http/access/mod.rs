@@ -1,5 +1,5 @@
 //! Users, API keys, roles and rules over HTTP, below `/auth`: from requests to what is asked of
-//! access control ([`read`]), and from what came of it to answers ([`show`]).
+//! access control (`read`), and from what came of it to answers (`show`).
 //!
 //! Nothing is taken for something else: inputs that are unknown, missing or unreadable are refused,
 //! so that no key is less restricted than whoever made it wanted. Secrets are in no error.

@@ -1,0 +1,159 @@
+//! A connection comes, is counted, and is told if there are too many already.
+
+use synap_io::reactor::ListenerTag;
+use synap_shards::id::ConnId;
+
+use super::connection::{Connection, Decoder};
+use super::{Core, HTTP, HTTPS, RESP_TLS, SHARD};
+use crate::limits::ClientKey;
+use crate::protocol::http::decode::HttpDecoder;
+use crate::protocol::resp::decode;
+use crate::session::client::{Client, Listener, client_id};
+
+/// Why a connection is not kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum TooMany {
+    /// Of all clients.
+    InAll,
+    /// Of its address.
+    OfAddress,
+}
+
+impl TooMany {
+    /// What a client is told that speaks the protocol of this listener.
+    fn text(self, listener: Listener) -> &'static [u8] {
+        match (self, listener) {
+            (Self::InAll, Listener::Http) => IN_ALL_HTTP,
+            (Self::OfAddress, Listener::Http) => OF_ADDRESS_HTTP,
+            (Self::InAll, _) => b"-ERR max number of clients reached\r\n",
+            (Self::OfAddress, _) => b"-ERR max number of clients of this address reached\r\n",
+        }
+    }
+}
+
+const IN_ALL_HTTP: &[u8] = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\n",
+    "Content-Type: application/json\r\n",
+    "Retry-After: 1\r\n",
+    "Content-Length: 43\r\n",
+    "Connection: close\r\n\r\n",
+    r#"{"error":"Too many connections","code":503}"#
+)
+.as_bytes();
+
+const OF_ADDRESS_HTTP: &[u8] = concat!(
+    "HTTP/1.1 429 Too Many Requests\r\n",
+    "Content-Type: application/json\r\n",
+    "Retry-After: 1\r\n",
+    "Content-Length: 59\r\n",
+    "Connection: close\r\n\r\n",
+    r#"{"error":"Too many connections of this address","code":429}"#
+)
+.as_bytes();
+
+impl Core {
+    pub(super) fn accepted(&mut self, conn: ConnId, listener: ListenerTag) {
+        let addresses = (self.reactor.peer(conn), self.reactor.local(conn));
+        let (Some(peer), Some(local)) = addresses else { return };
+        let (kind, decoder) = match listener {
+            HTTP | HTTPS => (Listener::Http, Decoder::Http(HttpDecoder::new())),
+            SHARD => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
+            _ => (Listener::Resp, Decoder::Resp(decode::Decoder::default())),
+        };
+        let is_tls = matches!(listener, HTTPS | RESP_TLS);
+        let cores = self.outlet.shared.shard_map.cores();
+        self.clients_made += 1;
+        let number = client_id(self.clients_made, self.id, cores);
+        self.outlet.shared.alive.add(number);
+        let mut client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
+        client.becomes(self.outlet.desk.directory().anonymous());
+        let mut connection = Connection::new(client, decoder);
+        match self.admit_connection(&mut connection) {
+            Ok(()) => {
+                self.count(&connection);
+                if is_tls {
+                    connection.tls = self.begin_handshake(peer, kind);
+                }
+                if is_tls && connection.tls.is_none() {
+                    connection.decoder = Decoder::Deaf;
+                    connection.close();
+                }
+            }
+            Err(why) => {
+                connection.is_refused = true;
+                connection.decoder = Decoder::Deaf;
+                // Under TLS nothing can be said before a handshake, which is the dear part.
+                if !is_tls {
+                    connection.say(why.text(kind));
+                }
+                connection.close();
+                self.refused += 1;
+                tracing::debug!(peer = %peer, ?why, "refused");
+            }
+        }
+        self.outlet.connections.insert(conn, connection);
+        self.outlet.mark_dirty(conn);
+    }
+
+    /// Whether there may be another connection, and another of its address.
+    fn admit_connection(&self, connection: &mut Connection) -> Result<(), TooMany> {
+        let (shared, settings) = (&self.outlet.shared, &self.outlet.settings);
+        // Each core writes its own counts, so two can take the last place at the same moment.
+        let counts = shared.metrics.iter();
+        let open = counts.map(|core| core.http_connections.get() + core.resp_connections.get());
+        if open.sum::<u64>() >= settings.max_connections as u64 {
+            return Err(TooMany::InAll);
+        }
+        let (most, address) = (settings.max_connections_per_address, connection.client.peer.ip());
+        let is_proxy = || settings.trusted_proxies.iter().any(|block| block.contains(address));
+        if most == 0 || is_proxy() {
+            return Ok(());
+        }
+        let key = ClientKey::of(address);
+        if !shared.addresses.enter(key, most) {
+            return Err(TooMany::OfAddress);
+        }
+        connection.counted = Some(key);
+        Ok(())
+    }
+
+    fn count(&self, connection: &Connection) {
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        metrics.connections_received.add(1);
+        match connection.client.listener {
+            Listener::Http => metrics.http_connections.add(1),
+            Listener::Resp | Listener::RespShard => metrics.resp_connections.add(1),
+        }
+    }
+
+    /// A connection has ended.
+    pub(super) fn uncount(&self, connection: &Connection) {
+        if connection.is_refused {
+            return;
+        }
+        if let Some(key) = connection.counted {
+            self.outlet.shared.addresses.leave(key);
+        }
+        let metrics = &self.outlet.shared.metrics[self.id.index()];
+        let gauge = match connection.client.listener {
+            Listener::Http => &metrics.http_connections,
+            Listener::Resp | Listener::RespShard => &metrics.resp_connections,
+        };
+        gauge.set(gauge.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_the_length_they_say() {
+        for why in [TooMany::InAll, TooMany::OfAddress] {
+            let text = std::str::from_utf8(why.text(Listener::Http)).expect("text");
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{text}");
+            serde_json::from_str::<serde_json::Value>(body).expect("JSON");
+        }
+    }
+}
