@@ -11,7 +11,7 @@ authentication:
   enabled: true
   require_auth: true
 users:
-  - {username: root, password: "a long enough word", role: admin}
+  - {username: chief, password: "a long enough word", role: admin}
 api_keys:
   - {key: sk_admin_5f6d7c0b4a3e2d1c, name: ops, role: admin}
 "#;
@@ -66,7 +66,7 @@ fn users_come_and_go() {
     assert_eq!(log_in(&server, "ann", WORD), 401);
     assert_eq!(admin(&server, "GET /auth/users/ann", Value::Null).0, 404);
     // What the configuration says is changed there.
-    assert_eq!(admin(&server, "DELETE /auth/users/root", Value::Null).0, 409);
+    assert_eq!(admin(&server, "DELETE /auth/users/chief", Value::Null).0, 409);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn keys_are_shown_once_and_end_at_once() {
         ("GET /auth/keys", Value::Null),
         ("POST /auth/keys", json!({ "name": "more", "role": "admin" })),
         ("POST /auth/users", json!({ "username": "eve", "password": WORD })),
-        ("POST /auth/users/root/password", json!({ "new_password": WORD })),
+        ("POST /auth/users/chief/password", json!({ "new_password": WORD })),
     ] {
         assert_eq!(send(&server, &key, head, &body).0, 403, "{head}");
     }
@@ -142,7 +142,7 @@ fn everyone_sets_the_own_password_only() {
         http.send(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
         http.answer("POST").status
     };
-    assert_eq!(set(&server, "root"), 403);
+    assert_eq!(set(&server, "chief"), 403);
     assert_eq!(set(&server, "ann"), 200);
     assert_eq!(log_in(&server, "ann", WORD), 401);
     assert_eq!(log_in(&server, "ann", "a third long word"), 200);
