@@ -247,8 +247,8 @@ fn wrong_values_name_line_key_expected_and_found() {
         (
             "users:\n- username: a\n  password_hash: $2b$09$short\n",
             "line 3: `users[0].password_hash`: expected a bcrypt hash ($2a$, $2b$ or $2y$) of cost \
-             10 to 14, or an argon2 hash of at most 256 MiB, 32 passes and 16 lanes, found a masked \
-             value",
+             10 to 14, or an argon2 hash of at most 256 MiB, 32 passes and 16 lanes, found a \
+             masked value",
         ),
         (
             "users: [{username: a, password: hunter2}]\n",
@@ -270,8 +270,8 @@ fn wrong_values_name_line_key_expected_and_found() {
         ("api_keys: [{key_hash: 'sha256:00', name: a}]\n", "expected sha256: and 64 hexadecimal"),
         (
             "api_keys:\n- key: a\n  name: a\n  permissions:\n  - {resource: kv, action: reed}\n",
-            "line 5: `api_keys[0].action`: expected one of read, write, delete, consume, configure, \
-             admin, all, found `reed`",
+            "line 5: `api_keys[0].action`: expected one of read, write, delete, consume, \
+             configure, admin, all, found `reed`",
         ),
         ("roles: [{name: admin}]\n", "`roles[0].name` repeats the name `admin`"),
         (
