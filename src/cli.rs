@@ -1,6 +1,8 @@
 //! The command line of the server: what it says about the configuration, and the small jobs that
 //! end without serving.
 
+use crate::auth::Authority;
+use crate::auth::store::Store;
 use crate::config::{Config, Flag, Loaded, Sources};
 use crate::fatal::Fatal;
 use crate::jobs::{Job, say};
@@ -11,6 +13,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use synap_io::clock;
 
 /// Time a health check may take for each step.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -126,24 +129,27 @@ impl Cli {
         } else if self.show_config {
             Some(done(loaded().map(|loaded| say(&loaded.config.show()))))
         } else if self.validate {
-            Some(done(loaded().map(|loaded| validate(&loaded))))
+            Some(done(loaded().and_then(|loaded| validate(&loaded))))
         } else {
             None
         }
     }
 }
 
-fn validate(loaded: &Loaded) -> ExitCode {
+fn validate(loaded: &Loaded) -> Result<ExitCode, Fatal> {
+    let store = Store::of(&loaded.config.data_dir);
+    Authority::check(&loaded.config.access, &store, clock::unix_ms())
+        .map_err(|error| Fatal::access(loaded.file.clone(), error))?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
     for unsupported in loaded.config.unsupported() {
         eprintln!("warning: the server will not start: {unsupported}");
     }
-    match &loaded.file {
+    Ok(match &loaded.file {
         Some(path) => say(&format!("OK: {}\n", path.display())),
         None => say("OK\n"),
-    }
+    })
 }
 
 /// Variables that name what a health check shows to a server that asks for certificates.

@@ -3,7 +3,10 @@
 //! Every reason has an exit code of a fixed meaning, and one form of message: what happened, then
 //! what to do. Nobody else calls `exit` for a failure.
 
-use crate::config::{ConfigErrors, Unsupported};
+use crate::auth::OpenError;
+use crate::auth::plan::Problem;
+use crate::auth::store::{self, StoreError};
+use crate::config::{ConfigError, ConfigErrors, Unsupported};
 use crate::doctor::{self, Check};
 use crate::tls::TlsError;
 use std::fmt;
@@ -136,6 +139,22 @@ impl Fatal {
         move |source| Self::Data { action, path, source }
     }
 
+    /// Why there is no access control to start with; `file` is the configuration's.
+    pub(crate) fn access(file: Option<PathBuf>, error: OpenError) -> Self {
+        match error {
+            OpenError::Config(problems) => {
+                let conflict = |problem: Problem| ConfigError::Conflict {
+                    origin: problem.place.origin,
+                    key: problem.place.key,
+                    with: problem.with,
+                };
+                let errors = problems.into_iter().map(conflict).collect();
+                Self::Config(ConfigErrors { file, errors })
+            }
+            OpenError::Store(error) => error.into(),
+        }
+    }
+
     /// What happened, in one line and without what to do.
     #[must_use]
     pub fn what(&self) -> String {
@@ -194,6 +213,21 @@ impl Fatal {
             // The doctor's paragraph has its own advice.
             Self::Environment(_) | Self::Data { .. } | Self::Start { .. } | Self::Core { .. } => {
                 String::new()
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Fatal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io { action, path, source } => Self::Data { action, path, source },
+            StoreError::Damaged { path, expected, found } => {
+                let what = format!("expected {expected}, found {found}");
+                Self::Corrupt { path, offset: None, what }
+            }
+            StoreError::Newer { path, found } => {
+                Self::Newer { path, found, supported: store::FORMAT }
             }
         }
     }

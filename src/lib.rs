@@ -11,6 +11,8 @@ pub mod jobs;
 pub mod logging;
 pub mod notify;
 
+pub mod auth;
+
 pub mod alive;
 pub mod captures;
 pub mod latency;

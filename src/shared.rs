@@ -10,6 +10,7 @@ use synap_shards::key::ShardMap;
 use synap_shards::script::gauge::Gauge;
 
 use crate::alive::Alive;
+use crate::auth::Authority;
 use crate::captures::Captures;
 use crate::cold::Cold;
 use crate::limits::{Addresses, Buckets};
@@ -70,6 +71,8 @@ pub struct Shared {
     pub mailboxes: Mailboxes,
     /// Cores with readers of captures that wait.
     pub captures: Captures,
+    /// Who callers are and what they may do.
+    pub authority: Arc<Authority>,
     /// Tokens of clients whose requests are limited.
     pub buckets: Buckets,
     /// How many connections each address has.

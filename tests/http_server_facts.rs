@@ -78,6 +78,7 @@ fn shared() -> Shared {
         logs_full: AtomicUsize::new(0),
         snapshots: None,
         cold: None,
+        authority: synap::auth::Authority::off(),
         buckets: synap::limits::Buckets::default(),
         addresses: synap::limits::Addresses::default(),
         alive: synap::alive::Alive::new(2),

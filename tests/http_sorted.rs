@@ -29,6 +29,7 @@ fn words(routed: &Routed) -> String {
         }
         Routed::Direct { response, .. } => panic!("refused: {}", String::from_utf8_lossy(response)),
         Routed::Builtin { builtin, .. } => panic!("{builtin:?}"),
+        Routed::Access { asked, .. } => panic!("{asked:?}"),
         Routed::Live { live, .. } => panic!("{live:?}"),
         Routed::Envelopes { envelopes, .. } => panic!("{envelopes:?}"),
     }

@@ -1,5 +1,5 @@
 //! Copies the files of a running server into a backup: snapshots, the log behind them, the events
-//! that both name, and the manifest.
+//! that both name, the manifest, and who may come in.
 //!
 //! The server goes on writing and reuses files, so nothing is believed before it has been looked at
 //! again: of a segment only its sound groups are copied, and the copy is read back; a file that was
@@ -18,6 +18,7 @@ use synap_io::cold::{self, FileError};
 use synap_io::snapshot::{self, Index, PartId, SnapshotName};
 use synap_io::wal::{Head, SegmentFile, WalError, manifest};
 
+use super::access::copy_access;
 use super::files::{Files, event_name};
 use super::index::{BackupIndex, Entry, checksum};
 use super::rebuild::{copy, sync_directory};
@@ -66,6 +67,7 @@ pub fn run(from: &Files, to: &Path) -> Result<Copied, Fatal> {
         job.events()?;
         if snapshot::list(&from.snapshots)?.first().copied() == newest {
             job.manifest()?;
+            job.access()?;
             job.copied.snapshot = newest.map(|name| name.to_string());
             let Files { logs, snapshots, events, .. } = &job.backup;
             for directory in [logs, snapshots, events] {
@@ -244,6 +246,15 @@ impl Job<'_> {
         }
         // Sound, or the copy met the server writing it; then the twin is.
         self.backup.history().map(drop)
+    }
+
+    /// Copies who may come in; it is so small that it is copied every time.
+    fn access(&mut self) -> Result<(), Fatal> {
+        if let Some(target) = copy_access(&self.from.root, &self.backup.root)? {
+            let entry = self.entry(&target, false)?;
+            self.add(entry);
+        }
+        Ok(())
     }
 
     fn entry(&self, path: &Path, sealed: bool) -> Result<Entry, Fatal> {

@@ -13,6 +13,7 @@
 //! Guarantees: nothing here changes the directory it reads; a new directory gets its name only when
 //! it is whole and durable. Must not be used by a core.
 
+mod access;
 pub mod copy;
 pub mod files;
 pub mod index;

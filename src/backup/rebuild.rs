@@ -15,6 +15,7 @@ use synap_shards::recovery::{History, LogFront, Released};
 use synap_shards::shard::evict::AccessMode;
 use synap_shards::types::Thresholds;
 
+use super::access::copy_access;
 use super::files::{Files, Source, event_name};
 use crate::boot::recover::{self, Progress};
 use crate::fatal::Fatal;
@@ -95,6 +96,14 @@ impl Rebuild {
             }
         }
         Ok(damage)
+    }
+
+    /// Copies who may come in.
+    ///
+    /// # Errors
+    /// The file is damaged, and was not copied; or what the system said.
+    pub fn copy_access(&self, from: &Files) -> Result<(), Fatal> {
+        copy_access(&from.root, &self.files.root).map(drop)
     }
 
     /// Writes the log of each core of the batches that `choose` puts into its buffer; returns how

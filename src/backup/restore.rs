@@ -180,6 +180,10 @@ impl<'a> Choice<'a> {
             rebuild.abandon();
             return Err(Fatal::Corrupt { path: from.events.clone(), offset: None, what });
         }
+        if let Err(error) = rebuild.copy_access(from) {
+            rebuild.abandon();
+            return Err(error);
+        }
         let Self { until, kept, .. } = &self;
         let (mut last_ms, mut orphans, mut highest) = (None, 0, epoch);
         let batches = rebuild.write_logs(&self.logs, epoch, &mut |batch, out| {

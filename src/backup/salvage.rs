@@ -55,6 +55,11 @@ pub fn run(from: &Files, to: &Path, past_damage: bool) -> Result<Salvaged, Fatal
     let mut rebuild = Rebuild::begin(to)?;
     let mut found = Salvaged { damage: rebuild.copy_events(from)?, ..Salvaged::default() };
     rebuild.mends = true;
+    match rebuild.copy_access(from) {
+        // A start would refuse the file, so it stays behind.
+        Err(fatal @ Fatal::Corrupt { .. }) => found.damage.push(fatal.what()),
+        copied => copied?,
+    }
     let history = match from.history() {
         Ok(history) => history.unwrap_or_else(History::empty),
         Err(fatal @ Fatal::Corrupt { .. }) => {

@@ -141,6 +141,7 @@ struct Seed {
     tls: Option<Arc<Tls>>,
     engine: EngineSettings,
     inbox: Receiver<Message>,
+    mail: Sender<Message>,
     bells: Receiver<Vec<Doorbell>>,
     reactor: ReactorOptions,
 }
@@ -241,7 +242,7 @@ fn sow(
         .map(|(core, ((shards, mesh), listeners))| {
             let (inbox_sender, inbox) = mpsc::channel();
             let (bell_sender, bell_receiver) = mpsc::channel();
-            inboxes.push(inbox_sender);
+            inboxes.push(inbox_sender.clone());
             bells.push(bell_sender);
             let wal = config.persistence.enabled.then(|| {
                 let core = CoreId::new(core);
@@ -258,6 +259,7 @@ fn sow(
                 tls: tls.clone(),
                 engine: EngineSettings { epoch, acknowledge, memory },
                 inbox,
+                mail: inbox_sender,
                 bells: bell_receiver,
                 reactor: reactor.clone(),
             }
@@ -304,6 +306,7 @@ async fn grow(
         settings: seed.settings,
         tls: seed.tls,
         inbox: seed.inbox,
+        mail: seed.mail,
         ask_to_stop: Box::new(move || {
             let _ended = control.send(supervise::Event::StopAsked);
         }),

@@ -22,6 +22,8 @@ use synap_shards::id::CoreId;
 use synap_shards::key::ShardMap;
 use synap_shards::shard::evict::AccessMode;
 
+use crate::auth::store::Store;
+use crate::auth::{Authority, FirstPassword};
 use crate::cold::{self, Cold};
 use crate::config::{Config, FsyncMode, Loaded, SlowConsumer, Sources};
 use crate::doctor;
@@ -65,6 +67,7 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     prepare_machine(config)?;
     let tls = load_tls(config)?;
     let lock = lock_data(&config.data_dir)?;
+    let authority = access(&loaded)?;
     let placement = place(config)?;
     let settings = Settings::from_config(config);
     let recovered = recover(config, settings.access_mode(), tls.as_deref(), &notifier)?;
@@ -74,7 +77,8 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let asks = options.is_some().then(|| answers.clone());
     let (cold, cold_inboxes) = Cold::new(&config.data_dir);
     let cold = config.persistence.enabled.then_some(cold);
-    let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), (asks, cold)));
+    let parts = (asks, cold, authority);
+    let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), parts));
     let plans = plans(&placement);
     let seeds = Seeds {
         config,
@@ -164,6 +168,29 @@ fn lock_data(directory: &Path) -> Result<DirLock, Fatal> {
     Ok(DirLock::acquire(directory)?)
 }
 
+/// Access control, and what is to be told of it at a start.
+fn access(loaded: &Loaded) -> Result<Arc<Authority>, Fatal> {
+    let config = &loaded.config;
+    let store = Store::of(&config.data_dir);
+    let opened = Authority::open(config.access.clone(), store, clock::unix_ms());
+    let (authority, first) = opened.map_err(|error| Fatal::access(loaded.file.clone(), error))?;
+    if let Some(FirstPassword { user, password, path }) = first {
+        let password = String::from_utf8_lossy(password.expose());
+        // The log is kept and read by others; this is told to who started the server.
+        eprintln!("synap-server: first start: made user `{user}` with password {password}");
+        if let Some(path) = path {
+            eprintln!("synap-server: it is also in {}, until it is changed", path.display());
+        }
+    }
+    if config.is_public() && !authority.current().1.is_enabled() {
+        tracing::warn!(
+            "anyone who reaches this server may do everything: a listener is reachable from other \
+             machines, and `authentication.enabled` is false"
+        );
+    }
+    Ok(authority)
+}
+
 fn place(config: &Config) -> Result<Placement, Fatal> {
     let allowed = Allowed::detect().map_err(start("find out which CPUs are allowed"))?;
     let placement = allowed
@@ -220,7 +247,7 @@ fn facts(
     loaded: &Loaded,
     listeners: &cores::Bound,
     cores: usize,
-    (asks, cold): (Option<mpsc::Sender<Input>>, Option<Cold>),
+    (asks, cold, authority): (Option<mpsc::Sender<Input>>, Option<Cold>, Arc<Authority>),
 ) -> Shared {
     let config = &loaded.config;
     let file = loaded.file.as_ref().map(|file| {
@@ -271,6 +298,7 @@ fn facts(
         logs_full: AtomicUsize::new(0),
         snapshots: asks.map(|asks| Snapshots::new(asks, started_unix_ms)),
         cold,
+        authority,
         buckets: crate::limits::Buckets::default(),
         addresses: crate::limits::Addresses::default(),
         alive: crate::alive::Alive::new(cores),

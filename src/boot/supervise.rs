@@ -52,7 +52,7 @@ pub(super) fn run(
     loop {
         match events.recv_timeout(wait_of(notifier)) {
             Ok(Event::Signal(Signal::Hangup)) => {
-                reload(&mut loaded, &sources, &logs, &running, notifier);
+                reload(&mut loaded, &sources, &logs, (&running, shared), notifier);
                 if let Some(tls) = &mut tls {
                     reload_tls(tls, &loaded.config, &running);
                 }
@@ -87,6 +87,7 @@ pub(super) fn run(
             Err(RecvTimeoutError::Timeout) => {}
         }
         watch.look(shared)?;
+        shared.authority.tick(clock::unix_ms());
         if let Some(interval) = notifier.watchdog_interval()
             && Instant::now() >= next_alive
         {
@@ -96,6 +97,9 @@ pub(super) fn run(
     }
     for result in running.cores.join() {
         result.map_err(|panic| Fatal::Core { core: 0, what: panic.to_string() })?;
+    }
+    if let Err(error) = shared.authority.close(clock::unix_ms()) {
+        tracing::warn!(%error, "uses of users and API keys were not written down");
     }
     tracing::info!("stopped cleanly");
     Ok(())
@@ -122,7 +126,7 @@ fn reload(
     loaded: &mut Loaded,
     sources: &Sources,
     logs: &Logs,
-    running: &Running,
+    (running, shared): (&Running, &Shared),
     notifier: &Notifier,
 ) {
     notifier.tell(State::Reloading { monotonic_usec: clock::monotonic_ns() / 1000 });
@@ -138,13 +142,19 @@ fn reload(
         tracing::error!(keys = ?plan.refused, "configuration not reloaded: these keys are refused");
         return;
     }
+    let next = loaded.config.reloaded(&new.config);
+    if let Err(error) = shared.authority.reload(next.access.clone(), clock::unix_ms()) {
+        let why = Fatal::access(new.file, error).what();
+        tracing::error!("configuration not reloaded, the old one stays in effect: {why}");
+        return;
+    }
     for change in &plan.apply {
         tracing::info!(key = %change.key, from = %change.from, to = %change.to, "reloaded");
     }
     for key in &plan.restart_needed {
         tracing::warn!(%key, "changed, but needs a restart to take effect");
     }
-    loaded.config = loaded.config.reloaded(&new.config);
+    loaded.config = next;
     if let Err(error) = logs.set_filter(&loaded.config.logging.level) {
         tracing::error!("log filter not changed: {error}");
     }

@@ -3,9 +3,9 @@
 use super::error::{ConfigError, Origin, Warning, WarningKind};
 use super::key::State;
 use super::read::Reader;
-use super::settings::{Entry, Names, Settings};
+use super::settings::{Names, Settings};
 use super::value::Value;
-use super::{Config, Resp3};
+use super::{Config, Resp3, access};
 use crate::session::pubsub::parse_notices;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -33,8 +33,8 @@ impl Config {
     #[must_use]
     pub fn unsupported(&self) -> Vec<Unsupported> {
         let names = Names::new();
-        let asks = |key: &'static str, value: &Value| match value {
-            Value::Bool(on) => *on && (key != PUBLIC_BIND || self.is_public()),
+        let asks = |value: &Value| match value {
+            Value::Bool(on) => *on,
             Value::Int(count) => *count > 0,
             Value::Text(role) => role == "replica",
             Value::List(_) | Value::Map(_) => true,
@@ -42,7 +42,7 @@ impl Config {
         let refused = self.settings.iter().filter_map(|(index, entry)| {
             let key = names.keys[index];
             match key.state {
-                State::Refused { why } if asks(key.path, &entry.value) => {
+                State::Refused { why } if asks(&entry.value) => {
                     Some(Unsupported { key: key.path, origin: entry.origin.clone(), why })
                 }
                 State::Refused { .. } | State::Live | State::Dormant | State::NoEffect(_) => None,
@@ -116,13 +116,11 @@ impl Config {
     }
 }
 
-const PUBLIC_BIND: &str = "authentication.require_auth_on_public_bind";
-
 fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     match bare(host).parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
@@ -179,9 +177,7 @@ pub(super) fn contradictions(names: &Names, settings: &Settings) -> Vec<ConfigEr
     if let Err(with) = ports(&reader) {
         refuse("server.shard_port_base", with);
     }
-    for (key, what) in accounts(names, settings) {
-        refuse(key, what);
-    }
+    found.extend(access::plan(&reader).1);
     found
 }
 
@@ -244,109 +240,16 @@ fn ports(reader: &Reader<'_>) -> Result<(), String> {
     Ok(())
 }
 
-fn objects<'a>(
-    names: &'a Names,
-    settings: &'a Settings,
-    path: &str,
-) -> impl Iterator<Item = (usize, &'a Entry, Vec<(&'static str, &'a Value)>)> {
-    let entry = names.find(path).and_then(|(index, _)| settings.get(index));
-    entry.into_iter().flat_map(|entry| {
-        let items = match &entry.value {
-            Value::List(items) => items.as_slice(),
-            Value::Bool(_) | Value::Int(_) | Value::Text(_) | Value::Map(_) => &[],
-        };
-        items.iter().enumerate().map(move |(at, item)| {
-            let members = match item {
-                Value::Map(members) => members.iter().map(|(m, v)| (m.name, v)).collect(),
-                Value::Bool(_) | Value::Int(_) | Value::Text(_) | Value::List(_) => Vec::new(),
-            };
-            (at, entry, members)
-        })
-    })
-}
-
-fn text<'a>(members: &[(&str, &'a Value)], name: &str) -> Option<&'a str> {
-    members.iter().find_map(|(member, value)| match value {
-        Value::Text(text) if *member == name => Some(text.as_str()),
-        Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::List(_) | Value::Map(_) => None,
-    })
-}
-
-/// Users need a credential of a known form and names of their own; so do API keys.
-fn accounts(names: &Names, settings: &Settings) -> Vec<(&'static str, String)> {
-    let mut found = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for (at, _, members) in objects(names, settings, "users") {
-        match (text(&members, "password_hash"), text(&members, "password")) {
-            (None, None) => {
-                found.push(("users", format!("[{at}] needs password_hash or password")));
-            }
-            (Some(hash), _) if !is_password_hash(hash) => {
-                let what = "has a password_hash that is neither bcrypt ($2b$…) nor argon2";
-                found.push(("users", format!("[{at}] {what}")));
-            }
-            (Some(_), _) | (None, Some(_)) => {}
-        }
-        if text(&members, "username").is_some_and(|name| !seen.insert(name)) {
-            found.push(("users", format!("[{at}] repeats a username")));
-        }
-    }
-    seen.clear();
-    for (at, _, members) in objects(names, settings, "api_keys") {
-        match (text(&members, "key"), text(&members, "key_hash")) {
-            (None, None) => found.push(("api_keys", format!("[{at}] needs key or key_hash"))),
-            (_, Some(hash)) if !is_key_hash(hash) => {
-                let what = "has a key_hash that is not sha256: and 64 hexadecimal digits";
-                found.push(("api_keys", format!("[{at}] {what}")));
-            }
-            (Some(_), _) | (None, Some(_)) => {}
-        }
-        if text(&members, "name").is_some_and(|name| !seen.insert(name)) {
-            found.push(("api_keys", format!("[{at}] repeats a name")));
-        }
-    }
-    found
-}
-
-/// bcrypt in modular crypt form (`$2b$12$` and 53 characters), or an argon2 PHC string.
-fn is_password_hash(hash: &str) -> bool {
-    let bcrypt = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| hash.strip_prefix(prefix));
-    match bcrypt {
-        Some(rest) => rest.len() == 56 && rest.as_bytes()[2] == b'$',
-        None => hash.starts_with("$argon2id$") || hash.starts_with("$argon2i$"),
-    }
-}
-
-fn is_key_hash(hash: &str) -> bool {
-    hash.strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
 /// Valid, but not a good idea.
 pub(super) fn unwise(names: &Names, settings: &Settings) -> Vec<Warning> {
-    let clear = objects(names, settings, "users").filter_map(|(at, entry, members)| {
-        text(&members, "password")?;
-        let (origin, key) = (entry.origin.clone(), format!("users[{at}].password"));
-        Some(Warning { origin, key, kind: WarningKind::ClearPassword })
-    });
-    clear.collect()
+    let reader = Reader::new(names, settings);
+    let (kind, clear) = (WarningKind::ClearPassword, access::clear_passwords(&reader));
+    clear.into_iter().map(|(origin, key)| Warning { origin, key, kind: kind.clone() }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hashes_are_recognised() {
-        let bcrypt = format!("$2b$12${}", "a".repeat(53));
-        assert!(is_password_hash(&bcrypt));
-        assert!(is_password_hash("$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"));
-        for bad in ["", "secret", "$2b$12$short", "$1$abc"] {
-            assert!(!is_password_hash(bad), "{bad}");
-        }
-        assert!(is_key_hash(&format!("sha256:{}", "0".repeat(64))));
-        assert!(!is_key_hash("sha256:00"));
-    }
 
     #[test]
     fn loopback_is_told_from_public() {

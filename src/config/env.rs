@@ -20,6 +20,7 @@ const NAMED: &[(&str, &str)] = &[
     ("SYNAP_MASTER_ADDRESS", "replication.master_address"),
     ("SYNAP_MASTER_HOST", "replication.master_host"),
     ("SYNAP_MASTER_PORT", "replication.master_port"),
+    ("SYNAP_API_KEY", "authentication.api_key"),
     ("SYNAP_AUTH_ENABLED", "authentication.enabled"),
     ("SYNAP_AUTH_REQUIRE_AUTH", "authentication.require_auth"),
     ("SYNAP_AUTH_ROOT_USERNAME", "authentication.default_admin.username"),

@@ -7,6 +7,7 @@
 //! does not have are checked but have no field; [`Config::unsupported`] names those the server must
 //! not start with. Nothing here opens a socket or touches the data directory.
 
+mod access;
 mod check;
 mod env;
 mod error;
@@ -26,10 +27,11 @@ pub use error::{ConfigError, ConfigErrors, Origin, Warning, WarningKind};
 pub use load::{Flag, Loaded, Sources};
 pub use reload::{Change, ReloadPlan};
 pub use show::reference;
-pub use value::Value;
+pub use value::{Object, Value};
 
 use std::path::PathBuf;
 
+use crate::auth::Plan;
 use synap_shards::pubsub::Limits;
 use synap_shards::types::Thresholds;
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub scripting: Scripting,
     /// Publish and subscribe over HTTP.
     pub pubsub: Pubsub,
+    /// Access control: sections `authentication`, `users`, `api_keys`, `roles`, `acl`.
+    pub access: Plan,
     /// Requests per client.
     pub rate_limit: RateLimit,
     settings: settings::Settings,

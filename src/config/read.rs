@@ -3,12 +3,13 @@
 //! A path that is not in the table, or has another kind there, is a mistake of this program and
 //! found by the first test that builds a default configuration; so it panics with the path.
 
+use super::error::Origin;
 use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
     ClientAuth, CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput,
     Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery, Resp3, Rest,
-    Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls, Wal,
+    Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls, Wal, access,
 };
 use crate::limits::{Block, OutputLimits, Rate};
 use crate::session::config::memory;
@@ -57,6 +58,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Where the value was set; the default where it was not.
+    pub(super) fn origin(&self, path: &'static str) -> Origin {
+        let entry = self.names.find(path).and_then(|(index, _)| self.settings.get(index));
+        entry.map_or(Origin::Default, |entry| entry.origin.clone())
+    }
+
     /// The value was set, not left at its default.
     pub(super) fn is_set(&self, path: &'static str) -> bool {
         self.names.find(path).is_some_and(|(index, _)| self.settings.get(index).is_some())
@@ -69,7 +76,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn opt_int<T: TryFrom<u64>>(&self, path: &'static str) -> Option<T> {
+    pub(super) fn opt_int<T: TryFrom<u64>>(&self, path: &'static str) -> Option<T> {
         match self.value(path)? {
             Value::Int(value) => {
                 Some(T::try_from(value).unwrap_or_else(|_| panic!("`{path}` outgrows its type")))
@@ -93,7 +100,7 @@ impl<'a> Reader<'a> {
         self.opt_text(path).unwrap_or_else(|| panic!("`{path}` needs a default"))
     }
 
-    fn list(&self, path: &'static str) -> Option<Vec<Value>> {
+    pub(super) fn list(&self, path: &'static str) -> Option<Vec<Value>> {
         match self.value(path)? {
             Value::List(items) => Some(items),
             other => panic!("`{path}` is declared a list, holds {other:?}"),
@@ -381,6 +388,7 @@ impl<'a> Reader<'a> {
             monitoring: self.monitoring(),
             scripting: self.scripting(),
             pubsub: self.pubsub(),
+            access: access::plan(self).0,
             rate_limit: self.rate_limit(),
             data_dir,
             settings: self.settings.clone(),
@@ -471,8 +479,14 @@ mod tests {
         let (names, settings) = (Names::new(), Settings::default());
         let reader = Reader::new(&names, &settings);
         let _config = reader.config();
+        let is = |path: &str, wanted: fn(State) -> bool| {
+            names.find(path).is_some_and(|(index, _)| wanted(names.keys[index].state))
+        };
+        // What the start is refused with may be read all the same: to say more about it.
+        let mut read = reader.read();
+        read.retain(|path| !is(path, |state| matches!(state, State::Refused { .. })));
         let live = names.keys.iter().filter(|key| key.state == State::Live).map(|key| key.path);
-        assert_eq!(reader.read(), live.collect());
+        assert_eq!(read, live.collect());
     }
 
     #[test]

@@ -59,12 +59,12 @@ fn flow(value: &Value) -> String {
         Value::List(items) => {
             format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
         }
-        Value::Map(members) => {
-            let member = |(member, value): &(&super::key::Member, Value)| {
+        Value::Map(object) => {
+            let member = |(member, _, value): &(&super::key::Member, usize, Value)| {
                 let shown = if member.secret { MASK.to_owned() } else { flow(value) };
                 format!("{}: {shown}", member.name)
             };
-            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+            format!("{{{}}}", object.members.iter().map(member).collect::<Vec<_>>().join(", "))
         }
     }
 }

@@ -24,9 +24,44 @@ pub enum Value {
     Text(String),
     /// List.
     List(Vec<Self>),
-    /// Members that were present, in the order of their declaration.
-    Map(Vec<(&'static Member, Self)>),
+    /// Members that were present.
+    Map(Object),
 }
+
+/// A mapping: its members in the order of their declaration, and where it and they are. Two that
+/// hold the same are equal wherever they are.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Line where it starts, from 1.
+    pub line: usize,
+    /// Members with their lines.
+    pub members: Vec<(&'static Member, usize, Value)>,
+}
+
+impl Object {
+    /// A member that was present.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.members.iter().find(|(member, ..)| member.name == name).map(|(.., value)| value)
+    }
+
+    /// The line of a member; of the mapping where it is absent.
+    #[must_use]
+    pub fn line_of(&self, name: &str) -> usize {
+        let found = self.members.iter().find(|(member, ..)| member.name == name);
+        found.map_or(self.line, |(_, line, _)| *line)
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |((a, _, x), (b, _, y)): (&(_, _, Value), &(_, _, Value))| a == b && x == y;
+        self.members.len() == other.members.len()
+            && self.members.iter().zip(&other.members).all(same)
+    }
+}
+
+impl Eq for Object {}
 
 /// Why a text is not a value of its kind.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,9 +202,9 @@ fn from_map(
                 .into_iter()
                 .map(|stray| Stray { below: format!("{below}{}", stray.below), ..stray }),
         );
-        values.push((member, value));
+        values.push((member, child.line, value));
     }
-    Ok(Value::Map(values))
+    Ok(Value::Map(Object { line: node.line, members: values }))
 }
 
 const fn element(list: Kind) -> Kind {
@@ -325,7 +360,7 @@ impl fmt::Display for Value {
             Self::Int(value) => write!(f, "{value}"),
             Self::Text(text) => write!(f, "{text}"),
             Self::List(items) => write!(f, "{} entries", items.len()),
-            Self::Map(members) => write!(f, "{} members", members.len()),
+            Self::Map(object) => write!(f, "{} members", object.members.len()),
         }
     }
 }

@@ -18,6 +18,7 @@ use synap_shards::recovery::History;
 use synap_shards::seq::ShardSeqs;
 use synap_shards::snapshot::take_item;
 
+use crate::auth::store::Store;
 use crate::backup::files::{Files, Source};
 use crate::backup::index::verify_if_backup;
 use crate::backup::keep;
@@ -40,6 +41,8 @@ pub struct Report {
     pub snapshots: Vec<SnapshotReport>,
     /// The files of events.
     pub events: Vec<EventsReport>,
+    /// `sound` or `damaged`, of the file of users and API keys; nothing where there is none.
+    pub access: Option<&'static str>,
     /// Batches that follow lost ones and that a start would cut, by shard: first and last Seq lost.
     pub gaps: BTreeMap<usize, Vec<(u64, u64)>>,
     /// What is damaged or missing, in words; each names its file, and its offset where it has one.
@@ -154,6 +157,12 @@ pub fn examine(files: &Files) -> Result<Report, Fatal> {
     report.logs(files, history.as_ref())?;
     let base = report.snapshots(files)?;
     report.events(files)?;
+    let access = note(Store::of(&files.root).verify().map_err(Fatal::from), &mut report.damage)?;
+    report.access = match access {
+        Some(true) => Some("sound"),
+        Some(false) => None,
+        None => Some("damaged"),
+    };
     report.gaps(files, history.as_ref(), base.as_ref())?;
     Ok(report)
 }

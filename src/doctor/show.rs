@@ -44,6 +44,9 @@ fn show(report: &Report, out: &mut String) -> std::fmt::Result {
     report.snapshots.iter().try_for_each(|snapshot| show_snapshot(snapshot, out))?;
     report.logs.iter().try_for_each(|log| show_log(log, out))?;
     show_events(report, out)?;
+    if let Some(state) = report.access {
+        writeln!(out, "  users and API keys {state}")?;
+    }
     for (shard, gaps) in &report.gaps {
         for (first, last) in gaps {
             writeln!(out, "  shard {shard}: Seqs {first} to {last} are lost; what follows is cut")?;

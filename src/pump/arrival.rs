@@ -65,7 +65,8 @@ impl Core {
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
         self.outlet.shared.alive.add(number);
-        let client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
+        let mut client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
+        client.becomes(self.outlet.desk.directory().anonymous());
         let mut connection = Connection::new(client, decoder);
         match self.admit_connection(&mut connection) {
             Ok(()) => {

@@ -7,6 +7,7 @@ use synap_shards::command::reply::Reply;
 use synap_shards::id::{ConnId, Ticket};
 
 use super::envelope::Underway;
+use super::gate::{Held, Parked, Waiting};
 use super::live::Live;
 use super::live_style::LiveStyle;
 use super::share::Share;
@@ -21,6 +22,7 @@ use crate::protocol::resp::encode::{self, Protocol};
 use crate::protocol::ws;
 use crate::session::client::Client;
 use crate::session::finish::Finish;
+use crate::session::visible::Sight;
 
 /// Input that may pile up while a connection may not go on, before its socket is not read any more.
 const INPUT_PAUSE_BYTES: usize = 64 * 1024;
@@ -42,6 +44,10 @@ pub(super) enum Style {
     Resp(Protocol),
     /// After a last step on the folded answers of all cores.
     Finished(Finish, Box<Self>),
+    /// Without the names that its client may not see.
+    Seen(Sight, Box<Self>),
+    /// The reply is the answer, byte for byte.
+    Ready,
     /// Not at all (`CLIENT REPLY OFF`).
     Silent,
     /// As one that is pushed to is told.
@@ -66,6 +72,14 @@ impl Style {
             Self::Resp(protocol) => encode::encode(reply, *protocol, out),
             Self::Finished(finish, style) => {
                 return style.write(&finish.apply(reply.clone().into_owned()), out);
+            }
+            Self::Seen(sight, style) => {
+                return style.write(&sight.apply(reply.clone().into_owned()), out);
+            }
+            Self::Ready => {
+                if let Reply::Bytes(answer) = reply {
+                    out.extend_from_slice(answer);
+                }
             }
             Self::Silent => {}
             Self::Live(style) => style.write(reply, out),
@@ -152,6 +166,12 @@ pub(super) struct Connection {
     pub(super) paying: Option<ClientKey>,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
+    /// What waits until it is known who asks; nothing of most.
+    pub(super) parked: Option<Box<Parked>>,
+    /// The command it waits for, where its rights may end meanwhile.
+    pub(super) waiting: Option<Box<Waiting>>,
+    /// The rights that it goes on using since it is pushed to.
+    pub(super) granted: Vec<Held>,
     /// What it is under TLS; nothing of a plain one.
     pub(super) tls: Option<Box<Sealed>>,
 }
@@ -187,6 +207,9 @@ impl Connection {
             underway: None,
             paying: None,
             live: None,
+            parked: None,
+            waiting: None,
+            granted: Vec::new(),
             tls: None,
         }
     }
@@ -242,6 +265,7 @@ impl Connection {
         if self.barrier == Some(ticket) {
             self.barrier = None;
             self.client.is_blocked = false;
+            self.waiting = None;
         }
         noted
     }
@@ -290,6 +314,7 @@ impl Connection {
     pub(super) fn may_start(&self) -> bool {
         self.barrier.is_none()
             && !self.closing
+            && !self.parked.as_deref().is_some_and(Parked::waits)
             && self.output.len() + self.held < OUTPUT_PAUSE_BYTES
             && self.may_wait_for_another()
     }
@@ -310,6 +335,7 @@ impl Connection {
     pub(super) fn is_done(&self) -> bool {
         let unstarted = (self.input.len() >= self.input_wanted && !self.input.is_empty())
             || self.underway.is_some()
+            || self.parked.is_some()
             || self.tls.as_ref().is_some_and(|tls| !tls.waiting.is_empty());
         let ended = self.closing || (self.read_ended && !unstarted);
         self.is_abandoned || (ended && self.is_drained())
@@ -317,7 +343,7 @@ impl Connection {
 
     /// Whether there is something to go on with.
     pub(super) fn has_unstarted(&self) -> bool {
-        !self.input.is_empty() || self.underway.is_some()
+        !self.input.is_empty() || self.underway.is_some() || self.parked.is_some()
     }
 
     /// Whether so much input waits that the socket should rest.

@@ -89,13 +89,18 @@ impl Host<'_> {
                 let context = HttpContext::nothing();
                 style(context, envelope::AS_IS).fail(&failure, &mut answer);
             }
-            Ok(Work::Builtin { builtin, context }) => {
-                let (_, response) = self.builtin(&builtin, &context);
-                let style = style(context, envelope::AS_IS);
-                style.payload(envelope::built_in(&response), &mut answer);
-            }
+            Ok(Work::Builtin { builtin, context }) => match self.admit_builtin(id, &builtin) {
+                Ok(()) => {
+                    let (_, response) = self.builtin(&builtin, &context);
+                    let style = style(context, envelope::AS_IS);
+                    style.payload(envelope::built_in(&response), &mut answer);
+                }
+                Err(error) => {
+                    style(context, envelope::AS_IS).write(&Reply::Error(error), &mut answer);
+                }
+            },
             Ok(Work::Command { words, mut context, shown }) => {
-                let number = self.speak_for(&words, &mut context);
+                let number = self.speak_for(id, &words, &mut context);
                 self.count_calls(&mut context);
                 let style = style(context, shown);
                 match number {

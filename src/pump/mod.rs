@@ -5,6 +5,7 @@
 //! left), hand it to the engine, log what the engine wrote, send parcels to the other cores, then
 //! let replies out. The order is the engine's ordering duty: append, send, reply.
 
+mod access;
 mod admit;
 mod arrival;
 mod connection;
@@ -12,6 +13,7 @@ mod envelope;
 mod fed;
 mod feed;
 mod feeding;
+mod gate;
 mod live;
 mod live_style;
 mod outlet;
@@ -30,6 +32,7 @@ mod upkeep;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -113,6 +116,8 @@ pub struct Parts {
     pub tls: Option<Arc<Tls>>,
     /// Messages from the main thread.
     pub inbox: Inbox,
+    /// The other end of that, for those who are asked something and answer later.
+    pub mail: Sender<Message>,
     /// Tells the main thread that a client asked the server to stop.
     pub ask_to_stop: Box<dyn Fn()>,
 }
@@ -162,10 +167,11 @@ pub struct Core {
 impl Core {
     /// Puts a core together on its own thread, and starts listening.
     pub fn new(id: CoreId, parts: Parts, listeners: Listeners) -> Self {
-        let Parts { mut reactor, mesh, engine, wal, shared, settings, tls, inbox, ask_to_stop } =
-            parts;
+        let Parts { mut reactor, mesh, engine, wal, shared, settings, tls, .. } = parts;
+        let Parts { inbox, mail, ask_to_stop, .. } = parts;
+        let mail = (mail, reactor.doorbell());
         listen(&mut reactor, listeners);
-        let outlet = Outlet::new(id, shared, settings, read_clocks());
+        let outlet = Outlet::new(id, shared, settings, read_clocks(), mail);
         Self {
             id,
             reactor,
@@ -213,6 +219,7 @@ impl Core {
         let started_ns = clock::monotonic_ns();
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
         self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
+        self.outlet.refresh_rights();
         self.outlet.begin_turn();
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
@@ -601,6 +608,7 @@ impl Core {
 
     /// The last thing a core does: everything in the log, on disk.
     fn finish(mut self) -> Result<(), Fatal> {
+        self.outlet.desk.fold();
         if let Some(wal) = self.wal.take() {
             wal.close(&mut self.reactor)?;
         }

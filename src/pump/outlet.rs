@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use synap_io::clock;
+use synap_io::doorbell::Doorbell;
 use synap_shards::command::args::{Arg, Args};
+use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::Family;
 use synap_shards::command::table::CommandId;
@@ -17,11 +20,15 @@ use super::connection::{Connection, Connections, Noted, Style};
 use super::fed::Leaving;
 use super::feed::Feeds;
 use super::feeding::is_aside;
+use super::gate::{NO_IDENTITY, admit};
 use super::poll::Polls;
 use super::share::Turn;
 use super::tracking::Trackers;
+use super::upkeep::Message;
+use crate::auth::Desk;
 use crate::latency::LatencyLog;
 use crate::limits::Leases;
+use crate::session::authorize::Place;
 use crate::session::client::Client;
 use crate::session::last_values::LastValues;
 use crate::session::pubsub::Pubsub;
@@ -109,12 +116,23 @@ pub(super) struct Outlet {
     pub(super) settings_changed: bool,
     /// Counters are to be set back.
     pub(super) stats_reset: bool,
+    /// Who may do what.
+    pub(super) desk: Desk,
+    /// The way for messages from elsewhere to this core.
+    pub(super) mail: (Sender<Message>, Doorbell),
 }
 
 impl Outlet {
     /// No connections yet.
-    pub(super) fn new(core: CoreId, shared: Arc<Shared>, settings: Settings, now: Now) -> Self {
+    pub(super) fn new(
+        core: CoreId,
+        shared: Arc<Shared>,
+        settings: Settings,
+        now: Now,
+        mail: (Sender<Message>, Doorbell),
+    ) -> Self {
         let cores = shared.shard_map.cores();
+        let desk = Desk::new(Arc::clone(&shared.authority));
         let slowlog = SlowLog::new(core, cores);
         let mut pubsub = Pubsub::new(cores, clock::entropy());
         pubsub.last = shared.http.keeps_last_values.then(LastValues::default);
@@ -151,6 +169,8 @@ impl Outlet {
             killed: Vec::new(),
             settings_changed: true,
             stats_reset: false,
+            desk,
+            mail,
         }
     }
 
@@ -317,6 +337,22 @@ impl Outbound for Outlet {
         self.trackers.note(readers, writer, key);
     }
 
+    fn permits(
+        &mut self,
+        conn: ConnId,
+        command: CommandId,
+        words: &[&[u8]],
+    ) -> Result<(), CommandError> {
+        let is_required = self.desk.directory().is_required();
+        match self.connections.get_mut(conn) {
+            Some(connection) => {
+                admit(&connection.client, is_required, command, words, Place::Inside)
+            }
+            // Nobody can say any more who asked.
+            None => Err(NO_IDENTITY),
+        }
+    }
+
     fn script_log(&mut self, level: u8, text: &[u8]) {
         let (core, text) = (self.core.index(), String::from_utf8_lossy(text));
         match level {
@@ -368,6 +404,7 @@ impl Connection {
         self.closing = true;
         self.input = Vec::new();
         self.underway = None;
+        self.parked = None;
         if let Some(live) = &mut self.live {
             live.clear();
         }

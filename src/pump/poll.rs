@@ -51,7 +51,8 @@ impl Host<'_> {
     /// Who a request speaks for where it is about a subscriber without a connection, who is made
     /// when there is none of that name. Nothing where it is not.
     pub(super) fn speak_for(
-        &self,
+        &mut self,
+        id: ConnId,
         words: &OwnedWords,
         context: &mut HttpContext,
     ) -> Option<Result<u64, CommandError>> {
@@ -74,6 +75,9 @@ impl Host<'_> {
                 None => return Some(Err(CommandError::Invalid(NO_SUBSCRIBER))),
             },
         };
+        if let Err(error) = self.admit_speaker(id, number) {
+            return Some(Err(error));
+        }
         let index = &self.outlet.pubsub.index;
         context.ended = match words.as_words().get(1..) {
             None | Some([]) => index.names_of(Kind::Topic, number).len(),
@@ -123,6 +127,8 @@ impl Host<'_> {
         let name = std::str::from_utf8(args.bytes(ARG_SUBSCRIBER)).ok();
         let number = name.and_then(|name| mailboxes.find(name, now_ms));
         let number = number.ok_or(CommandError::Invalid(NO_SUBSCRIBER))?;
+        self.admit_poll(conn, number)?;
+        let mailboxes = &self.outlet.shared.mailboxes;
         let waiter = Waiter { core: self.outlet.core, conn, ticket };
         // Nobody waits for a peer that sends no more and may be gone.
         let may_wait = |connection: &mut Connection| !connection.read_ended;

@@ -15,10 +15,12 @@ use synap_shards::key::slot_of;
 use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
 use synap_shards::pubsub::Kind;
 
-use super::connection::{Decoder, Style};
+use super::connection::{Connection, Decoder, Style};
+use super::gate::admit;
 use super::outlet::{Answered, Current, Outlet};
 use crate::protocol::resp::decode::{Decoded, RespLimits};
 use crate::protocol::resp::encode::{Protocol, protocol_error};
+use crate::session::authorize::{self, Place as Where};
 use crate::session::client::{Client, Listener};
 use crate::session::finish::Finish;
 use crate::session::transaction::{Inside, Pending};
@@ -155,6 +157,9 @@ impl Host<'_> {
             if !self.may_start(id) {
                 return (used, Stop::Blocked);
             }
+            if self.unpark_words(id) {
+                continue;
+            }
             let mut batch = Batch::new();
             let mut ahead = used;
             let end = loop {
@@ -225,6 +230,12 @@ impl Host<'_> {
         if style.is_none() && self.outlet.leases.is_on() {
             found = self.admit(id).and(found);
         }
+        if let Ok(command) = found
+            && command.spec().flags.has(Flags::NO_AUTH)
+            && self.parks(id, command, words)
+        {
+            return;
+        }
         let named = match &found {
             Ok(command) => names::qualify(command.spec(), words),
             Err(_) => Ok(None),
@@ -270,12 +281,22 @@ impl Host<'_> {
         let current = self.outlet.current.take().expect("it was set above");
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         connection.client.has_begun(begun);
+        if connection.client.verdict.is_some() {
+            // It was for this command alone, whatever became of that.
+            connection.client.verdict = None;
+        }
         if let Some(style) = current.style {
             connection.issue(style);
             if flow == Flow::Barrier {
                 connection.barrier = Some(ticket);
-                let waits = |command: CommandId| command.spec().flags.has(Flags::BLOCKING);
-                connection.client.is_blocked = command.is_some_and(waits);
+                let waits = |command: &CommandId| command.spec().flags.has(Flags::BLOCKING);
+                let waiting = command.filter(waits);
+                connection.client.is_blocked = waiting.is_some();
+                let is_enabled = self.outlet.desk.directory().is_enabled();
+                if let (Some(command), true) = (waiting, is_enabled) {
+                    let words = sent.iter().map(|word| Box::from(*word)).collect();
+                    connection.waiting = Some(Box::new((command, words)));
+                }
             }
         }
         self.outlet.tell_late();
@@ -346,6 +367,10 @@ impl Host<'_> {
         let spec = command.spec();
         let args = Args::parse(spec, words)?;
         if let Some(connection) = self.outlet.connections.get_mut(id) {
+            if connection.client.is_bound {
+                let is_required = self.outlet.desk.directory().is_required();
+                admit(&connection.client, is_required, command, words, place_of(connection))?;
+            }
             check_subscribed(&connection.client, spec)?;
         }
         let settings = &self.outlet.settings;
@@ -482,6 +507,13 @@ impl Host<'_> {
         {
             current.style = Some(Style::Finished(finish, Box::new(style)));
         }
+        if let Some(kind) = authorize::lists(command)
+            && let Some(sight) = self.outlet.sight(conn, kind)
+        {
+            let current = self.outlet.current.as_mut().expect("a request is being handled");
+            let style = current.style.take();
+            current.style = style.map(|style| Style::Seen(sight, Box::new(style)));
+        }
         let speaker = self.outlet.speaker;
         if spec.family == Family::Pubsub && speaker.is_none() {
             self.outlet.note_subscriber(id);
@@ -536,7 +568,13 @@ impl Host<'_> {
                 (_, None) => current.style = Some(Style::Silent),
             }
         }
-        self.reply(id, outcome.reply.unwrap_or(Reply::Nil));
+        let sight = authorize::lists(command).and_then(|kind| self.outlet.sight(id, kind));
+        let reply = outcome.reply.unwrap_or(Reply::Nil);
+        let reply = match sight {
+            Some(sight) => sight.apply(reply),
+            None => reply,
+        };
+        self.reply(id, reply);
         match outcome.then {
             Then::Continue => {}
             Then::Close => {
@@ -560,6 +598,12 @@ impl Host<'_> {
         }
         Flow::Barrier
     }
+}
+
+/// Where a command of this connection is run.
+fn place_of(connection: &Connection) -> Where {
+    let is_open = connection.client.pending.as_deref().is_some_and(Pending::is_open);
+    if is_open { Where::Inside } else { Where::Alone }
 }
 
 fn switched_off(message: &'static str) -> CommandError {

@@ -1,9 +1,11 @@
 //! From the bytes of an HTTP connection to commands and to answers of the server's own.
 
+use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::id::ConnId;
 
 use super::connection::{Decoder, Noted, Style};
+use super::gate::Asked;
 use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
@@ -45,14 +47,26 @@ impl Host<'_> {
                 Some(true) => continue,
                 Some(false) => return (used, Stop::Closed),
             }
+            if let Some((routed, asked)) = self.unpark_request(id) {
+                match self.answer_asked(id, routed, asked) {
+                    After::Next => continue,
+                    After::Close => return (used, Stop::Closed),
+                    After::Switch(decoder) => return (used, Stop::Switched(decoder)),
+                }
+            }
             let rest = &input[used..];
             let body_max = self.outlet.settings.http_body_bytes_max;
-            let (routed, consumed) = match decoder.decode(rest, body_max) {
+            let (routed, consumed, asked) = match decoder.decode(rest, body_max) {
                 Decoded::Request(mut request) => {
-                    let refused = self.admit_request(id, &mut request);
-                    let options = &self.outlet.shared.http;
-                    let routed = refused.unwrap_or_else(|| route::route(&request, options));
-                    (routed, request.consumed)
+                    let consumed = request.consumed;
+                    match self.admit_request(id, &mut request) {
+                        Some(refused) => (refused, consumed, Asked::GoesOn),
+                        None => {
+                            let asked = self.identify(id, &request);
+                            let options = &self.outlet.shared.http;
+                            (route::route(&request, options), consumed, asked)
+                        }
+                    }
                 }
                 Decoded::Incomplete { needs } => {
                     return (used, Stop::Incomplete(rest.len() + needs));
@@ -66,11 +80,11 @@ impl Host<'_> {
                 }
                 Decoded::Broken(error) => {
                     self.outlet.shared.metrics[self.outlet.core.index()].protocol_errors.add(1);
-                    (route::broken(&error), rest.len())
+                    (route::broken(&error), rest.len(), Asked::GoesOn)
                 }
             };
             used += consumed;
-            match self.http_request(id, routed) {
+            match self.answer_asked(id, routed, asked) {
                 After::Next => {}
                 After::Close => return (used, Stop::Closed),
                 After::Switch(decoder) => return (used, Stop::Switched(decoder)),
@@ -78,12 +92,45 @@ impl Host<'_> {
         }
     }
 
+    /// Carries out a request, unless its sender is not let in or not known yet.
+    fn answer_asked(&mut self, id: ConnId, routed: Routed, asked: Asked) -> After {
+        match asked {
+            Asked::GoesOn => self.http_request(id, routed),
+            Asked::Refused(error) => self.refuse_request(id, &routed, error),
+            Asked::Waits => {
+                self.park_request(id, routed);
+                After::Next
+            }
+            Asked::LoggedIn(verdict) => {
+                self.answer_login(id, routed.context(), &verdict);
+                After::of(routed.context().keep_alive)
+            }
+        }
+    }
+
+    fn refuse_request(&mut self, id: ConnId, routed: &Routed, error: CommandError) -> After {
+        let (context, mut answer) = (routed.context(), Vec::new());
+        let status = respond::respond(context, &Reply::Error(error), &mut answer);
+        self.http_answer(id, context, status, &answer);
+        After::of(context.keep_alive)
+    }
+
     /// Carries out one request.
     fn http_request(&mut self, id: ConnId, routed: Routed) -> After {
+        let admitted = match &routed {
+            Routed::Live { live, .. } => self.admit_live(id, live),
+            Routed::Builtin { builtin, .. } => self.admit_builtin(id, builtin),
+            // Commands are looked at one by one when they are checked.
+            Routed::Access { asked, .. } => self.admit_access(id, asked),
+            Routed::Command { .. } | Routed::Envelopes { .. } | Routed::Direct { .. } => Ok(()),
+        };
+        if let Err(error) = admitted {
+            return self.refuse_request(id, &routed, error);
+        }
         match routed {
             Routed::Command { words, mut context } => {
                 let keep_alive = context.keep_alive;
-                match self.speak_for(&words, &mut context) {
+                match self.speak_for(id, &words, &mut context) {
                     Some(Err(error)) => {
                         let mut answer = Vec::new();
                         let status = respond::respond(&context, &Reply::Error(error), &mut answer);
@@ -121,12 +168,29 @@ impl Host<'_> {
                 self.http_answer(id, &context, status, &response);
                 After::of(context.keep_alive)
             }
+            Routed::Access { asked, context } => {
+                let keep_alive = context.keep_alive;
+                match self.access(id, asked, context) {
+                    Some((asked, context)) => {
+                        self.park_login(id, Routed::Access { asked, context });
+                        After::Next
+                    }
+                    // What is answered later closes the connection then.
+                    None if self.is_waiting(id) => After::Next,
+                    None => After::of(keep_alive),
+                }
+            }
             Routed::Builtin { builtin, context } => {
                 let (status, response) = self.builtin(&builtin, &context);
                 self.http_answer(id, &context, status, &response);
                 After::of(context.keep_alive)
             }
         }
+    }
+
+    fn is_waiting(&mut self, id: ConnId) -> bool {
+        let connection = self.outlet.connections.get_mut(id);
+        connection.is_some_and(|connection| connection.barrier.is_some())
     }
 
     /// What a connection would be fed from that is switched off.

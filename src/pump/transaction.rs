@@ -106,7 +106,7 @@ impl Host<'_> {
         let watched = pending.take_watched();
         let commands = pending
             .take_commands()
-            .and_then(|commands| self.check_writes(&commands).map(|()| commands));
+            .and_then(|commands| self.check_queued(id, &commands).map(|()| commands));
         match commands {
             Ok(commands) => self.hand_over(id, commands, (watcher, watched), reads, here),
             Err(error) => {
@@ -135,8 +135,14 @@ impl Host<'_> {
         self.engine.step(self.outlet.now, event, self.outlet)
     }
 
-    /// What may have changed since the commands were queued: whether writes are served at all.
-    pub(super) fn check_writes(&self, commands: &[Queued]) -> Result<(), CommandError> {
+    /// What may have changed since the commands were queued: whether the client may run them, and
+    /// whether writes are served at all.
+    pub(super) fn check_queued(
+        &mut self,
+        id: ConnId,
+        commands: &[Queued],
+    ) -> Result<(), CommandError> {
+        self.admit_queued(id, commands)?;
         let writes = commands.iter().any(|queued| queued.command().spec().access == Access::Write);
         if writes && self.outlet.disk_full {
             let metrics = &self.outlet.shared.metrics[self.outlet.core.index()];

@@ -70,7 +70,12 @@ impl Host<'_> {
         match self.outlet.current.as_mut()?.style.as_mut()? {
             Style::Http(context, _) => Some(context),
             Style::Envelope(style) => Some(&mut style.context),
-            Style::Resp(_) | Style::Finished(..) | Style::Silent | Style::Live(_) => None,
+            Style::Resp(_)
+            | Style::Finished(..)
+            | Style::Seen(..)
+            | Style::Ready
+            | Style::Silent
+            | Style::Live(_) => None,
         }
     }
 
@@ -143,14 +148,17 @@ impl Host<'_> {
             Ok(Taken { commands, watches }) => (commands, watches),
             Err(error) => (Err(error), (0, 0)),
         };
-        match result.and_then(|commands| self.check_writes(&commands).map(|()| commands)) {
+        match result.and_then(|commands| self.check_queued(id, &commands).map(|()| commands)) {
             Ok(commands) => {
                 let deletes = |id: CommandId| matches!(id.spec().resp, "DEL" | "UNLINK");
                 let deletes = commands.iter().map(|queued| deletes(queued.command())).collect();
                 if let Some(context) = self.context() {
                     context.deletes = Some(deletes);
                 }
-                self.hand_over(id, commands, watches, Reads::default(), false)
+                let connection = self.outlet.connections.get_mut(id);
+                let bound = connection.is_none_or(|connection| connection.client.is_bound);
+                let reads = Reads { bound, ..Reads::default() };
+                self.hand_over(id, commands, watches, reads, false)
             }
             Err(error) => {
                 self.forget_watches(watches.0, watches.1);

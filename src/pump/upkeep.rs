@@ -14,9 +14,11 @@ use synap_shards::limits::SHARDS;
 use synap_shards::shard::plan::Notice;
 use synap_shards::shard::{TypeCounts, ValueType};
 
+use super::access::Made;
 use super::connection::Connection;
 use super::outlet::Outlet;
 use super::{Core, drop_connection};
+use crate::auth::Answer;
 use crate::fatal::Fatal;
 use crate::protocol::ws::CloseCode;
 use crate::session::client::Listener;
@@ -75,6 +77,22 @@ pub enum Message {
     Snapshot(Order),
     /// What came of a job with a file of events.
     Cold(Box<ColdDone>),
+    /// What came of credentials that a connection waits for.
+    Verdict {
+        /// The connection.
+        conn: ConnId,
+        /// The answer.
+        answer: Box<Answer>,
+    },
+    /// What came of a change of access control.
+    Changed {
+        /// The connection.
+        conn: ConnId,
+        /// The request.
+        ticket: Ticket,
+        /// The answer.
+        made: Box<Made>,
+    },
     /// The answer to a request that waited for something outside the cores.
     Reply {
         /// The connection.
@@ -162,6 +180,10 @@ impl Core {
                 Message::Snapshot(order) => self.obey(order)?,
                 Message::Cold(done) => {
                     self.engine.step(self.outlet.now, Event::Cold(done), &mut self.outlet);
+                }
+                Message::Verdict { conn, answer } => self.outlet.hear_verdict(conn, *answer),
+                Message::Changed { conn, ticket, made } => {
+                    self.outlet.hear_change(conn, ticket, &made);
                 }
                 Message::Reply { conn, ticket, reply } => self.outlet.reply(conn, ticket, *reply),
             }
@@ -267,6 +289,7 @@ impl Core {
         self.refresh_log();
         if looks {
             self.outlet.count_named();
+            self.outlet.desk.fold();
         }
     }
 

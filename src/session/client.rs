@@ -1,6 +1,7 @@
 //! One connection: who it is and how it speaks. Kept on the core that accepted it.
 
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 
 use synap_shards::command::table::CommandId;
@@ -10,6 +11,7 @@ use synap_shards::pubsub::KINDS;
 
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
+use crate::auth::{Identity, Verdict, Who};
 use crate::limits::ClientKey;
 use crate::protocol::resp::encode::Protocol;
 
@@ -74,6 +76,12 @@ pub struct Client {
     pub no_touch: bool,
     /// It waits for the answer to a command that waits for others.
     pub is_blocked: bool,
+    /// Who is behind it; nothing until its core has seen to that.
+    pub identity: Option<Identity>,
+    /// It may not do everything, so each of its requests is looked at.
+    pub is_bound: bool,
+    /// What came of the credentials of the command that is about to be carried out.
+    pub verdict: Option<Verdict>,
     /// What it wants to be told of; nothing of most.
     pub tracking: Option<Box<Tracking>>,
     /// Channels, patterns, sharded channels and topics that it listens to.
@@ -132,6 +140,9 @@ impl Client {
             no_evict: false,
             no_touch: false,
             is_blocked: false,
+            identity: None,
+            is_bound: false,
+            verdict: None,
             tracking: None,
             subscriptions: [0; KINDS],
             pending: None,
@@ -169,11 +180,29 @@ impl Client {
         }
     }
 
+    /// From now on it is this one.
+    pub fn becomes(&mut self, identity: Identity) {
+        self.is_bound = !identity.is_admin();
+        // Over HTTP each request has a caller of its own, and is counted before that is known.
+        if self.listener != Listener::Http {
+            self.counted_as = match identity.who().is_authenticated() {
+                true => ClientKey::Principal(number_of(identity.who())),
+                false => ClientKey::of(self.peer.ip()),
+            };
+        }
+        self.identity = Some(identity);
+    }
+
+    /// A name of who is behind it.
+    pub fn user(&self) -> &str {
+        self.identity.as_ref().map_or("default", Identity::label)
+    }
+
     /// What its lookups leave behind.
     #[inline]
     pub fn reads(&self) -> Reads {
         let tracked = self.tracking.as_deref().is_some_and(Tracking::wants_reads);
-        Reads { client: self.id, quiet: self.no_touch, tracked }
+        Reads { client: self.id, quiet: self.no_touch, tracked, bound: self.is_bound }
     }
 
     /// A request of it was begun: what `CLIENT CACHING` said held for that one, or holds until the
@@ -225,7 +254,7 @@ impl Client {
         add(format_args!(" argv-mem=0 multi-mem={multi_mem} rbs={}", self.output_capacity));
         add(format_args!(" rbp=0 obl={} oll=0 omem=0", self.output_bytes));
         add(format_args!(" tot-mem={} events=r", self.query_capacity + self.output_capacity));
-        add(format_args!(" cmd={} user=default", self.last_command_name()));
+        add(format_args!(" cmd={} user={}", self.last_command_name(), self.user()));
         let redirect = self.tracking.as_deref().map(|tracking| tracking.redirect.cast_signed());
         add(format_args!(" redir={}", redirect.unwrap_or(-1)));
         add(format_args!(" resp={} lib-name={}", self.protocol.number(), self.lib_name));
@@ -261,6 +290,13 @@ impl Client {
     fn last_command_name(&self) -> String {
         self.last_command.map_or_else(|| "NULL".into(), |id| barred_name(id.spec().resp))
     }
+}
+
+/// The same number for the same caller on every core.
+fn number_of(who: &Who) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    who.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A command's name as Redis shows it: lower case, subcommands behind a bar.

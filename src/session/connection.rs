@@ -1,17 +1,19 @@
 //! `PING`, `ECHO`, `HELLO`, `AUTH`, `SELECT`, `QUIT`, `RESET`, and the `HELP` of every command of
 //! subcommands.
 //!
-//! There are no users yet, so the default user needs no password, as in a Redis without one.
+//! While access control is off, the default user needs no password, as in a Redis without one.
+//! Otherwise the pump has the credentials looked into before, and what came of it is taken here.
 
 use synap_shards::command::args::{Arg, Args, integer};
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{ArgKind, ArgSpec};
-use synap_shards::command::table;
+use synap_shards::command::table::{self, CommandId};
 
 use super::client::Listener;
 use super::clients::check_name;
 use super::{Handler, REDIS_VERSION, SessionContext, Then};
+use crate::auth::{Identity, Verdict};
 use crate::protocol::resp::encode::Protocol;
 
 pub(super) const HANDLERS: &[(&str, Handler)] = &[
@@ -54,20 +56,65 @@ const WRONG_PASSWORD: CommandError = CommandError::Denied {
     code: "WRONGPASS",
     message: "invalid username-password pair or user is disabled.",
 };
+const WITHOUT_PASSWORD: CommandError = CommandError::Invalid(
+    "AUTH <password> called without any password configured for the default user. Are you sure \
+     your configuration is correct?",
+);
+const NOT_NOW: CommandError = CommandError::Coded {
+    code: "ERR",
+    message: "who you are cannot be looked into now: too many ask, or you are inside MULTI",
+};
+const HELLO_WITHOUT_AUTH: CommandError = CommandError::Denied {
+    code: "NOAUTH",
+    message: "HELLO must be called with the client already authenticated, otherwise the HELLO \
+              <proto> AUTH <user> <pass> option can be used to authenticate the client and select \
+              the RESP protocol version at the same time",
+};
 
-fn check_user(user: &[u8]) -> Result<(), CommandError> {
-    if user == b"default" { Ok(()) } else { Err(WRONG_PASSWORD) }
+/// A name, where there is one, and a secret.
+pub type Credentials<'w> = (Option<&'w [u8]>, &'w [u8]);
+
+/// The credentials among the words of a command, if it has some.
+pub fn credentials<'w>(command: CommandId, words: &'w [&'w [u8]]) -> Option<Credentials<'w>> {
+    let spec = command.spec();
+    match spec.id {
+        "connection.auth" => match words {
+            [_, secret] => Some((None, secret)),
+            [_, user, secret] => Some((Some(user), secret)),
+            _ => None,
+        },
+        "connection.hello" => {
+            const AUTH: Arg = Arg(1);
+            let args = Args::parse(spec, words).ok()?;
+            match args.rest(AUTH) {
+                [user, secret] => Some((Some(user), secret)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
-fn auth(_: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
-    const USER: Arg = Arg(0);
-    match args.opt_bytes(USER) {
-        None => Err(CommandError::Invalid(
-            "AUTH <password> called without any password configured for the default user. Are \
-             you sure your configuration is correct?",
-        )),
-        Some(user) => check_user(user).map(|()| Reply::Ok),
+/// Takes the verdict on the credentials of this command.
+fn enter(cx: &mut SessionContext<'_>, user: Option<&[u8]>) -> Result<(), CommandError> {
+    match cx.client.verdict.take() {
+        Some(Verdict::Granted(identity)) => {
+            cx.client.becomes(identity);
+            Ok(())
+        }
+        Some(Verdict::Refused(_)) => Err(WRONG_PASSWORD),
+        None if cx.shared.authority.current().1.is_enabled() => Err(NOT_NOW),
+        None => match user {
+            None => Err(WITHOUT_PASSWORD),
+            Some(b"default") => Ok(()),
+            Some(_) => Err(WRONG_PASSWORD),
+        },
     }
+}
+
+fn auth(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
+    const USER: Arg = Arg(0);
+    enter(cx, args.opt_bytes(USER)).map(|()| Reply::Ok)
 }
 
 fn hello(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
@@ -87,8 +134,16 @@ fn hello(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
             return Err(CommandError::Invalid(message));
         }
     };
-    if let [user, _] = args.rest(AUTH) {
-        check_user(user)?;
+    match args.rest(AUTH) {
+        [user, _] => enter(cx, Some(user))?,
+        _ if cx.client.is_bound => {
+            let is_required = cx.shared.authority.current().1.is_required();
+            let is_known = |identity: &Identity| identity.who().is_authenticated() || !is_required;
+            if !cx.client.identity.as_ref().is_some_and(is_known) {
+                return Err(HELLO_WITHOUT_AUTH);
+            }
+        }
+        _ => {}
     }
     if let Some(name) = args.opt_bytes(SETNAME) {
         cx.client.name = check_name(name)?;
@@ -134,6 +189,7 @@ fn quit(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
 
 fn reset(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
     cx.client.reset();
+    cx.client.becomes(cx.shared.authority.current().1.anonymous());
     Ok(Reply::Status("RESET"))
 }
 

@@ -9,6 +9,7 @@
 //! [`Run::Session`]: synap_shards::command::spec::Run::Session
 //! [`Run::EveryCore`]: synap_shards::command::spec::Run::EveryCore
 
+pub mod authorize;
 pub mod client;
 mod clients;
 mod cluster;
@@ -28,6 +29,7 @@ mod thresholds;
 pub mod topics;
 pub mod tracking;
 pub mod transaction;
+pub mod visible;
 mod watch;
 
 use std::sync::LazyLock;
@@ -46,6 +48,8 @@ use crate::slowlog::SlowLog;
 use crate::snapshot::Wanted;
 use client::{Client, ReplyMode};
 use pubsub::Pubsub;
+
+pub use connection::{Credentials, credentials};
 
 /// The version of Redis whose commands and replies this server keeps to.
 pub const REDIS_VERSION: &str = "7.4.0";

@@ -126,6 +126,7 @@ impl Server {
                 logs_full: AtomicUsize::new(0),
                 snapshots: None,
                 cold: None,
+                authority: crate::auth::Authority::off(),
                 alive: crate::alive::Alive::new(cores),
                 transactions: HttpTransactions::default(),
                 mailboxes: crate::mailboxes::Mailboxes::default(),

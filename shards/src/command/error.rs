@@ -90,6 +90,13 @@ pub enum CommandError {
         /// The text.
         message: &'static str,
     },
+    /// The caller may not run this command at all.
+    Forbidden {
+        /// Who it is.
+        user: String,
+        /// The command, lower case; subcommands as `client|list`.
+        command: String,
+    },
     /// The server could not carry it out.
     Failed {
         /// What failed.
@@ -221,6 +228,7 @@ impl CommandError {
             Self::OffsetGone { .. } => "OFFSETGONE",
             Self::PositionGone { .. } => "GONE",
             Self::Rebalance { .. } => "REBALANCE",
+            Self::Forbidden { .. } => "NOPERM",
             Self::RateLimited { .. } => "RATELIMIT",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
             Self::UnknownCommand { .. }
@@ -304,6 +312,9 @@ impl fmt::Display for CommandError {
             Self::Disabled { key } => write!(f, "this command is disabled, set {key} to true"),
             Self::Denied { message, .. } | Self::Coded { message, .. } | Self::Invalid(message) => {
                 f.write_str(message)
+            }
+            Self::Forbidden { user, command } => {
+                write!(f, "User {user} has no permissions to run the '{command}' command")
             }
             Self::Failed { what, why } => write!(f, "{what}: {why}"),
             Self::Scripted { message, .. } => f.write_str(message),

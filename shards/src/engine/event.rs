@@ -4,6 +4,7 @@ use super::cold::ColdDone;
 use super::parcel::Parcel;
 use super::tx::Transaction;
 use crate::command::args::Args;
+use crate::command::error::CommandError;
 use crate::command::reply::Reply;
 use crate::command::table::CommandId;
 use crate::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
@@ -27,6 +28,9 @@ pub struct Reads {
     pub quiet: bool,
     /// The client is to be told when what it has read changes (`CLIENT TRACKING`).
     pub tracked: bool,
+    /// The client may not do everything: commands of its scripts are asked for
+    /// ([`Outbound::permits`]).
+    pub bound: bool,
 }
 
 /// What an engine is told. Each call of [`super::Engine::step`] takes one.
@@ -173,6 +177,20 @@ pub trait Outbound {
     /// by nobody: clients of this core that want to be told. It may come before the replies to what
     /// they have asked earlier; to them it has to come behind those.
     fn stale(&mut self, _readers: &[u64], _writer: u64, _key: Option<&[u8]>) {}
+
+    /// Whether the client of a connection may have its script run a command. Asked where
+    /// [`Reads::bound`] says so. Names are what the script calls them.
+    ///
+    /// # Errors
+    /// It may not; the script sees the refusal as the answer of the command.
+    fn permits(
+        &mut self,
+        _conn: ConnId,
+        _command: CommandId,
+        _words: &[&[u8]],
+    ) -> Result<(), CommandError> {
+        Ok(())
+    }
 
     /// A line that a script wants to have in the server's log; levels are 0 (least) to 3. Where
     /// there is no log, it is nowhere.

@@ -52,6 +52,11 @@ impl Queued {
         self.command
     }
 
+    /// Its words, with keys in the place of names.
+    pub fn words(&self) -> Words<'_> {
+        self.words.get()
+    }
+
     /// Bytes it takes while it waits.
     pub fn held_bytes(&self) -> usize {
         size_of::<Self>() + self.words.held_bytes()

@@ -61,7 +61,7 @@ fn absorb(state: &mut [u32; 5], block: &[u8; BLOCK_BYTES]) {
 }
 
 /// The digest of `message` in hexadecimal digits.
-pub(crate) fn hex_digest(message: &[u8]) -> HexDigest {
+pub fn hex_digest(message: &[u8]) -> HexDigest {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hex = [0; 40];
     for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(digest(message)) {

@@ -1,5 +1,6 @@
 //! Replication, rate limits and access control: checked, and where a key promises safety this
-//! build cannot give, the server refuses to start with it.
+//! build cannot give, the server refuses to start with it. What users, keys, roles and rules mean
+//! is checked in `config/access.rs`.
 
 use super::super::key::{
     Key, Kind, MANY, MILLIS, Member, PORT, SECS, SOME, TEXT, int, same, scaled,
@@ -140,54 +141,111 @@ pub(super) const KEYS: &[Key] = &[
     .reloadable(),
     Key::new("authentication.enabled", Kind::Bool, "Ask clients who they are.")
         .or("false")
-        .alias(&[same("auth.enabled")])
-        .refused("every client would have full access"),
-    Key::new("authentication.require_auth", Kind::Bool, "Refuse requests without credentials.")
-        .or("false")
-        .alias(&[same("auth.require_auth")])
-        .refused("every client would have full access"),
+        .alias(&[same("auth.enabled")]),
+    Key::new(
+        "authentication.require_auth",
+        Kind::Bool,
+        "Refuse requests without credentials. Unset, they are refused unless a rule of `acl` is \
+         for everybody.",
+    )
+    .alias(&[same("auth.require_auth")]),
     Key::new(
         "authentication.require_auth_on_public_bind",
         Kind::Bool,
-        "Refuse requests without credentials when a listener is reachable from elsewhere.",
+        "When a listener is reachable from elsewhere: ask clients who they are, refuse requests \
+         without credentials, and do not start without a user or API key.",
     )
-    .or("false")
-    .refused("every client of a public address would have full access"),
-    Key::new("authentication.default_admin.username", NAME, "Administrator made at first start.")
-        .alias(&[same("auth.root.username")])
-        .dormant(),
-    Key::new("authentication.default_admin.password", TEXT, "Its password.")
-        .alias(&[same("auth.root.password")])
-        .masked()
-        .dormant(),
+    .or("false"),
+    Key::new(
+        "authentication.public_metrics",
+        Kind::Bool,
+        "Metrics and the health of parts are for everybody.",
+    )
+    .or("true")
+    .alias(&[same("auth.public_metrics")]),
+    Key::new(
+        "authentication.default_admin.username",
+        NAME,
+        "Administrator that is made when there is no such user.",
+    )
+    .or("admin")
+    .alias(&[same("auth.root.username")]),
+    Key::new(
+        "authentication.default_admin.password",
+        TEXT,
+        "Its password. Unset, one of chance is made when there is no user and no API key at all; \
+         it is told once on standard error and written to auth/admin-password in data_dir.",
+    )
+    .alias(&[same("auth.root.password")])
+    .masked(),
     Key::new("authentication.default_admin.enabled", Kind::Bool, "Make it.")
-        .alias(&[same("auth.root.enabled")])
-        .dormant(),
-    key(
+        .or("true")
+        .alias(&[same("auth.root.enabled")]),
+    Key::new(
+        "authentication.api_key",
+        TEXT,
+        "An API key with role admin, called `env`; SYNAP_API_KEY sets it.",
+    )
+    .alias(&[same("auth.api_key")])
+    .masked()
+    .reloadable(),
+    Key::new(
         "authentication.api_key_default_expiration_days",
         int(1, 36_500),
-        "90",
-        "Days a new API key is valid.",
-    ),
-    Key::new("authentication.api_key_allowed_ips", Kind::CidrList, "Where API keys may be used.")
-        .dormant(),
-    key("authentication.default_key_ttl", SECS, "3600", "Seconds a session key is valid.")
-        .alias(&[same("auth.default_key_ttl")]),
-    Key::new("users", Kind::Objects(USER), "Accounts.")
-        .alias(&[same("authentication.users"), same("auth.users")])
-        .reloadable()
-        .dormant(),
-    Key::new("api_keys", Kind::Objects(API_KEY), "Keys for programs.")
-        .alias(&[same("authentication.api_keys"), same("auth.api_keys")])
-        .reloadable()
-        .dormant(),
-    Key::new("roles", Kind::Objects(ROLE), "Named sets of permissions.").reloadable().dormant(),
-    Key::new("acl.enabled", Kind::Bool, "Check the rules below.")
-        .or("false")
-        .reloadable()
-        .refused("the rules would not be applied"),
-    Key::new("acl.rules", Kind::Objects(RULE), "Who may do what.")
-        .alias(&[same("acl")])
-        .reloadable()
-        .dormant(),
+        "Days that an API key made while the server runs is valid.",
+    )
+    .or("90")
+    .reloadable(),
+    Key::new(
+        "authentication.default_key_ttl",
+        SECS,
+        "The same in seconds, 0 for ever; only one of the two can be set.",
+    )
+    .alias(&[same("auth.default_key_ttl")])
+    .reloadable(),
+    Key::new(
+        "authentication.api_key_allowed_ips",
+        Kind::CidrList,
+        "Where API keys may be used that do not say so themselves; unset is everywhere.",
+    )
+    .reloadable(),
+    Key::new(
+        "users",
+        Kind::Objects(USER),
+        "Accounts: bcrypt or argon2 in password_hash, or a password; role is readonly unless set.",
+    )
+    .alias(&[same("authentication.users"), same("auth.users")])
+    .reloadable(),
+    Key::new(
+        "api_keys",
+        Kind::Objects(API_KEY),
+        "Keys for programs: key, or key_hash with sha256: and 64 hexadecimal digits; role is \
+         readonly unless set; expires_days count from the first start that sees the key.",
+    )
+    .alias(&[same("authentication.api_keys"), same("auth.api_keys")])
+    .reloadable(),
+    Key::new(
+        "roles",
+        Kind::Objects(ROLE),
+        "Named sets of permissions besides admin, readonly, user, queue_manager, stream_manager \
+         and data_manager; a resource is kind:pattern, such as kv:tenant1:*.",
+    )
+    .alias(&[same("authentication.roles"), same("auth.roles")])
+    .reloadable(),
+    Key::new(
+        "acl.enabled",
+        Kind::Bool,
+        "Check the rules below. Unset, they are checked when there are any.",
+    )
+    .reloadable(),
+    Key::new(
+        "acl.rules",
+        Kind::Objects(RULE),
+        "Who may do what besides what roles allow: resource_type and resource_pattern, or resource \
+         as kind:pattern; actions of read, write, delete, consume, configure, admin, all; \
+         authenticated: false is for everybody; roles and users, or every authenticated caller \
+         where neither is given.",
+    )
+    .alias(&[same("acl")])
+    .reloadable(),
 ];

@@ -4,6 +4,7 @@
 //! Routes are what the commands declare plus a few of the server's own; nothing here knows what a
 //! command does.
 
+pub mod access;
 mod arguments;
 mod caller;
 pub mod captures;
@@ -11,6 +12,7 @@ mod chunked;
 mod containers;
 mod context;
 mod cors;
+pub(crate) mod credential;
 pub mod decode;
 mod echo;
 pub mod envelope;

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value, json};
 use synap_shards::command::spec::{ArgKind, ArgSpec, CommandSpec, Method};
 
+use super::access::AccessRoute;
 use super::queue;
 use super::route::parameter;
 use super::table::{Own, ROUTES, Route, Shape, Target};
@@ -55,8 +56,12 @@ fn document() -> Value {
             "securitySchemes": {
                 "basic": { "type": "http", "scheme": "basic" },
                 "bearer": { "type": "http", "scheme": "bearer" },
+                "key": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+                "query": { "type": "apiKey", "in": "query", "name": "api_key" },
             },
         },
+        // Where access control is off nothing is needed.
+        "security": [{}, { "basic": [] }, { "bearer": [] }, { "key": [] }, { "query": [] }],
     })
 }
 
@@ -121,6 +126,7 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
         Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
         Own::Live(live) => (live.summary(), live.media_type()),
         Own::Envelope => ("Carries out a command, a batch or lines of them", "application/json"),
+        Own::Access(access) => (access.summary(), "application/json"),
     };
     let mut parameters: Vec<Value> =
         route.path.split('/').filter_map(parameter).map(path_parameter).collect();
@@ -136,14 +142,46 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
             "name": "section", "in": "query", "required": false, "schema": { "type": "string" },
         }));
     }
-    json!({
+    let mut operation = json!({
         "summary": summary,
-        "tags": ["server"],
+        "tags": [if matches!(own, Own::Access(_)) { "auth" } else { "server" }],
         "parameters": parameters,
         "responses": {
             "200": { "description": "Done", "content": { media_type: { "schema": {} } } },
             "default": error_response(),
         },
+    });
+    match own {
+        Own::Access(access) if !access.inputs().is_empty() => {
+            operation["requestBody"] = access_body(access);
+        }
+        _ => {}
+    }
+    if matches!(own, Own::Health | Own::Access(AccessRoute::Login)) {
+        // Nobody has to say who it is.
+        operation["security"] = json!([]);
+    }
+    operation
+}
+
+fn access_body(access: AccessRoute) -> Value {
+    let typed = |(name, kind, _): &(&str, &str, bool)| {
+        let mut schema = json!({ "type": kind });
+        if *kind == "array" {
+            schema["items"] = json!({});
+        }
+        ((*name).to_owned(), schema)
+    };
+    let properties: Map<String, Value> = access.inputs().iter().map(typed).collect();
+    let needed = access.inputs().iter().filter(|(_, _, needed)| *needed).map(|(name, ..)| *name);
+    let needed: Vec<&str> = needed.collect();
+    let mut schema = json!({ "type": "object", "properties": properties });
+    if !needed.is_empty() {
+        schema["required"] = json!(needed);
+    }
+    json!({
+        "required": !needed.is_empty(),
+        "content": { "application/json": { "schema": schema } },
     })
 }
 

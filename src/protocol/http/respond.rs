@@ -68,6 +68,19 @@ pub(crate) fn write_json(context: &HttpContext, status: u16, body: &[u8], out: &
     write(context, status, JSON, body, out);
 }
 
+/// The same with further headers.
+pub(crate) fn write_json_with(
+    context: &HttpContext,
+    status: u16,
+    body: &[u8],
+    headers: &[(&str, &str)],
+    out: &mut Vec<u8>,
+) {
+    let open = response::open(out, context, status, JSON, headers, body.len());
+    out.extend_from_slice(body);
+    response::close(out, context, &open);
+}
+
 /// Appends an answer with a text body of the Prometheus format.
 pub(crate) fn write_metrics(context: &HttpContext, body: &[u8], out: &mut Vec<u8>) {
     write(context, 200, "text/plain; version=0.0.4; charset=utf-8", body, out);
@@ -164,6 +177,7 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
         CommandError::Busy => HttpError::with(503, error.to_string()),
         CommandError::Moved { .. } => HttpError::with(301, format!("MOVED {error}")),
         CommandError::Disabled { .. } => HttpError::with(403, format!("Forbidden: {error}")),
+        CommandError::Forbidden { .. } => HttpError::with(403, format!("Forbidden: {error}")),
         CommandError::Denied { code, .. } => match *code {
             "NOPERM" => HttpError::with(403, format!("Forbidden: {error}")),
             _ => HttpError::with(401, format!("Unauthorized: {error}")),

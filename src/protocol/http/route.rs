@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::spec::Method;
 
+use super::access::Access;
 use super::context::HttpContext;
 use super::decode::HttpRequest;
 use super::envelope::Envelopes;
@@ -92,6 +93,13 @@ pub enum Routed {
         /// For the answer.
         context: HttpContext,
     },
+    /// Ask access control.
+    Access {
+        /// What.
+        asked: Box<Access>,
+        /// For the answer.
+        context: HttpContext,
+    },
     /// Write the answer with [`crate::health::answer`].
     Builtin {
         /// Which, and what is asked of it.
@@ -99,6 +107,20 @@ pub enum Routed {
         /// For the answer.
         context: HttpContext,
     },
+}
+
+impl Routed {
+    /// What its answer depends on.
+    pub fn context(&self) -> &HttpContext {
+        match self {
+            Self::Command { context, .. }
+            | Self::Direct { context, .. }
+            | Self::Live { context, .. }
+            | Self::Envelopes { context, .. }
+            | Self::Access { context, .. }
+            | Self::Builtin { context, .. } => context,
+        }
+    }
 }
 
 /// Answers that need nothing but what all cores may look at.
@@ -197,6 +219,7 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
     match work(route, &raw, request, &mut context, options) {
         Ok(Work::Command(words)) => Routed::Command { words, context },
         Ok(Work::Builtin(builtin)) => Routed::Builtin { builtin, context },
+        Ok(Work::Access(asked)) => Routed::Access { asked, context },
         Ok(Work::Live(live, response)) => Routed::Live { live, response, context },
         Ok(Work::Document(content_type, text)) => direct(context, content_type, text.as_bytes()),
         Err(error) => refuse(&error, context),
@@ -230,6 +253,7 @@ enum Work {
     Builtin(Builtin),
     Document(&'static str, &'static str),
     Live(Live, Vec<u8>),
+    Access(Box<Access>),
 }
 
 fn work<'a>(
@@ -254,6 +278,9 @@ fn work<'a>(
             let (live, response) = live.open(&inputs, request, context, options)?;
             Ok(Work::Live(live, response))
         }
+        Target::Own(Own::Access(access)) => {
+            access.read(&params, &request.body).map(|asked| Work::Access(Box::new(asked)))
+        }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),
     }
 }
@@ -275,7 +302,7 @@ pub(super) fn builtin(own: Own, inputs: &Inputs<'_>) -> Result<Builtin, HttpErro
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
         Own::TypeStats(index) => Builtin::TypeStats(index),
-        Own::OpenapiJson | Own::OpenapiYaml | Own::Live(_) | Own::Envelope => {
+        Own::OpenapiJson | Own::OpenapiYaml | Own::Live(_) | Own::Envelope | Own::Access(_) => {
             return Err(HttpError::new(404, "Not found"));
         }
     })

@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use super::{containers, geo, pubsub, queue, sorted, topics};
+use super::access::AccessRoute;
+use super::{access, containers, geo, pubsub, queue, sorted, topics};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
 
@@ -74,6 +75,8 @@ pub(super) enum Own {
     Live(LiveRoute),
     /// Commands in envelopes.
     Envelope,
+    /// Users, keys, roles and rules.
+    Access(AccessRoute),
 }
 
 /// How a reply becomes a body: [`JsonReply`] with the names resolved.
@@ -304,6 +307,12 @@ fn build() -> Vec<Route> {
         target: Target::Own(Own::Envelope),
         shape: Shape::Own,
     });
+    routes.extend(access::ROUTES.iter().map(|(method, path, route)| Route {
+        method: *method,
+        path,
+        target: Target::Own(Own::Access(*route)),
+        shape: Shape::Own,
+    }));
     routes.extend(TYPE_STATS.iter().enumerate().map(|(index, stats)| Route {
         method: Method::Get,
         path: stats.path,
@@ -328,7 +337,8 @@ mod tests {
         for (name, _) in MORE {
             assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
         }
-        assert_eq!(ROUTES.len(), all.len() + OWN.len() + 1 + TYPE_STATS.len());
+        let own = OWN.len() + 1 + access::ROUTES.len() + TYPE_STATS.len();
+        assert_eq!(ROUTES.len(), all.len() + own);
         let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use synap_dial::TlsFlags;
 
+use crate::access::AccessJob;
 use crate::error::AdminError;
 
 /// Port of the server's HTTP listener.
@@ -62,6 +63,9 @@ pub(crate) enum Job {
     Health,
     /// Ask the server to shut down cleanly
     Stop,
+    /// Who may come in
+    #[command(flatten)]
+    Access(AccessJob),
 }
 
 /// Of `backup`.

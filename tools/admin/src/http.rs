@@ -69,6 +69,15 @@ impl Http {
         self.take(request.send(body.to_string()))
     }
 
+    /// `DELETE path`.
+    pub(crate) fn delete(&self, path: &str) -> Result<(u16, Value), AdminError> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some((name, value)) = &self.authorization {
+            request = request.header(*name, value);
+        }
+        self.take(request.call())
+    }
+
     fn take(
         &self,
         sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,

@@ -1,11 +1,12 @@
 //! `synap-admin`: what an operator does to a server from outside: backup, export and import, the
-//! move from Redis, health.
+//! move from Redis, health, who may come in.
 //!
 //! Guarantees: exit code 0 when everything asked for was done, 1 when something is wrong, 2 when it
 //! could not begin; results on the output, failures on the error stream.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test"))]
 
+mod access;
 mod args;
 mod backup;
 mod entry;
@@ -68,6 +69,7 @@ fn run(options: &Options) -> Result<Outcome, AdminError> {
         Job::Health => server::health(&target)?,
         Job::Stop => (true, server::stop(&target)?),
         Job::Backup(args) => (true, backup::run(&target, args)?),
+        Job::Access(job) => (true, access::run(&target, job)?),
         Job::Verify { data_dir } => return backup::verify(data_dir, options.json),
     };
     Ok(Outcome { text: shown(&answer, options.json), well })

@@ -84,10 +84,19 @@ impl Host for Runner<'_> {
 impl Runner<'_> {
     fn checked(&mut self, words: &[&[u8]]) -> Result<Result<Reply<'static>, Stop>, CommandError> {
         let command = table::lookup(words).map_err(|_| UNKNOWN)?;
+        if self.frame.reads.bound {
+            self.ask(command, words)?;
+        }
         match names::qualify(command.spec(), words)? {
             Some(names) => self.spread(command, &names.over(words)),
             None => self.run(command, words),
         }
+    }
+
+    /// Asks whether whoever runs the script may do this.
+    fn ask(&mut self, command: table::CommandId, words: &[&[u8]]) -> Result<(), CommandError> {
+        let ReplyTo::Client { conn, .. } = self.frame.reply_to else { return Err(NOT_ALLOWED) };
+        self.out.permits(conn, command, words)
     }
 
     /// Carries out a command, on a partition where it names a topic of several.

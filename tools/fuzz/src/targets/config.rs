@@ -27,6 +27,10 @@ fn run(input: &[u8]) {
     let sources = Sources::default();
     if let Ok(loaded) = Config::from_text(text, &sources) {
         let shown = loaded.config.show();
+        if shown.contains("***") {
+            // What stands for a secret need not be good enough for one.
+            return;
+        }
         let again = Config::from_text(&shown, &sources);
         assert!(again.is_ok(), "what is shown loads:\n{shown}");
     }

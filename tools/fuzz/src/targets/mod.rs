@@ -1,5 +1,6 @@
 //! The decoders under fire: one file each, one line here.
 
+mod access;
 mod args_parse;
 mod batch_decode;
 mod config;
@@ -28,6 +29,7 @@ pub(crate) struct Target {
 
 /// Every target.
 pub(crate) const TARGETS: &[Target] = &[
+    access::TARGET,
     args_parse::TARGET,
     batch_decode::TARGET,
     config::TARGET,

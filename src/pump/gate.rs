@@ -1,0 +1,540 @@
+//! Who is behind a connection, and whether it may do what it asks for. Every way in passes here:
+//! commands of RESP and of HTTP when they are checked, requests before they are carried out,
+//! streams before they begin, and everything that goes on when rights change.
+//!
+//! What cannot be decided at once is parked: it is begun when the verdict is there, and nothing of
+//! its connection before that, so the order of requests and replies stays what it is.
+
+use std::net::IpAddr;
+
+use synap_shards::command::args::Words;
+use synap_shards::command::error::CommandError;
+use synap_shards::command::spec::Flags;
+use synap_shards::command::table::{self, CommandId};
+use synap_shards::engine::tx::Queued;
+use synap_shards::id::ConnId;
+use synap_shards::pubsub::{Index, Kind};
+use zeroize::Zeroizing;
+
+use super::connection::Connection;
+use super::outlet::Outlet;
+use super::serve::Host;
+use super::upkeep::Message;
+use crate::auth::{Action, Answer, Check, Credential, Identity, Refusal, ResourceKind, Verdict};
+use crate::limits::client::client_address;
+use crate::protocol::http::credential;
+use crate::protocol::http::decode::HttpRequest;
+use crate::protocol::http::head::Verb;
+use crate::protocol::http::live::Live;
+use crate::protocol::http::route::{Builtin, Routed};
+use crate::session::authorize::{self, EVERYTHING, Glob, Missing, Need, Place};
+use crate::session::client::Client;
+use crate::session::topics::NO_SUBSCRIBER;
+use crate::session::visible::Sight;
+
+/// What a caller is told who has to say first who it is.
+pub(super) const NO_IDENTITY: CommandError =
+    CommandError::Denied { code: "NOAUTH", message: "Authentication required." };
+const WRONG_IDENTITY: CommandError =
+    CommandError::Denied { code: "WRONGPASS", message: "the credentials are not valid" };
+pub(super) const TOO_MANY_ASK: CommandError = CommandError::Coded {
+    code: "BUSY",
+    message: "too many passwords are being verified, try again",
+};
+
+/// What waits for a verdict.
+#[derive(Debug)]
+pub(super) struct Parked {
+    work: Work,
+    verdict: Option<Verdict>,
+}
+
+/// What is begun then.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A command that carries a password.
+    Words(Vec<Zeroizing<Vec<u8>>>),
+    /// A request.
+    Request(Box<Routed>),
+    /// A request that is answered with the verdict itself.
+    Login(Box<Routed>),
+}
+
+impl Parked {
+    /// Whether the verdict is missing.
+    pub(super) fn waits(&self) -> bool {
+        self.verdict.is_none()
+    }
+}
+
+/// A right that a connection was let in with and goes on using.
+pub(super) type Held = (Action, ResourceKind, Box<[u8]>);
+
+/// A command that waits for others, with its words.
+pub(super) type Waiting = (CommandId, Vec<Box<[u8]>>);
+
+/// What came of a credential.
+pub(super) enum Shown {
+    /// All is known.
+    Known(Verdict),
+    /// The verdict comes later.
+    Later,
+    /// There is no room to ask.
+    Busy,
+}
+
+/// What becomes of a request whose sender was looked for.
+pub(super) enum Asked {
+    /// It goes on.
+    GoesOn,
+    /// It is refused.
+    Refused(CommandError),
+    /// It is to be parked.
+    Waits,
+    /// It is answered with this.
+    LoggedIn(Verdict),
+}
+
+/// Whether the caller behind a connection may run a command.
+///
+/// # Errors
+/// It may not, or has to say first who it is.
+pub(super) fn admit(
+    client: &Client,
+    is_required: bool,
+    command: CommandId,
+    words: &[&[u8]],
+    place: Place,
+) -> Result<(), CommandError> {
+    let spec = command.spec();
+    if spec.flags.has(Flags::NO_AUTH) {
+        return Ok(());
+    }
+    let identity = known(client, is_required)?;
+    let rights = identity.rights();
+    let mut allows = |need: Need<'_>| rights.allows(need.action, need.kind, need.name);
+    authorize::check(command, words, place, &mut allows)
+        .map_err(|missing| refusal(identity, missing, spec.resp))
+}
+
+/// Who is behind a connection, where that is enough to be asked about rights.
+fn known(client: &Client, is_required: bool) -> Result<&Identity, CommandError> {
+    let identity = client.identity.as_ref().ok_or(NO_IDENTITY)?;
+    let is_nobody = !identity.who().is_authenticated();
+    if is_nobody && is_required { Err(NO_IDENTITY) } else { Ok(identity) }
+}
+
+/// Who has not said who it is may be allowed more when it does.
+fn refusal(identity: &Identity, missing: Missing, name: &str) -> CommandError {
+    match identity.who().is_authenticated() {
+        true => missing.refusal(identity.label(), name),
+        false => NO_IDENTITY,
+    }
+}
+
+/// The rights that a stream needs to begin and to go on.
+fn needs_of(live: &Live) -> Vec<Held> {
+    let held = |action, kind, name: &[u8]| (action, kind, Box::from(name));
+    match live {
+        Live::Echo => Vec::new(),
+        Live::Topics(topics) | Live::Events(topics) => {
+            let cover = |topic: &String| authorize::cover(topic.as_bytes(), Glob::Topic);
+            let topics = topics.iter().map(cover);
+            topics.map(|name| held(Action::Read, ResourceKind::PubSub, &name)).collect()
+        }
+        Live::Keys(keys) => {
+            let cover = |key: &String| authorize::cover(key.as_bytes(), Glob::Redis);
+            let keys = keys.iter().map(cover);
+            keys.map(|name| held(Action::Read, ResourceKind::Kv, &name)).collect()
+        }
+        Live::Changes { .. } => vec![held(Action::Read, ResourceKind::Kv, EVERYTHING)],
+        Live::Queue(wanted) => {
+            vec![held(Action::Consume, ResourceKind::Queue, wanted.queue.as_bytes())]
+        }
+        Live::Stream(wanted) => {
+            let kind = match wanted.partition {
+                None => ResourceKind::Stream,
+                Some(_) => ResourceKind::Topic,
+            };
+            vec![held(Action::Read, kind, wanted.name.as_bytes())]
+        }
+    }
+}
+
+/// Whether a request is answered whoever asks.
+fn is_open(request: &HttpRequest<'_>, has_public_metrics: bool) -> bool {
+    let is_metrics = request.path == "/metrics" || request.path.starts_with("/health/");
+    // What a browser asks before it asks, it asks without credentials.
+    request.verb == Verb::Options
+        || request.path == "/health"
+        || (request.path == "/auth/login" && request.verb == Verb::Post)
+        || (is_metrics && has_public_metrics)
+}
+
+impl Outlet {
+    /// Who is behind a connection that says nothing: whom its certificate names, or nobody.
+    pub(super) fn unsaid(&mut self, conn: ConnId) -> Identity {
+        let client = self.connections.get_mut(conn).map(|connection| &connection.client);
+        let named = client.and_then(|client| Some((client.certificate.clone()?, client.peer.ip())));
+        if self.desk.directory().is_enabled()
+            && let Some((name, from)) = named
+            && let Check::Decided(Verdict::Granted(identity)) =
+                self.desk.check(&Credential::Certificate(name), from, self.now.unix_ms)
+        {
+            return identity;
+        }
+        self.desk.directory().anonymous()
+    }
+
+    /// What is known of a credential; where that is not all, a verdict comes to `conn`.
+    pub(super) fn show(&mut self, conn: ConnId, credential: &Credential, from: IpAddr) -> Shown {
+        let now_ms = self.now.unix_ms;
+        let question = match self.desk.check(credential, from, now_ms) {
+            Check::Decided(verdict) => return Shown::Known(verdict),
+            Check::Ask(question) => question,
+        };
+        let (mail, bell) = self.mail.clone();
+        let done = move |answer: Answer| {
+            // A core that has ended needs no answer.
+            let _ended = mail.send(Message::Verdict { conn, answer: Box::new(answer) });
+            bell.ring();
+        };
+        match self.desk.authority().ask(question, now_ms, done) {
+            Ok(()) => Shown::Later,
+            Err(_) => Shown::Busy,
+        }
+    }
+
+    /// What the client of a connection sees of a list of names; nothing where that is all.
+    pub(super) fn sight(&mut self, conn: ConnId, kind: ResourceKind) -> Option<Sight> {
+        let client = &self.connections.get_mut(conn)?.client;
+        let identity = client.identity.as_ref().filter(|_| client.is_bound)?;
+        Sight::of(identity.rights(), kind)
+    }
+
+    /// An answer to what was asked for a connection.
+    pub(super) fn hear_verdict(&mut self, conn: ConnId, answer: Answer) {
+        let verdict = self.desk.learn(answer, self.now.unix_ms);
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if let Some(parked) = connection.parked.as_deref_mut() {
+            parked.verdict = Some(verdict);
+            self.resumed.push(conn);
+        }
+    }
+
+    /// Brings what connections may do up to date when there is a newer directory.
+    pub(super) fn refresh_rights(&mut self) {
+        if !self.desk.refresh() {
+            return;
+        }
+        for conn in self.connections.ids() {
+            self.look_again(conn);
+        }
+    }
+
+    /// Finds out anew who is behind a connection; one that goes on with something it may not do
+    /// any more ends.
+    fn look_again(&mut self, conn: ConnId) {
+        let now_ms = self.now.unix_ms;
+        let directory = self.desk.directory().clone();
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let client = &mut connection.client;
+        let found = client
+            .identity
+            .as_ref()
+            .map(|identity| directory.resolve(identity.who(), client.peer.ip(), now_ms));
+        client.becomes(match found {
+            Some(Ok(identity)) => identity,
+            Some(Err(_)) | None => directory.anonymous(),
+        });
+        let may_go_on = !client.is_bound || self.may_go_on(conn, directory.is_required());
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if !may_go_on {
+            connection.close();
+            self.killed.push(conn);
+            self.hunger(conn);
+            self.mark_dirty(conn);
+        }
+    }
+
+    fn may_go_on(&mut self, conn: ConnId, is_required: bool) -> bool {
+        let Some(connection) = self.connections.get_mut(conn) else { return true };
+        let goes_on = connection.live.is_some()
+            || connection.client.is_subscribed()
+            || connection.client.tracking.is_some()
+            || connection.waiting.is_some();
+        if !goes_on {
+            return true;
+        }
+        let Ok(identity) = known(&connection.client, is_required) else { return false };
+        let rights = identity.rights();
+        let holds = |(action, kind, name): &Held| rights.allows(*action, *kind, name);
+        let may_wait = connection.waiting.as_deref().is_none_or(|(command, words)| {
+            let words: Words<'_> = words.iter().map(|word| &**word).collect();
+            admit(&connection.client, is_required, *command, &words, Place::Alone).is_ok()
+        });
+        may_wait
+            && connection.granted.iter().all(holds)
+            && may_listen(&self.pubsub.index, &connection.client)
+    }
+}
+
+/// Whether a client may listen to all that it listens to, and be told of what it tracks.
+fn may_listen(index: &Index, client: &Client) -> bool {
+    const LISTENS: [(Kind, &str); 4] = [
+        (Kind::Channel, "SUBSCRIBE"),
+        (Kind::Pattern, "PSUBSCRIBE"),
+        (Kind::Shard, "SSUBSCRIBE"),
+        (Kind::Topic, "SYNAP.SUBSCRIBE"),
+    ];
+    let may = |words: &[&[u8]]| {
+        let command = table::lookup(words).expect("the table has it");
+        admit(client, false, command, words, Place::Alone).is_ok()
+    };
+    let prefixes = client.tracking.iter().flat_map(|tracking| &tracking.prefixes);
+    let mut told =
+        prefixes.map(|prefix| may(&[b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", prefix]));
+    LISTENS.iter().all(|(kind, verb)| {
+        let names = index.names_of(*kind, client.id);
+        names.iter().all(|name| may(&[verb.as_bytes(), name]))
+    }) && told.all(|may| may)
+}
+
+impl Host<'_> {
+    /// Sees to a command that carries credentials. Whether it was parked.
+    pub(super) fn parks(&mut self, conn: ConnId, command: CommandId, words: &[&[u8]]) -> bool {
+        let has_verdict = |connection: &mut Connection| {
+            connection.client.verdict.is_some()
+                || connection.client.pending.as_deref().is_some_and(|pending| pending.is_open())
+        };
+        if !self.outlet.desk.directory().is_enabled()
+            || self.outlet.connections.get_mut(conn).is_none_or(has_verdict)
+        {
+            return false;
+        }
+        let Some((user, secret)) = crate::session::credentials(command, words) else {
+            return false;
+        };
+        let verdict = match self.try_in_turn(conn, user, secret) {
+            Shown::Known(verdict) => Some(verdict),
+            Shown::Later => None,
+            Shown::Busy => return false,
+        };
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return true };
+        if verdict.is_some() {
+            connection.client.verdict = verdict;
+            return false;
+        }
+        let words = words.iter().map(|word| Zeroizing::new(word.to_vec())).collect();
+        connection.parked = Some(Box::new(Parked { work: Work::Words(words), verdict }));
+        true
+    }
+
+    /// A secret alone is an API key or the password of the default user; with a name it is a
+    /// password.
+    fn try_in_turn(&mut self, conn: ConnId, user: Option<&[u8]>, secret: &[u8]) -> Shown {
+        let refused = Shown::Known(Verdict::Refused(Refusal::Credential));
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return refused };
+        let from = connection.client.peer.ip();
+        if user.is_none()
+            && let Some(key) = Credential::from_key(secret)
+            && let Shown::Known(verdict @ Verdict::Granted(_)) = self.outlet.show(conn, &key, from)
+        {
+            return Shown::Known(verdict);
+        }
+        match Credential::from_password(user.unwrap_or(b"default"), secret) {
+            Some(password) => self.outlet.show(conn, &password, from),
+            None => refused,
+        }
+    }
+
+    /// Begins what was parked and has its verdict now. Whether there was something.
+    pub(super) fn unpark_words(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return false };
+        let Some(parked) = connection.parked.take() else { return false };
+        let Parked { work: Work::Words(words), verdict } = *parked else { return false };
+        connection.client.verdict = verdict;
+        let words: Words<'_> = words.iter().map(|word| word.as_slice()).collect();
+        self.dispatch(conn, &words, None, None);
+        true
+    }
+
+    /// The same of a request; what is to be done, or the refusal.
+    pub(super) fn unpark_request(&mut self, conn: ConnId) -> Option<(Routed, Asked)> {
+        let connection = self.outlet.connections.get_mut(conn)?;
+        let Parked { work, verdict } = *connection.parked.take()?;
+        let verdict = verdict.unwrap_or(Verdict::Refused(Refusal::Credential));
+        match (work, verdict) {
+            (Work::Words(_), _) => None,
+            (Work::Login(routed), verdict) => Some((*routed, Asked::LoggedIn(verdict))),
+            (Work::Request(routed), Verdict::Granted(identity)) => {
+                connection.client.becomes(identity);
+                Some((*routed, Asked::GoesOn))
+            }
+            (Work::Request(routed), Verdict::Refused(_)) => {
+                Some((*routed, Asked::Refused(WRONG_IDENTITY)))
+            }
+        }
+    }
+
+    /// Parks a request.
+    pub(super) fn park_request(&mut self, conn: ConnId, routed: Routed) {
+        self.park(conn, Work::Request(Box::new(routed)));
+    }
+
+    /// Parks a request to log in.
+    pub(super) fn park_login(&mut self, conn: ConnId, routed: Routed) {
+        self.park(conn, Work::Login(Box::new(routed)));
+    }
+
+    fn park(&mut self, conn: ConnId, work: Work) {
+        if let Some(connection) = self.outlet.connections.get_mut(conn) {
+            connection.parked = Some(Box::new(Parked { work, verdict: None }));
+        }
+    }
+
+    /// Finds out who sent a request.
+    pub(super) fn identify(&mut self, conn: ConnId, request: &HttpRequest<'_>) -> Asked {
+        let directory = self.outlet.desk.directory().clone();
+        if !directory.is_enabled() {
+            return Asked::GoesOn;
+        }
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return Asked::GoesOn };
+        let (peer, trusted) = (connection.client.peer.ip(), &self.outlet.settings.trusted_proxies);
+        let forwarded = request.header("x-forwarded-for");
+        let from = client_address(peer, trusted, forwarded, request.header("x-real-ip"));
+        let identity = match credential::of(request) {
+            Err(_) => return Asked::Refused(WRONG_IDENTITY),
+            Ok(None) => {
+                let identity = self.outlet.unsaid(conn);
+                let is_open = is_open(request, directory.has_public_metrics());
+                if directory.is_required() && !identity.who().is_authenticated() && !is_open {
+                    return Asked::Refused(NO_IDENTITY);
+                }
+                identity
+            }
+            Ok(Some(credential)) => match self.outlet.show(conn, &credential, from) {
+                Shown::Known(Verdict::Granted(identity)) => identity,
+                Shown::Known(Verdict::Refused(_)) => return Asked::Refused(WRONG_IDENTITY),
+                Shown::Later => return Asked::Waits,
+                Shown::Busy => return Asked::Refused(TOO_MANY_ASK),
+            },
+        };
+        if let Some(connection) = self.outlet.connections.get_mut(conn) {
+            connection.client.becomes(identity);
+        }
+        Asked::GoesOn
+    }
+
+    /// Lets a stream begin, if its caller may hear it.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) fn admit_live(&mut self, conn: ConnId, live: &Live) -> Result<(), CommandError> {
+        let is_required = self.outlet.desk.directory().is_required();
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return Ok(()) };
+        let needs = needs_of(live);
+        if connection.client.is_bound {
+            let identity = known(&connection.client, is_required)?;
+            let rights = identity.rights();
+            if !needs.iter().all(|(action, kind, name)| rights.allows(*action, *kind, name)) {
+                let missing = match live {
+                    Live::Topics(_) | Live::Events(_) => Missing::Channel,
+                    _ => Missing::Name,
+                };
+                return Err(refusal(identity, missing, ""));
+            }
+        }
+        if self.outlet.desk.directory().is_enabled() {
+            connection.granted = needs;
+        }
+        Ok(())
+    }
+
+    /// Whether the caller of a connection may see one of the server's own answers.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) fn admit_builtin(
+        &mut self,
+        conn: ConnId,
+        builtin: &Builtin,
+    ) -> Result<(), CommandError> {
+        let directory = self.outlet.desk.directory();
+        let (is_required, is_public) = (directory.is_required(), directory.has_public_metrics());
+        let (action, kind, name) = match builtin {
+            Builtin::Health => return Ok(()),
+            Builtin::Metrics | Builtin::HealthOf(_) if is_public => return Ok(()),
+            Builtin::Metrics | Builtin::HealthOf(_) => {
+                (Action::Read, ResourceKind::Admin, &b"metrics"[..])
+            }
+            Builtin::Info(_) => (Action::Admin, ResourceKind::Admin, &b"server.info"[..]),
+            Builtin::KvStats | Builtin::TypeStats(_) => {
+                (Action::Read, ResourceKind::Kv, EVERYTHING)
+            }
+        };
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return Ok(()) };
+        if !connection.client.is_bound {
+            return Ok(());
+        }
+        let identity = known(&connection.client, is_required)?;
+        match identity.rights().allows(action, kind, name) {
+            true => Ok(()),
+            false => Err(refusal(identity, Missing::Command, "info")),
+        }
+    }
+
+    /// Whether the caller of a connection may run all of these, which were queued: rights may have
+    /// changed since, and others may have queued them.
+    ///
+    /// # Errors
+    /// One of them it may not.
+    pub(super) fn admit_queued(
+        &mut self,
+        conn: ConnId,
+        commands: &[Queued],
+    ) -> Result<(), CommandError> {
+        let is_required = self.outlet.desk.directory().is_required();
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return Ok(()) };
+        let client = &connection.client;
+        if !client.is_bound {
+            return Ok(());
+        }
+        commands.iter().try_for_each(|queued| {
+            admit(client, is_required, queued.command(), &queued.words(), Place::Inside)
+        })
+    }
+
+    /// Whether the caller may take the messages of a subscriber without a connection.
+    ///
+    /// # Errors
+    /// It may not, or nobody can say what messages those are.
+    pub(super) fn admit_poll(&mut self, conn: ConnId, number: u64) -> Result<(), CommandError> {
+        let is_bound = |connection: &mut Connection| connection.client.is_bound;
+        if self.outlet.connections.get_mut(conn).is_some_and(is_bound)
+            && self.outlet.pubsub.index.names_of(Kind::Topic, number).is_empty()
+        {
+            return Err(CommandError::Invalid(NO_SUBSCRIBER));
+        }
+        self.admit_speaker(conn, number)
+    }
+
+    /// Whether the caller may speak for a subscriber without a connection: it may hear all that
+    /// the subscriber listens to.
+    ///
+    /// # Errors
+    /// It may not.
+    pub(super) fn admit_speaker(&mut self, conn: ConnId, number: u64) -> Result<(), CommandError> {
+        let names = self.outlet.pubsub.index.names_of(Kind::Topic, number);
+        let is_required = self.outlet.desk.directory().is_required();
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return Ok(()) };
+        if !connection.client.is_bound {
+            return Ok(());
+        }
+        names.iter().try_for_each(|name| {
+            let words: [&[u8]; 2] = [b"SYNAP.SUBSCRIBE", name];
+            let command = table::lookup(&words).expect("the table has it");
+            admit(&connection.client, is_required, command, &words, Place::Alone)
+        })
+    }
+}
