@@ -44,6 +44,7 @@ fn routed(input: &[u8], options: &HttpOptions) -> HttpContext {
         Routed::Direct { .. }
         | Routed::Builtin { .. }
         | Routed::Live { .. }
+        | Routed::Access { .. }
         | Routed::Envelopes { .. } => {
             panic!("the route runs a command")
         }

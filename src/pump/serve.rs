@@ -278,17 +278,35 @@ impl Host<'_> {
                 Ok(args) => (Some(command), self.run(id, command, &args, place)),
             },
         };
-        let current = self.outlet.current.take().expect("it was set above");
+        let mut current = self.outlet.current.take().expect("it was set above");
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         connection.client.has_begun(begun);
+        self.await_reply(id, &mut current, (command, sent), flow);
+        self.outlet.tell_late();
+        if let Some(command) = command {
+            self.note_run(id, command, sent, current.outcome);
+        }
+    }
+
+    /// After a request was begun: makes room for a reply that is not there yet, and holds what
+    /// follows where that must wait for it.
+    #[inline]
+    fn await_reply(
+        &mut self,
+        id: ConnId,
+        current: &mut Current,
+        (command, sent): (Option<CommandId>, &[&[u8]]),
+        flow: Flow,
+    ) {
+        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         if connection.client.verdict.is_some() {
             // It was for this command alone, whatever became of that.
             connection.client.verdict = None;
         }
-        if let Some(style) = current.style {
+        if let Some(style) = current.style.take() {
             connection.issue(style);
             if flow == Flow::Barrier {
-                connection.barrier = Some(ticket);
+                connection.barrier = Some(current.ticket);
                 let waits = |command: &CommandId| command.spec().flags.has(Flags::BLOCKING);
                 let waiting = command.filter(waits);
                 connection.client.is_blocked = waiting.is_some();
@@ -298,10 +316,6 @@ impl Host<'_> {
                     connection.waiting = Some(Box::new((command, words)));
                 }
             }
-        }
-        self.outlet.tell_late();
-        if let Some(command) = command {
-            self.note_run(id, command, sent, current.outcome);
         }
     }
 

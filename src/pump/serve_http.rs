@@ -11,6 +11,7 @@ use crate::health::{self, Facts};
 use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
 use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{self, Builtin, Routed};
+use crate::protocol::http::words::OwnedWords;
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::server;
 
@@ -128,23 +129,7 @@ impl Host<'_> {
             return self.refuse_request(id, &routed, error);
         }
         match routed {
-            Routed::Command { words, mut context } => {
-                let keep_alive = context.keep_alive;
-                match self.speak_for(id, &words, &mut context) {
-                    Some(Err(error)) => {
-                        let mut answer = Vec::new();
-                        let status = respond::respond(&context, &Reply::Error(error), &mut answer);
-                        self.http_answer(id, &context, status, &answer);
-                        return After::of(keep_alive);
-                    }
-                    number => self.outlet.speaker = number.and_then(Result::ok),
-                }
-                self.count_calls(&mut context);
-                let style = Style::Http(Box::new(context), self.started_ns);
-                self.dispatch(id, &words.as_words(), Some(style), None);
-                self.outlet.speaker = None;
-                After::of(keep_alive)
-            }
+            Routed::Command { words, context } => self.http_command(id, &words, context),
             Routed::Envelopes { envelopes, context } => {
                 self.begin_envelopes(id, envelopes, context);
                 After::Next
@@ -186,6 +171,24 @@ impl Host<'_> {
                 After::of(context.keep_alive)
             }
         }
+    }
+
+    fn http_command(&mut self, id: ConnId, words: &OwnedWords, mut context: HttpContext) -> After {
+        let keep_alive = context.keep_alive;
+        match self.speak_for(id, words, &mut context) {
+            Some(Err(error)) => {
+                let mut answer = Vec::new();
+                let status = respond::respond(&context, &Reply::Error(error), &mut answer);
+                self.http_answer(id, &context, status, &answer);
+                return After::of(keep_alive);
+            }
+            number => self.outlet.speaker = number.and_then(Result::ok),
+        }
+        self.count_calls(&mut context);
+        let style = Style::Http(Box::new(context), self.started_ns);
+        self.dispatch(id, &words.as_words(), Some(style), None);
+        self.outlet.speaker = None;
+        After::of(keep_alive)
     }
 
     fn is_waiting(&mut self, id: ConnId) -> bool {

@@ -293,19 +293,7 @@ impl fmt::Display for CommandError {
             Self::KeyTooLong { limit, found } => {
                 write!(f, "key of {found} bytes exceeds the limit of {limit} bytes")
             }
-            Self::NoGroup { key, group, lookup } => match lookup {
-                GroupLookup::Read => write!(
-                    f,
-                    "No such key '{key}' or consumer group '{group}' \
-                     in XREADGROUP with GROUP option"
-                ),
-                GroupLookup::Pending => {
-                    write!(f, "No such key '{key}' or consumer group '{group}'")
-                }
-                GroupLookup::Named => {
-                    write!(f, "No such consumer group '{group}' for key name '{key}'")
-                }
-            },
+            Self::NoGroup { key, group, lookup } => no_group(key, group, *lookup, f),
             Self::OutOfMemory => f.write_str("command not allowed when used memory > 'maxmemory'."),
             Self::Busy => f.write_str("too many commands wait for this shard, try again"),
             Self::Moved { slot, address } => write!(f, "{slot} {address}"),
@@ -333,6 +321,24 @@ impl fmt::Display for CommandError {
             }
             Self::RateLimited { wait_ms } => limited(*wait_ms, f),
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
+        }
+    }
+}
+
+fn no_group(
+    key: &str,
+    group: &str,
+    lookup: GroupLookup,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    match lookup {
+        GroupLookup::Read => write!(
+            f,
+            "No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
+        ),
+        GroupLookup::Pending => write!(f, "No such key '{key}' or consumer group '{group}'"),
+        GroupLookup::Named => {
+            write!(f, "No such consumer group '{group}' for key name '{key}'")
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::evict::AccessMode;
 use super::*;
-use crate::batch::{PartSpec, push_record, seal};
+use crate::batch::{Batch, PartSpec, Record, push_record, seal};
 use crate::id::Epoch;
 use crate::rng::Rng;
 use std::collections::BTreeMap;

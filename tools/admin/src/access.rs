@@ -159,7 +159,7 @@ pub(crate) fn run(target: &Target, job: &AccessJob) -> Result<Value, AdminError>
     match job {
         AccessJob::Init { data_dir, username } => first(data_dir, username, new_password()?),
         AccessJob::HashPassword { scheme } => hashed(*scheme, &new_password()?),
-        job => ask(&Http::new(target), request(job, new_password)?),
+        job => ask(&Http::new(target)?, request(job, new_password)?),
     }
 }
 
