@@ -171,7 +171,9 @@ fn every_described_operation_answers() {
             let body = if method == "POST" { json!(body).to_string() } else { String::new() };
             let answer = http.request(&method, &target, &body);
             called += 1;
-            assert!(answer.status < 500, "{method} {target} {body}: {answer:?}");
+            // A part that is switched off says so, and which key switches it on.
+            let is_off = answer.status == 503 && answer.text().contains(" is disabled (");
+            assert!(answer.status < 500 || is_off, "{method} {target} {body}: {answer:?}");
             if answer.status >= 400 {
                 assert!(answer.json()["error"].is_string(), "{method} {target}: {answer:?}");
             } else {
