@@ -199,7 +199,7 @@ impl Options {
         let rest = plain.or_else(|| self.url.strip_prefix("https://")).ok_or_else(bad)?;
         let rest = rest.trim_end_matches('/');
         if plain.is_some() && self.tls != TlsFlags::default() {
-            let why = "--cacert, --cert and --key need a URL of https://";
+            let why = "--cacert, --cert and --private-key need a URL of https://";
             return Err(AdminError::Usage(why.to_owned()));
         }
         let (user, address) = match rest.rsplit_once('@') {

@@ -105,7 +105,7 @@ fn tls_config(target: &Target) -> Result<TlsConfig, AdminError> {
     let tls = Tls::load(flags)?;
     let roots: Vec<_> =
         tls.authorities().map(|der| Certificate::from_der(der).to_owned()).collect();
-    let identity = match (&flags.cert, &flags.key) {
+    let identity = match (&flags.cert, &flags.private_key) {
         (Some(cert), Some(key)) => {
             let read = |path| std::fs::read(path).map_err(AdminError::file("read", path));
             let (cert, key) = (read(cert)?, read(key)?);
@@ -114,7 +114,7 @@ fn tls_config(target: &Target) -> Result<TlsConfig, AdminError> {
                 _ => None,
             });
             let key = PrivateKey::from_pem(&key)
-                .map_err(|error| AdminError::Usage(format!("--key: {error}")))?;
+                .map_err(|error| AdminError::Usage(format!("--private-key: {error}")))?;
             Some(ClientCert::new_with_certs(&chain.collect::<Vec<_>>(), key))
         }
         _ => None,

@@ -70,7 +70,7 @@ fn health_export_and_import_go_under_tls() {
         admin(&[&["--json", "--url", &url], more, args].concat())
     };
     let (ca, cert, key) = (files.text("ca"), files.text("client.crt"), files.text("client.key"));
-    let known = ["--cacert", &ca, "--cert", &cert, "--key", &key];
+    let known = ["--cacert", &ca, "--cert", &cert, "--private-key", &key];
     assert_eq!(good(&run(&server, &known, &["health"]))["healthy"], true);
     server.client().ask("SET k v");
     let file = files.path("export");
@@ -80,7 +80,7 @@ fn health_export_and_import_go_under_tls() {
     good(&run(&server, &known, &["import", "--input", text(&file)]));
     assert_eq!(server.client().ask("GET k"), "v");
     // Without a certificate, or without believing the server, nothing is said.
-    for wrong in [&["--cacert", &ca][..], &["--cert", &cert, "--key", &key]] {
+    for wrong in [&["--cacert", &ca][..], &["--cert", &cert, "--private-key", &key]] {
         bad(&run(&server, wrong, &["health"]), 2);
     }
     // What is asked for over https does not go on in the clear.

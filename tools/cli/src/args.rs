@@ -109,9 +109,9 @@ impl fmt::Display for OptionError {
                  (HTTP is not spoken here; the RESP port is {DEFAULT_PORT} by default)"
             ),
             Self::BadUser => f.write_str("--user: expected USER:PASSWORD"),
-            Self::PlainWithFiles => {
-                f.write_str("--cacert, --cert and --key need --tls: nothing is sent in the clear")
-            }
+            Self::PlainWithFiles => f.write_str(
+                "--cacert, --cert and --private-key need --tls: nothing is sent in the clear",
+            ),
         }
     }
 }
@@ -234,12 +234,12 @@ mod tests {
 
     #[test]
     fn tls_is_asked_for_by_flag_or_url() {
-        let files = ["--cacert", "ca", "--cert", "c", "--key", "k"];
+        let files = ["--cacert", "ca", "--cert", "c", "--private-key", "k"];
         let with = |more: &[&str]| options(&[more, &files].concat()).target();
         for asked in [&["--tls"][..], &["-u", "rediss://box"], &["-u", "resps://box:1"]] {
             let tls = with(asked).unwrap().tls.unwrap();
             assert_eq!(tls.cacert, Some("ca".into()));
-            assert_eq!((tls.cert, tls.key), (Some("c".into()), Some("k".into())));
+            assert_eq!((tls.cert, tls.private_key), (Some("c".into()), Some("k".into())));
         }
         assert_eq!(with(&[]), Err(OptionError::PlainWithFiles));
         assert_eq!(options(&[]).target().unwrap().tls, None);

@@ -64,7 +64,7 @@ fn commands_go_under_tls() {
         (output.status.success(), String::from_utf8(said).unwrap())
     };
     let known = ["-h", "localhost", "-p", &port, "--tls", "--cacert", cert];
-    let shown = ["--cert", cert, "--key", key];
+    let shown = ["--cert", cert, "--private-key", key];
     let all = [&known[..], &shown].concat();
     let large = "v".repeat(100_000);
     assert_eq!(cli(&[&all[..], &["SET", "k", &large]].concat()), (true, "OK\n".to_owned()));

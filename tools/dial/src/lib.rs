@@ -34,11 +34,11 @@ pub struct TlsFlags {
     #[arg(long, value_name = "FILE", global = true)]
     pub cacert: Option<PathBuf>,
     /// Certificate to show to the server, PEM
-    #[arg(long, value_name = "FILE", requires = "key", global = true)]
+    #[arg(long, value_name = "FILE", requires = "private_key", global = true)]
     pub cert: Option<PathBuf>,
     /// Private key of that certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert", global = true)]
-    pub key: Option<PathBuf>,
+    pub private_key: Option<PathBuf>,
 }
 
 /// Why a connection under TLS cannot be made.
@@ -106,7 +106,7 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for both versions")
             .with_root_certificates(roots);
-        let config = match (&flags.cert, &flags.key) {
+        let config = match (&flags.cert, &flags.private_key) {
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert, "a certificate in PEM")?;
                 let wrong = |error: &dyn fmt::Display| DialError::File {
@@ -286,7 +286,7 @@ mod tests {
         let with = |key: &PathBuf| TlsFlags {
             cacert: Some(ca.clone()),
             cert: Some(ca.clone()),
-            key: Some(key.clone()),
+            private_key: Some(key.clone()),
         };
         for key in [&key, &empty] {
             assert!(message(with(key)).contains("expected the private key of the certificate"));
