@@ -20,6 +20,9 @@ const CONSUMERS: usize = 50;
 const AT_ONCE: usize = 16;
 /// How long a consumer may keep a message.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// How much sooner it may seem over to a client: the server reckons from the beginning of the turn
+/// that served it, and a turn on a busy machine may have begun before the request was sent.
+const TURN: Duration = Duration::from_millis(100);
 /// One message in so many is the last that its consumer takes.
 const LAST_OF: usize = 100;
 /// Between two kills; a small run is killed after each quarter of its messages.
@@ -152,7 +155,7 @@ impl Run {
         match reply.as_str() {
             ":1" => assert!(self.books().done.insert(id.clone()), "{id} was done twice"),
             // It came too late.
-            _ => assert!(delivery.asked.elapsed() >= DEADLINE, "{id}: {reply}"),
+            _ => assert!(delivery.asked.elapsed() + TURN >= DEADLINE, "{id}: {reply}"),
         }
         Some(true)
     }
@@ -172,7 +175,7 @@ impl Run {
                 books.again_after_kill += 1;
             } else {
                 let held = before.asked.elapsed();
-                assert!(held >= DEADLINE, "{id} came again after {held:?}");
+                assert!(held + TURN >= DEADLINE, "{id} came again after {held:?}");
                 books.again_after_deadline += 1;
             }
         }
