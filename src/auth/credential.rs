@@ -59,8 +59,6 @@ pub enum Credential {
     },
     /// An API key.
     Key(Secret),
-    /// The user a client certificate names, which the TLS layer has verified.
-    Certificate(String),
 }
 
 /// An `Authorization` header that cannot be read: the answer is 401.
@@ -141,7 +139,6 @@ mod tests {
                 format!("{}|{}", text(&user), text(password.expose()))
             }
             Credential::Key(key) => text(key.expose()),
-            Credential::Certificate(name) => name,
         })
     }
 

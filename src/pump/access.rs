@@ -44,7 +44,7 @@ impl Host<'_> {
         if matches!(asked, Access::Login(_) | Access::Me) || !connection.client.is_bound {
             return Ok(());
         }
-        let identity = connection.client.identity.as_ref().ok_or(NO_IDENTITY)?;
+        let identity = &connection.client.identity;
         let may = match asked {
             Access::Change(change, _) => match &**change {
                 Change::SetPassword { name, .. } => identity.who().user() == Some(name.as_str()),
@@ -80,9 +80,11 @@ impl Host<'_> {
             },
             Access::Me => {
                 let connection = self.outlet.connections.get_mut(conn);
-                let identity = connection.and_then(|connection| connection.client.identity.clone());
-                let identity = identity.unwrap_or_else(|| directory.anonymous());
-                self.say_json(conn, &context, 200, &access::me(&identity), &[]);
+                if let Some(me) =
+                    connection.map(|connection| access::me(&connection.client.identity))
+                {
+                    self.say_json(conn, &context, 200, &me, &[]);
+                }
             }
             Access::List(what) => {
                 self.say_json(conn, &context, 200, &access::listed(&directory, what), &[]);
@@ -130,7 +132,7 @@ impl Host<'_> {
     ) {
         let started_ns = self.started_ns;
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        let Some(by) = connection.client.identity.clone() else { return };
+        let by = connection.client.identity.clone();
         let ticket = connection.next_ticket();
         let (mail, bell) = self.outlet.mail.clone();
         let kept = context.clone();

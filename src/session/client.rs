@@ -11,7 +11,7 @@ use synap_shards::pubsub::KINDS;
 
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
-use crate::auth::{Identity, Verdict, Who};
+use crate::auth::{Directory, Identity, Verdict, Who};
 use crate::limits::ClientKey;
 use crate::protocol::resp::encode::Protocol;
 
@@ -76,8 +76,8 @@ pub struct Client {
     pub no_touch: bool,
     /// It waits for the answer to a command that waits for others.
     pub is_blocked: bool,
-    /// Who is behind it; nothing until its core has seen to that.
-    pub identity: Option<Identity>,
+    /// Who is behind it.
+    pub identity: Identity,
     /// It may not do everything, so each of its requests is looked at.
     pub is_bound: bool,
     /// What came of the credentials of the command that is about to be carried out.
@@ -113,13 +113,14 @@ pub fn client_id(nth: u64, core: CoreId, cores: usize) -> u64 {
 }
 
 impl Client {
-    /// A connection that was just accepted.
+    /// A connection that was just accepted, of someone who is looked at from its first request on.
     pub fn new(
         id: u64,
         core: CoreId,
         peer: SocketAddr,
         local: SocketAddr,
         listener: Listener,
+        identity: Identity,
         now_ms: u64,
     ) -> Self {
         Self {
@@ -130,7 +131,7 @@ impl Client {
             lib_ver: String::new(),
             peer,
             local,
-            counted_as: ClientKey::of(peer.ip()),
+            counted_as: counted_as(listener, peer, &identity),
             created_ms: now_ms,
             active_ms: now_ms,
             protocol: Protocol::default(),
@@ -140,8 +141,8 @@ impl Client {
             no_evict: false,
             no_touch: false,
             is_blocked: false,
-            identity: None,
-            is_bound: false,
+            is_bound: !identity.is_admin(),
+            identity,
             verdict: None,
             tracking: None,
             subscriptions: [0; KINDS],
@@ -185,17 +186,27 @@ impl Client {
         self.is_bound = !identity.is_admin();
         // Over HTTP each request has a caller of its own, and is counted before that is known.
         if self.listener != Listener::Http {
-            self.counted_as = match identity.who().is_authenticated() {
-                true => ClientKey::Principal(number_of(identity.who())),
-                false => ClientKey::of(self.peer.ip()),
-            };
+            self.counted_as = counted_as(self.listener, self.peer, &identity);
         }
-        self.identity = Some(identity);
+        self.identity = identity;
+    }
+
+    /// Who is behind it where it says nothing: whom its certificate names, or nobody.
+    pub fn unsaid(&self, directory: &Directory, now_ms: u64) -> Identity {
+        let certified = self.certificate.as_deref().filter(|_| directory.is_enabled());
+        let found = certified.map(|name| {
+            let who = Who::Certificate(name.into());
+            directory.resolve(&who, self.peer.ip(), now_ms)
+        });
+        match found {
+            Some(Ok(identity)) => identity,
+            Some(Err(_)) | None => directory.anonymous(),
+        }
     }
 
     /// A name of who is behind it.
     pub fn user(&self) -> &str {
-        self.identity.as_ref().map_or("default", Identity::label)
+        self.identity.label()
     }
 
     /// What its lookups leave behind.
@@ -289,6 +300,16 @@ impl Client {
 
     fn last_command_name(&self) -> String {
         self.last_command.map_or_else(|| "NULL".into(), |id| barred_name(id.spec().resp))
+    }
+}
+
+/// Whom the requests of a connection are counted for. Over HTTP each has a caller of its own.
+fn counted_as(listener: Listener, peer: SocketAddr, identity: &Identity) -> ClientKey {
+    match identity.who() {
+        who if who.is_authenticated() && listener != Listener::Http => {
+            ClientKey::Principal(number_of(who))
+        }
+        _ => ClientKey::of(peer.ip()),
     }
 }
 
