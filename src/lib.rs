@@ -12,6 +12,7 @@ pub mod logging;
 pub mod notify;
 
 pub mod alive;
+pub mod audit;
 pub mod captures;
 pub mod latency;
 pub mod limits;

@@ -9,6 +9,7 @@ use synap_io::clock;
 use synap_io::signal::Signal;
 
 use super::cores::Running;
+use crate::audit::{self, Kind, Who};
 use crate::config::{Config, Loaded, Sources};
 use crate::fatal::Fatal;
 use crate::logging::Logs;
@@ -54,6 +55,7 @@ pub(super) fn run(
                 notifier.tell(State::Ready { status: &status });
             }
             Ok(Event::Signal(Signal::Terminate | Signal::Interrupt)) => {
+                audit::record(audit::Event::new(Kind::ShutDown, Who::Operator, None, "signal"));
                 if shared.stopping.swap(true, Ordering::SeqCst) {
                     tracing::warn!("told to stop again: ending once the log is on disk");
                     shared.hurry.store(true, Ordering::SeqCst);
@@ -92,6 +94,7 @@ pub(super) fn run(
     for result in running.cores.join() {
         result.map_err(|panic| Fatal::Core { core: 0, what: panic.to_string() })?;
     }
+    audit::settle();
     tracing::info!("stopped cleanly");
     Ok(())
 }
@@ -135,6 +138,7 @@ fn reload(
     }
     for change in &plan.apply {
         tracing::info!(key = %change.key, from = %change.from, to = %change.to, "reloaded");
+        audit::record(audit::Event::new(Kind::ConfigChanged, Who::Operator, None, change.key));
     }
     for key in &plan.restart_needed {
         tracing::warn!(%key, "changed, but needs a restart to take effect");

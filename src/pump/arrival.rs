@@ -5,6 +5,7 @@ use synap_shards::id::ConnId;
 
 use super::connection::{Connection, Decoder};
 use super::{Core, HTTP, SHARD};
+use crate::audit::{self, Event, Kind, Who};
 use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::resp::decode;
@@ -20,6 +21,14 @@ enum TooMany {
 }
 
 impl TooMany {
+    /// The setting.
+    fn limit(self) -> &'static str {
+        match self {
+            Self::InAll => "server.max_connections",
+            Self::OfAddress => "server.max_connections_per_address",
+        }
+    }
+
     /// What a client is told that speaks the protocol of this listener.
     fn text(self, listener: Listener) -> &'static [u8] {
         match (self, listener) {
@@ -74,7 +83,8 @@ impl Core {
                 connection.say(why.text(kind));
                 connection.close();
                 self.refused += 1;
-                tracing::debug!(peer = %peer, ?why, "refused");
+                let (who, address) = (Who::Anonymous, Some(peer.ip()));
+                audit::record(Event::new(Kind::ConnectionRefused, who, address, why.limit()));
             }
         }
         self.outlet.connections.insert(conn, connection);

@@ -66,6 +66,8 @@ pub(super) enum Own {
     Metrics,
     Info,
     KvStats,
+    /// Security events; for administrators.
+    Audit,
     /// Position in [`TYPE_STATS`].
     TypeStats(usize),
     OpenapiJson,
@@ -260,6 +262,7 @@ const OWN: &[(&str, Own)] = &[
     ("/metrics", Own::Metrics),
     ("/info", Own::Info),
     ("/kv/stats", Own::KvStats),
+    ("/audit", Own::Audit),
     ("/openapi.json", Own::OpenapiJson),
     ("/openapi.yaml", Own::OpenapiYaml),
     ("/pubsub/ws", Own::Live(LiveRoute::Topics)),
