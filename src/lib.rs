@@ -22,6 +22,7 @@ pub mod settings;
 pub mod shared;
 pub mod slowlog;
 pub mod snapshot;
+pub mod tls;
 pub mod transactions;
 
 pub mod health;
