@@ -4,10 +4,11 @@
 use crate::config::{Config, Flag, Loaded, Sources};
 use crate::fatal::Fatal;
 use crate::jobs::{Job, say};
+use crate::tls::client::connect_unverified;
 use clap::Parser;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -54,8 +55,9 @@ pub struct Cli {
     /// Refuse unknown configuration keys instead of warning
     #[arg(long, global = true)]
     pub strict_config: bool,
-    /// Ask a running server whether it is healthy (SYNAP_HEALTH_ADDR or the configured address);
-    /// exit 0 or 1
+    /// Ask a running server whether it is healthy (SYNAP_HEALTH_ADDR, with https:// under TLS, or
+    /// the configured address; SYNAP_HEALTH_CERT and SYNAP_HEALTH_KEY where it asks for
+    /// certificates); exit 0 or 1
     #[arg(long)]
     pub health_check: bool,
     /// Check the configuration and exit 0 or 1
@@ -144,15 +146,33 @@ fn validate(loaded: &Loaded) -> ExitCode {
     }
 }
 
+/// Variables that name what a health check shows to a server that asks for certificates.
+const HEALTH_CERT: &str = "SYNAP_HEALTH_CERT";
+const HEALTH_KEY: &str = "SYNAP_HEALTH_KEY";
+
 fn health(config: &Config) -> ExitCode {
-    let named = std::env::var("SYNAP_HEALTH_ADDR").ok().filter(|address| !address.is_empty());
-    let target = match &named {
-        Some(address) => address.to_socket_addrs().and_then(|mut found| {
-            found.next().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
-        }),
-        None => config.http_addr().map(reachable),
+    let variable = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
+    let named = variable("SYNAP_HEALTH_ADDR");
+    let (target, is_tls) = match named.as_deref() {
+        Some(address) => {
+            let bare = address.strip_prefix("https://");
+            let found = bare.unwrap_or(address).to_socket_addrs().and_then(|mut found| {
+                found.next().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+            });
+            (found, bare.is_some() || config.http_is_tls())
+        }
+        None => (config.http_addr().map(reachable), config.http_is_tls()),
     };
-    match target.and_then(ask) {
+    let identity = variable(HEALTH_CERT).zip(variable(HEALTH_KEY));
+    let asked = target.and_then(|address| {
+        let stream = connect(address)?;
+        if !is_tls {
+            return ask(stream, address);
+        }
+        let files = identity.as_ref().map(|(cert, key)| (Path::new(cert), Path::new(key)));
+        ask(connect_unverified(stream, files)?, address)
+    });
+    match asked {
         Ok(200..=299) => ExitCode::SUCCESS,
         Ok(status) => {
             eprintln!("unhealthy: HTTP status {status}");
@@ -176,14 +196,19 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The status of `GET /health`.
-fn ask(address: SocketAddr) -> io::Result<u16> {
-    let mut stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, HEALTH_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
     stream.set_write_timeout(Some(HEALTH_TIMEOUT))?;
+    Ok(stream)
+}
+
+/// The status of `GET /health`.
+fn ask(mut stream: impl Read + Write, address: SocketAddr) -> io::Result<u16> {
     let request = format!("GET /health HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
+    stream.flush()?;
     let mut bounded = stream.take(ANSWER_BYTES_MAX);
     // The status line is enough; a server that keeps the connection open must not keep us.
     while !answer.contains(&b'\n') {
@@ -277,7 +302,8 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("answered");
             request[..count].to_vec()
         });
-        assert_eq!(ask(address).expect("answered"), 200);
+        let stream = connect(address).expect("it listens");
+        assert_eq!(ask(stream, address).expect("answered"), 200);
         assert!(server.join().expect("served").starts_with(b"GET /health HTTP/1.1\r\n"));
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::config::{ConfigErrors, Unsupported};
 use crate::doctor::{self, Check};
+use crate::tls::TlsError;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +27,8 @@ pub enum Fatal {
     Unsupported(Vec<Unsupported>),
     /// `server.cpu_list` or `server.workers` cannot be honoured.
     Placement(PlacementError),
+    /// The files of `server.tls` cannot serve.
+    Tls(TlsError),
     /// Log lines cannot be written where the configuration says.
     Logging(crate::logging::LogError),
     /// Data on disk is damaged in a way no crash leaves behind.
@@ -111,7 +114,11 @@ impl Fatal {
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Unsupported(_) | Self::Placement(_) | Self::Logging(_) => 1,
+            Self::Config(_)
+            | Self::Unsupported(_)
+            | Self::Placement(_)
+            | Self::Tls(_)
+            | Self::Logging(_) => 1,
             Self::Corrupt { .. } | Self::Newer { .. } => 2,
             Self::Bind { .. } => 3,
             Self::LogWrite { .. } => 4,
@@ -158,6 +165,7 @@ impl Fatal {
             Self::Unsupported(_) => "remove the key or set it to false".to_owned(),
             Self::Placement(_) => "correct server.workers or server.cpu_list".to_owned(),
             Self::Logging(_) => "correct the section logging".to_owned(),
+            Self::Tls(_) => "correct server.tls, or the file it names".to_owned(),
             Self::Corrupt { .. } => {
                 "look at it with synap-server doctor --data DIR; then restore from a backup, or \
                  save what is sound with --salvage-to; nothing was changed"
@@ -202,6 +210,7 @@ impl fmt::Display for Fatal {
                 }
             }
             Self::Placement(error) => write!(f, "cores cannot be placed: {error}")?,
+            Self::Tls(error) => write!(f, "{error}")?,
             Self::Logging(error) => write!(f, "{error}")?,
             Self::Corrupt { path, offset, what } => {
                 write!(f, "{} is damaged", path.display())?;

@@ -256,6 +256,7 @@ fn info_server(facts: &Facts<'_>) -> Value {
         "run_id": facts.shared.run_id,
         "tcp_port": facts.shared.http_address.port(),
         "resp_port": facts.shared.resp_address.map_or(0, |address| address.port()),
+        "resp_tls_port": facts.shared.resp_tls_address.map_or(0, |address| address.port()),
         "uptime_in_seconds": uptime,
         "uptime_in_days": uptime / 86_400,
         "hz": 1000 / facts.settings.expiry_interval_ms.max(1),

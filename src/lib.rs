@@ -23,6 +23,7 @@ pub mod settings;
 pub mod shared;
 pub mod slowlog;
 pub mod snapshot;
+pub mod tls;
 pub mod transactions;
 
 pub mod health;

@@ -36,6 +36,12 @@ pub struct Shared {
     pub http_address: SocketAddr,
     /// Where RESP is served, if it is.
     pub resp_address: Option<SocketAddr>,
+    /// Whether `http_address` is served under TLS.
+    pub http_is_tls: bool,
+    /// Where HTTP is served under TLS besides, if it is.
+    pub https_address: Option<SocketAddr>,
+    /// Where RESP is served under TLS, if it is.
+    pub resp_tls_address: Option<SocketAddr>,
     /// First shard-aware port, if they are on: core `i` listens on this plus `i`.
     pub shard_port_base: Option<u16>,
     /// Which core owns which shard.

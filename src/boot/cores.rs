@@ -1,7 +1,7 @@
 //! Binding the listeners and starting the cores, each with its shards, its log and its end of the
 //! mesh.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
@@ -29,6 +29,7 @@ use crate::pump::{Core, Listeners, Message, Parts};
 use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::tls::Tls;
 
 /// Messages that a ring between two cores holds: one per turn and lane, so few are ever needed.
 const MESH_CAPACITY: usize = 1024;
@@ -38,6 +39,8 @@ const MESH_CAPACITY: usize = 1024;
 pub(super) struct Bound {
     pub(super) http_address: SocketAddr,
     pub(super) resp_address: Option<SocketAddr>,
+    pub(super) https_address: Option<SocketAddr>,
+    pub(super) resp_tls_address: Option<SocketAddr>,
     sets: Vec<Listeners>,
 }
 
@@ -48,11 +51,16 @@ pub(super) fn bind(config: &Config, cores: usize) -> Result<Bound, Fatal> {
     let http = bind_group(address, cores).map_err(failed("server.port", address))?;
     let http_address =
         http[0].local_addr().map_err(start_error("read the address of the HTTP port"))?;
-    let mut sets: Vec<Listeners> = http
-        .into_iter()
-        .map(|listener| Listeners { http: Some(listener), ..Listeners::default() })
-        .collect();
+    let mut sets: Vec<Listeners> = (0..cores).map(|_| Listeners::default()).collect();
+    for (set, listener) in sets.iter_mut().zip(http) {
+        let place = if config.http_is_tls() { &mut set.https } else { &mut set.http };
+        *place = Some(listener);
+    }
     let resp_address = bind_resp(config, &mut sets)?;
+    let address = config.https_addr().map_err(start_error("resolve server.host"))?;
+    let https_address = bind_tls("server.tls.port", address, &mut sets, |set| &mut set.https)?;
+    let address = config.resp_tls_addr().map_err(start_error("resolve resp3.host"))?;
+    let resp_tls_address = bind_tls("resp3.tls_port", address, &mut sets, |set| &mut set.resp_tls)?;
     if let (Some(base), Some(address)) = (config.server.shard_port_base, resp_address) {
         for (core, set) in sets.iter_mut().enumerate() {
             let port = base.saturating_add(u16::try_from(core).unwrap_or(u16::MAX));
@@ -61,11 +69,27 @@ pub(super) fn bind(config: &Config, cores: usize) -> Result<Bound, Fatal> {
             set.shard = Some(listener.map_err(failed("server.shard_port_base", address))?);
         }
     }
-    Ok(Bound { http_address, resp_address, sets })
+    Ok(Bound { http_address, resp_address, https_address, resp_tls_address, sets })
+}
+
+/// Opens a port that is served under TLS only, where there is one.
+fn bind_tls(
+    key: &'static str,
+    address: Option<SocketAddr>,
+    sets: &mut [Listeners],
+    place: impl Fn(&mut Listeners) -> &mut Option<TcpListener>,
+) -> Result<Option<SocketAddr>, Fatal> {
+    let Some(addr) = address else { return Ok(None) };
+    let group = bind_group(addr, sets.len()).map_err(|source| Fatal::Bind { key, addr, source })?;
+    let bound = group[0].local_addr().map_err(start_error("read the address of a TLS port"))?;
+    for (set, listener) in sets.iter_mut().zip(group) {
+        *place(set) = Some(listener);
+    }
+    Ok(Some(bound))
 }
 
 fn bind_resp(config: &Config, sets: &mut [Listeners]) -> Result<Option<SocketAddr>, Fatal> {
-    if !config.resp3.enabled {
+    if !config.resp3.enabled || config.resp3.port == 0 {
         return Ok(None);
     }
     let address = config.resp_addr().map_err(start_error("resolve resp3.host"))?;
@@ -97,6 +121,7 @@ pub(super) struct Seeds<'a> {
     pub(super) settings: &'a Settings,
     pub(super) recovered: Recovered,
     pub(super) listeners: Bound,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 /// Running cores, and how to reach them.
@@ -113,6 +138,7 @@ struct Seed {
     wal: Option<(WalOptions, LogStart)>,
     shared: Arc<Shared>,
     settings: Settings,
+    tls: Option<Arc<Tls>>,
     engine: EngineSettings,
     inbox: Receiver<Message>,
     bells: Receiver<Vec<Doorbell>>,
@@ -179,7 +205,7 @@ fn sow(
     inboxes: &mut Vec<Sender<Message>>,
     bells: &mut Vec<Sender<Vec<Doorbell>>>,
 ) -> Vec<Seed> {
-    let Seeds { config, shared, settings, recovered, listeners } = seeds;
+    let Seeds { config, shared, settings, recovered, listeners, tls } = seeds;
     let Recovered { shards, history, mut starts, .. } = recovered;
     let epoch = history.epoch;
     let mut by_core: Vec<Vec<Box<Shard>>> = (0..count).map(|_| Vec::new()).collect();
@@ -229,6 +255,7 @@ fn sow(
                 wal,
                 shared: Arc::clone(shared),
                 settings: settings.clone(),
+                tls: tls.clone(),
                 engine: EngineSettings { epoch, acknowledge, memory },
                 inbox,
                 bells: bell_receiver,
@@ -275,6 +302,7 @@ async fn grow(
         wal,
         shared: seed.shared,
         settings: seed.settings,
+        tls: seed.tls,
         inbox: seed.inbox,
         ask_to_stop: Box::new(move || {
             let _ended = control.send(supervise::Event::StopAsked);

@@ -8,7 +8,6 @@ mod settings;
 mod starting;
 mod supervise;
 
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,10 +35,11 @@ use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::snapshot::coordinator::{Coordinator, Options};
 use crate::snapshot::{Input, Snapshots};
+use crate::tls::Tls;
 use crate::transactions::HttpTransactions;
 use cores::Seeds;
 use recover::{Progress, Recovered};
-use starting::Starting;
+use starting::{Door, Starting};
 
 /// Serves until told to stop.
 ///
@@ -64,11 +64,11 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
         })
         .map_err(start("start the signal thread"))?;
     prepare_machine(config)?;
+    let tls = load_tls(config)?;
     let lock = lock_data(&config.data_dir)?;
     let placement = place(config)?;
     let settings = Settings::from_config(config);
-    let address = config.http_addr().map_err(start("resolve server.host"))?;
-    let recovered = recover(config, settings.access_mode(), address, &notifier)?;
+    let recovered = recover(config, settings.access_mode(), tls.as_deref(), &notifier)?;
     let listeners = cores::bind(config, placement.cpus.len())?;
     let (answers, inbox) = mpsc::channel();
     let options = Options::from_config(config, recovered.history.epoch);
@@ -77,7 +77,14 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let cold = config.persistence.enabled.then_some(cold);
     let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), (asks, cold)));
     let plans = plans(&placement);
-    let seeds = Seeds { config, shared: &shared, settings: &settings, recovered, listeners };
+    let seeds = Seeds {
+        config,
+        shared: &shared,
+        settings: &settings,
+        recovered,
+        listeners,
+        tls: tls.clone(),
+    };
     let running = cores::start(&plans, seeds, &control)?;
     if shared.cold.is_some() {
         cold::start(&shared, cold_inboxes, &running.inboxes)
@@ -89,15 +96,18 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     });
     let coordinator =
         coordinator.transpose().map_err(start("start the thread that takes snapshots"))?;
+    let scheme = if shared.http_is_tls { "https" } else { "http" };
     tracing::info!(
-        http = %format_args!("http://{}", shared.http_address),
+        http = %format_args!("{scheme}://{}", shared.http_address),
+        https = shared.https_address.map(tracing::field::display),
         resp = shared.resp_address.map(tracing::field::display),
+        resp_tls = shared.resp_tls_address.map(tracing::field::display),
         cores = plans.len(),
         data = %shared.data_directory.display(),
         "synap {} is ready",
         env!("CARGO_PKG_VERSION"),
     );
-    let result = supervise::run(running, events, &shared, &notifier, (loaded, sources, logs));
+    let result = supervise::run(running, events, &shared, &notifier, (loaded, sources, logs, tls));
     if result.is_ok()
         && let Some(coordinator) = coordinator
     {
@@ -139,6 +149,15 @@ fn prepare_machine(config: &Config) -> Result<(), Fatal> {
         }
     }
     Ok(())
+}
+
+fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Fatal> {
+    if !config.uses_tls() {
+        return Ok(None);
+    }
+    let tls = Tls::load(&config.server.tls).map_err(Fatal::Tls)?;
+    tls.announce(clock::unix_ms() / 1000);
+    Ok(Some(Arc::new(tls)))
 }
 
 /// Of a mode: others than owner and group may write.
@@ -184,17 +203,30 @@ fn plans(placement: &Placement) -> Vec<CorePlan> {
 fn recover(
     config: &Config,
     mode: AccessMode,
-    address: SocketAddr,
+    tls: Option<&Tls>,
     notifier: &Notifier,
 ) -> Result<Recovered, Fatal> {
     let progress = Arc::new(Progress::new());
-    let _starting = Starting::answer(address, Arc::clone(&progress))?;
+    let _starting = Starting::answer(&doors(config, tls)?, Arc::clone(&progress))?;
     if !config.persistence.enabled {
         return Ok(Recovered::nothing(mode));
     }
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let options = recover::Options::from_config(config, mode, cpus);
     recover::run(&options, &progress, Some(notifier))
+}
+
+/// The HTTP ports, to be answered on while starting.
+fn doors(config: &Config, tls: Option<&Tls>) -> Result<Vec<Door>, Fatal> {
+    let sealed = || tls.map(|tls| Arc::clone(&tls.http));
+    let unresolved = || start("resolve server.host");
+    let address = config.http_addr().map_err(unresolved())?;
+    let tls = if config.http_is_tls() { sealed() } else { None };
+    let mut doors = vec![Door { key: "server.port", address, tls }];
+    if let Some(address) = config.https_addr().map_err(unresolved())? {
+        doors.push(Door { key: "server.tls.port", address, tls: sealed() });
+    }
+    Ok(doors)
 }
 
 fn facts(
@@ -217,6 +249,9 @@ fn facts(
         data_directory: config.data_dir.clone(),
         http_address: listeners.http_address,
         resp_address: listeners.resp_address,
+        http_is_tls: config.http_is_tls(),
+        https_address: listeners.https_address,
+        resp_tls_address: listeners.resp_tls_address,
         shard_port_base: config.server.shard_port_base,
         shard_map: ShardMap::new(cores),
         persistence: config.persistence.enabled,

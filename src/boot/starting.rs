@@ -1,14 +1,15 @@
-//! The HTTP port while data is being recovered: it answers 503, so that whoever waits for the
-//! server can tell "starting" from "down". It never reads a body, and serves one connection at a
-//! time.
+//! The HTTP ports while data is being recovered: they answer 503, so that whoever waits for the
+//! server can tell "starting" from "down". They never read a body, and one connection is served at
+//! a time, under TLS where the port is.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use synap_io::net::listener::{self, Sharing};
 
 use super::recover::Progress;
@@ -16,7 +17,7 @@ use crate::fatal::Fatal;
 
 /// How often the thread looks for a connection, and whether it is still wanted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// Time that a client may take to send its request, or to take the answer.
+/// Time that a client has for all of it: handshake, request, answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Bytes of a request that are looked at.
 const REQUEST_BYTES_MAX: usize = 4096;
@@ -28,20 +29,38 @@ pub(super) struct Starting {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A port to answer on.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// The key that names it.
+    pub(super) key: &'static str,
+    /// Where it is.
+    pub(super) address: SocketAddr,
+    /// What it shows under TLS; nothing where it is plain.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+}
+
+type Open = (TcpListener, Option<Arc<ServerConfig>>);
+
 impl Starting {
-    /// Answers on `address` from now on.
-    pub(super) fn answer(address: SocketAddr, progress: Arc<Progress>) -> Result<Self, Fatal> {
-        let failed = |source| Fatal::Bind { key: "server.port", addr: address, source };
-        let listener = listener::bind(address, Sharing::Exclusive).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+    /// Answers on these ports from now on.
+    pub(super) fn answer(doors: &[Door], progress: Arc<Progress>) -> Result<Self, Fatal> {
+        let open = doors.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
         let done = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&done);
         let thread = thread::Builder::new()
             .name("starting".to_owned())
-            .spawn(move || serve(&listener, &seen, &progress))
+            .spawn(move || serve(&open, &seen, &progress))
             .map_err(super::start("start the thread that answers while starting"))?;
         Ok(Self { done, thread: Some(thread) })
     }
+}
+
+fn listen(door: &Door) -> Result<Open, Fatal> {
+    let failed = |source| Fatal::Bind { key: door.key, addr: door.address, source };
+    let listener = listener::bind(door.address, Sharing::Exclusive).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok((listener, door.tls.clone()))
 }
 
 impl Drop for Starting {
@@ -54,32 +73,80 @@ impl Drop for Starting {
     }
 }
 
-fn serve(listener: &TcpListener, done: &AtomicBool, progress: &Progress) {
+fn serve(open: &[Open], done: &AtomicBool, progress: &Progress) {
     while !done.load(Ordering::Acquire) {
-        match listener.accept() {
-            Ok((client, _)) => {
-                if let Err(error) = say_starting(client, progress) {
-                    tracing::debug!(%error, "a client did not wait for the answer while starting");
+        let mut rests = true;
+        for (listener, tls) in open {
+            match listener.accept() {
+                Ok((client, _)) => {
+                    rests = false;
+                    if let Err(error) = greet(client, tls.as_ref(), progress) {
+                        tracing::debug!(%error, "a client did not wait for the answer");
+                    }
                 }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => tracing::warn!(%error, "cannot accept connections while starting"),
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                thread::park_timeout(LOOK_INTERVAL)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections while starting");
-                thread::park_timeout(LOOK_INTERVAL);
-            }
+        }
+        if rests {
+            thread::park_timeout(LOOK_INTERVAL);
         }
     }
 }
 
-fn say_starting(mut client: TcpStream, progress: &Progress) -> std::io::Result<()> {
+fn greet(
+    client: TcpStream,
+    tls: Option<&Arc<ServerConfig>>,
+    progress: &Progress,
+) -> io::Result<()> {
     client.set_nonblocking(false)?;
-    client.set_read_timeout(Some(CLIENT_TIMEOUT))?;
-    client.set_write_timeout(Some(CLIENT_TIMEOUT))?;
+    let mut client = Hurried { client, until: Instant::now() + CLIENT_TIMEOUT };
+    let Some(tls) = tls else { return say_starting(&mut client, progress) };
+    let session = ServerConnection::new(Arc::clone(tls)).map_err(io::Error::other)?;
+    let mut stream = StreamOwned::new(session, client);
+    say_starting(&mut stream, progress)?;
+    stream.conn.send_close_notify();
+    stream.flush()
+}
+
+fn say_starting(client: &mut (impl Read + Write), progress: &Progress) -> io::Result<()> {
     let mut request = [0; REQUEST_BYTES_MAX];
     let bytes = client.read(&mut request)?;
-    client.write_all(answer_to(&request[..bytes], progress).as_bytes())
+    client.write_all(answer_to(&request[..bytes], progress).as_bytes())?;
+    client.flush()
+}
+
+/// A client that has until a moment, however often it is waited for.
+struct Hurried {
+    client: TcpStream,
+    until: Instant,
+}
+
+impl Hurried {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.until.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+}
+
+impl Read for Hurried {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.client.set_read_timeout(self.left()?)?;
+        self.client.read(bytes)
+    }
+}
+
+impl Write for Hurried {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.client.set_write_timeout(self.left()?)?;
+        self.client.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.client.flush()
+    }
 }
 
 fn answer_to(request: &[u8], progress: &Progress) -> String {
@@ -109,7 +176,8 @@ mod tests {
         let address = free.local_addr().expect("it has one");
         drop(free);
         let progress = Arc::new(Progress::new());
-        let starting = Starting::answer(address, progress).expect("the port is free");
+        let door = Door { key: "server.port", address, tls: None };
+        let starting = Starting::answer(&[door], progress).expect("the port is free");
         let mut client = TcpStream::connect(address).expect("it listens");
         client.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
         let mut answer = String::new();

@@ -17,6 +17,7 @@ use crate::notify::{Notifier, State};
 use crate::pump::Message;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::tls::Tls;
 
 /// How often the turn counters of the cores are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,9 +42,10 @@ pub(super) fn run(
     events: Receiver<Event>,
     shared: &Arc<Shared>,
     notifier: &Notifier,
-    (mut loaded, sources, logs): (Loaded, Sources, Logs),
+    (mut loaded, sources, logs, mut tls): (Loaded, Sources, Logs, Option<Arc<Tls>>),
 ) -> Result<(), Fatal> {
-    let status = format!("serving HTTP on {}", shared.http_address);
+    let protocol = if shared.http_is_tls { "HTTPS" } else { "HTTP" };
+    let status = format!("serving {protocol} on {}", shared.http_address);
     notifier.tell(State::Ready { status: &status });
     let mut watch = Watch::new(shared);
     let mut next_alive = Instant::now();
@@ -52,6 +54,9 @@ pub(super) fn run(
         match events.recv_timeout(wait_of(notifier)) {
             Ok(Event::Signal(Signal::Hangup)) => {
                 reload(&mut loaded, &sources, &logs, &running, notifier);
+                if let Some(tls) = &mut tls {
+                    reload_tls(tls, &loaded.config, &running);
+                }
                 notifier.tell(State::Ready { status: &status });
             }
             Ok(Event::Signal(Signal::Terminate | Signal::Interrupt)) => {
@@ -154,6 +159,26 @@ fn reload(
     for (inbox, bell) in &running.inboxes {
         // A core that has ended already needs no settings.
         let _ended = inbox.send(Message::Settings(Box::new(settings.clone())));
+        bell.ring();
+    }
+}
+
+/// Reads the certificates again, also when the configuration could not be: the one in effect names
+/// them too. Whoever is connected keeps what the connection began with.
+fn reload_tls(tls: &mut Arc<Tls>, config: &Config, running: &Running) {
+    match tls.reload(&config.server.tls) {
+        Ok(new) => {
+            new.announce(clock::unix_ms() / 1000);
+            *tls = Arc::new(new);
+        }
+        Err(error) => {
+            tracing::error!("certificates not reloaded, the old ones stay in effect: {error}");
+            return;
+        }
+    }
+    for (inbox, bell) in &running.inboxes {
+        // A core that has ended already needs no certificates.
+        let _ended = inbox.send(Message::Tls(Arc::clone(tls)));
         bell.ring();
     }
 }

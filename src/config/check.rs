@@ -76,6 +76,37 @@ impl Config {
         resolve(&self.server.host, self.server.port)
     }
 
+    /// The address of the HTTPS listener where that is not the HTTP listener itself; as
+    /// [`Self::http_addr`].
+    ///
+    /// # Errors
+    /// The name does not resolve.
+    pub fn https_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        let port = self.server.tls.port.filter(|_| self.server.tls.enabled);
+        port.map(|port| resolve(&self.server.host, port)).transpose()
+    }
+
+    /// The address of the listener for RESP under TLS; as [`Self::http_addr`].
+    ///
+    /// # Errors
+    /// The name does not resolve.
+    pub fn resp_tls_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        let port = self.resp3.tls_port.filter(|_| self.resp3.enabled);
+        port.map(|port| resolve(&self.resp3.host, port)).transpose()
+    }
+
+    /// Whether the HTTP port itself is HTTPS.
+    #[must_use]
+    pub fn http_is_tls(&self) -> bool {
+        self.server.tls.enabled && self.server.tls.port.is_none()
+    }
+
+    /// Whether any port is served under TLS.
+    #[must_use]
+    pub fn uses_tls(&self) -> bool {
+        self.server.tls.enabled || (self.resp3.enabled && self.resp3.tls_port.is_some())
+    }
+
     /// The address of the RESP listener; as [`Self::http_addr`].
     ///
     /// # Errors
@@ -142,18 +173,50 @@ pub(super) fn contradictions(names: &Names, settings: &Settings) -> Vec<ConfigEr
         let with = format!("is not {}", crate::limits::output::EXPECTED);
         refuse("network.client_output_buffer_limit", with);
     }
-    if reader.flag("server.tls.enabled") {
-        for path in ["server.tls.cert_path", "server.tls.key_path"] {
-            if !reader.is_set(path) {
-                refuse("server.tls.enabled", format!("needs `{path}`"));
-            }
-        }
+    for (key, with) in tls(&reader) {
+        refuse(key, with);
     }
     if let Err(with) = ports(&reader) {
         refuse("server.shard_port_base", with);
     }
     for (key, what) in accounts(names, settings) {
         refuse(key, what);
+    }
+    found
+}
+
+/// TLS needs its files, and ports of its own.
+fn tls(reader: &Reader<'_>) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let asks = [
+        ("server.tls.enabled", reader.flag("server.tls.enabled")),
+        ("resp3.tls_port", reader.is_set("resp3.tls_port") && reader.flag("resp3.enabled")),
+    ];
+    for (key, _) in asks.into_iter().filter(|(_, on)| *on) {
+        for path in ["server.tls.cert_path", "server.tls.key_path"] {
+            if !reader.is_set(path) {
+                found.push((key, format!("needs `{path}`")));
+            }
+        }
+    }
+    if reader.is_set("server.tls.port") && !reader.flag("server.tls.enabled") {
+        found.push(("server.tls.port", "needs `server.tls.enabled`".to_owned()));
+    }
+    for (key, other) in [("server.tls.port", "server.port"), ("resp3.tls_port", "resp3.port")] {
+        if reader.is_set(key) && reader.value(key) == reader.value(other) {
+            found.push((key, format!("is `{other}`; one port is plain or TLS")));
+        }
+    }
+    let no_plain = reader.value("resp3.port") == Some(Value::Int(0));
+    if no_plain && reader.flag("resp3.enabled") {
+        if !reader.is_set("resp3.tls_port") {
+            let with = "is 0, which needs `resp3.tls_port`; `resp3.enabled: false` is no RESP";
+            found.push(("resp3.port", with.to_owned()));
+        }
+        if reader.is_set("server.shard_port_base") {
+            let with = "is plain RESP, which `resp3.port: 0` rules out";
+            found.push(("server.shard_port_base", with.to_owned()));
+        }
     }
     found
 }
@@ -173,7 +236,7 @@ fn ports(reader: &Reader<'_>) -> Result<(), String> {
     if last > u64::from(u16::MAX) {
         return Err(format!("needs ports {base} to {last}, which do not exist"));
     }
-    for path in ["server.port", "resp3.port"] {
+    for path in ["server.port", "server.tls.port", "resp3.port", "resp3.tls_port"] {
         if number(path).is_some_and(|port| (base..=last).contains(&port)) {
             return Err(format!("needs ports {base} to {last}, among them `{path}`"));
         }

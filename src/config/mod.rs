@@ -106,6 +106,34 @@ pub struct Server {
     pub tracking_table_max_keys: usize,
     /// Browser origins.
     pub cors: Cors,
+    /// Certificates, and HTTPS.
+    pub tls: Tls,
+}
+
+/// Section `server.tls`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Serve HTTPS. Default false.
+    pub enabled: bool,
+    /// Where, when not on the HTTP port. Default off.
+    pub port: Option<u16>,
+    /// Certificates. Reloadable.
+    pub cert_path: Option<PathBuf>,
+    /// Private key. Reloadable.
+    pub key_path: Option<PathBuf>,
+    /// Authorities of client certificates. Default none. Reloadable.
+    pub client_ca_path: Option<PathBuf>,
+    /// Whether clients must have one. Default required. Reloadable.
+    pub client_auth: ClientAuth,
+}
+
+/// Whether clients must show a certificate, where authorities for them are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Those without are refused.
+    Required,
+    /// Those without come in, and have no name.
+    Optional,
 }
 
 /// Section `server.cors`.
@@ -170,8 +198,10 @@ pub struct Resp3 {
     pub enabled: bool,
     /// Address or name it binds to. Default `127.0.0.1`.
     pub host: String,
-    /// Its port. Default 6379.
+    /// Its port, 0 for none. Default 6379.
     pub port: u16,
+    /// Its port under TLS. Default off.
+    pub tls_port: Option<u16>,
     /// The port was asked for by file, environment or flag, so it being taken is an error.
     pub port_is_explicit: bool,
 }

@@ -6,9 +6,9 @@
 use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
-    CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput, Logging,
-    Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery, Resp3, Rest,
-    Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Wal,
+    ClientAuth, CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput,
+    Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery, Resp3, Rest,
+    Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls, Wal,
 };
 use crate::limits::{Block, OutputLimits, Rate};
 use crate::session::config::memory;
@@ -127,6 +127,19 @@ impl<'a> Reader<'a> {
             notify_keyspace_events: self.text("server.notify_keyspace_events"),
             tracking_table_max_keys: self.int("server.tracking_table_max_keys"),
             cors: Cors { allowed_origins: origins.iter().map(Value::to_string).collect() },
+            tls: self.tls(),
+        }
+    }
+
+    fn tls(&self) -> Tls {
+        let path = |key| self.opt_text(key).map(PathBuf::from);
+        Tls {
+            enabled: self.flag("server.tls.enabled"),
+            port: self.opt_int("server.tls.port"),
+            cert_path: path("server.tls.cert_path"),
+            key_path: path("server.tls.key_path"),
+            client_ca_path: path("server.tls.client_ca_path"),
+            client_auth: self.named("server.tls.client_auth", ClientAuth::NAMES),
         }
     }
 
@@ -180,6 +193,7 @@ impl<'a> Reader<'a> {
             enabled: self.flag("resp3.enabled"),
             host: self.text("resp3.host"),
             port: self.int("resp3.port"),
+            tls_port: self.opt_int("resp3.tls_port"),
             port_is_explicit: self.is_set("resp3.port"),
         }
     }
@@ -418,6 +432,12 @@ impl SlowConsumer {
     pub const NAMES: &[(&str, Self)] = &[("disconnect", Self::Disconnect), ("drop", Self::Drop)];
 }
 
+impl ClientAuth {
+    /// Names in the file, with their meaning.
+    pub const NAMES: &[(&str, Self)] =
+        &[("required", Self::Required), ("optional", Self::Optional)];
+}
+
 impl LogFormat {
     /// Names in the file, with their meaning.
     pub const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("pretty", Self::Pretty)];
@@ -478,6 +498,7 @@ mod tests {
         check("persistence.wal.commit_path", CommitPath::NAMES.iter().map(|n| n.0).collect());
         check("persistence.snapshot.codec", SnapshotCodec::NAMES.iter().map(|n| n.0).collect());
         check("pubsub.slow_consumer", SlowConsumer::NAMES.iter().map(|n| n.0).collect());
+        check("server.tls.client_auth", ClientAuth::NAMES.iter().map(|n| n.0).collect());
         check("logging.format", LogFormat::NAMES.iter().map(|n| n.0).collect());
     }
 

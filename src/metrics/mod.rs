@@ -10,11 +10,13 @@ use synap_shards::shard::ValueType;
 use crate::protocol::http::table as routes;
 use queues::Queues;
 use streams::Streams;
+use tls::TlsStat;
 
 pub mod prometheus;
 pub mod queues;
 pub mod registry;
 pub mod streams;
+pub mod tls;
 
 /// A number that one core writes and any thread may read.
 #[derive(Debug, Default)]
@@ -140,6 +142,8 @@ pub struct CoreMetrics {
     pub websocket_connections: Cell,
     /// Connections now, RESP.
     pub resp_connections: Cell,
+    /// How connections under TLS fared.
+    pub tls: TlsStat,
     /// Bytes read from sockets.
     pub bytes_received: Cell,
     /// Bytes written to sockets.
@@ -267,6 +271,7 @@ impl Default for CoreMetrics {
             http_connections: Cell::default(),
             websocket_connections: Cell::default(),
             resp_connections: Cell::default(),
+            tls: TlsStat::default(),
             bytes_received: Cell::default(),
             bytes_sent: Cell::default(),
             commands_per_second: Cell::default(),

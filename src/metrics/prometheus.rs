@@ -12,6 +12,7 @@ use synap_shards::command::table;
 use super::queues;
 use super::registry::{self as families, Family};
 use super::streams::Seen;
+use super::tls::FAILURES;
 use super::{Cell, CoreMetrics, HTTP_STATUSES, LATENCY_BOUNDS_NS};
 use crate::audit;
 use crate::health::Facts;
@@ -55,11 +56,7 @@ impl Page<'_> {
                 self.sample(family, &[env!("CARGO_PKG_VERSION"), "standalone"], 1.0);
             }
             families::UPTIME => self.sample(family, &[], self.facts.uptime_secs() as f64),
-            families::LIBRARIES | families::FUNCTIONS => {
-                let (libraries, functions, _) = self.facts.shared.scripts.library_sizes();
-                let is_first = *family == families::LIBRARIES;
-                self.sample(family, &[], if is_first { libraries } else { functions } as f64);
-            }
+            families::LIBRARIES | families::FUNCTIONS => self.libraries(family),
             families::KV_OPERATIONS => self.kv_operations(family),
             families::KV_DURATION => self.command_durations(family, true),
             families::RESP_COMMANDS => self.commands(family),
@@ -73,6 +70,7 @@ impl Page<'_> {
             families::FORWARDED => self.per_core(family, |core| &core.forwarded),
             families::LOANS => self.per_core(family, |core| &core.loans),
             families::TRANSACTIONS | families::TRANSACTIONS_ABORTED => self.transactions(family),
+            Family { name, .. } if name.starts_with("synap_tls_") => self.tls(family),
             families::COLD_FILES
             | families::COLD_BYTES
             | families::COLD_READS
@@ -138,10 +136,37 @@ impl Page<'_> {
         }
     }
 
+    fn libraries(&mut self, family: &Family) {
+        let (libraries, functions, _) = self.facts.shared.scripts.library_sizes();
+        let is_first = *family == families::LIBRARIES;
+        self.sample(family, &[], if is_first { libraries } else { functions } as f64);
+    }
+
     fn transactions(&mut self, family: &Family) {
         let is_all = *family == families::TRANSACTIONS;
         let all: fn(&CoreMetrics) -> &Cell = |core| &core.transactions;
         self.per_core(family, if is_all { all } else { |core| &core.transactions_aborted });
+    }
+
+    /// Handshakes and connections under TLS.
+    fn tls(&mut self, family: &Family) {
+        match *family {
+            families::TLS_HANDSHAKES => {
+                let full = self.facts.sum(|core| &core.tls.full);
+                let resumed = self.facts.sum(|core| &core.tls.resumed);
+                self.sample(family, &["full"], full as f64);
+                self.sample(family, &["resumed"], resumed as f64);
+            }
+            families::TLS_FAILURES => {
+                for (at, reason) in FAILURES.iter().enumerate() {
+                    let count = self.facts.sum(|core| &core.tls.failed[at]);
+                    self.sample(family, &[reason], count as f64);
+                }
+            }
+            families::TLS_TIME => self.seconds_per_core(family, |core| &core.tls.nanoseconds),
+            families::TLS_UNDERWAY => self.per_core(family, |core| &core.tls.underway),
+            _ => self.per_core(family, |core| &core.tls.connections),
+        }
     }
 
     /// Files of events.

@@ -294,6 +294,37 @@ pub const AUDIT_EVENTS: Family = family(
 /// Broken requests.
 pub const PROTOCOL_ERRORS: Family =
     family("synap_protocol_errors_total", Counter, &[], "Requests that broke their protocol");
+/// Handshakes that succeeded.
+pub const TLS_HANDSHAKES: Family = family(
+    "synap_tls_handshakes_total",
+    Counter,
+    &["kind"],
+    "TLS handshakes that succeeded: full ones, and those that took up an earlier session",
+);
+/// Handshakes that failed.
+pub const TLS_FAILURES: Family = family(
+    "synap_tls_handshake_failures_total",
+    Counter,
+    &["reason"],
+    "TLS handshakes that failed, and why",
+);
+/// Work on handshakes.
+pub const TLS_TIME: Family = family(
+    "synap_tls_handshake_seconds_total",
+    Counter,
+    &["core"],
+    "Time that cores worked on TLS handshakes",
+);
+/// Handshakes now.
+pub const TLS_UNDERWAY: Family =
+    family("synap_tls_handshakes_underway", Gauge, &["core"], "TLS handshakes under way now");
+/// Connections now.
+pub const TLS_CONNECTIONS: Family = family(
+    "synap_tls_connections",
+    Gauge,
+    &["core"],
+    "Connections under TLS now, those in their handshake included",
+);
 /// Turns of the loops.
 pub const TURNS: Family =
     family("synap_core_turns_total", Counter, &["core"], "Turns of the core's loop");
@@ -505,6 +536,11 @@ pub const FAMILIES: &[Family] = &[
     RATE_LIMIT_CLIENTS,
     AUDIT_EVENTS,
     PROTOCOL_ERRORS,
+    TLS_HANDSHAKES,
+    TLS_FAILURES,
+    TLS_TIME,
+    TLS_UNDERWAY,
+    TLS_CONNECTIONS,
     TURNS,
     SLOW_TURNS,
     PUT_OFF,

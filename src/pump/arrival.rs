@@ -1,10 +1,12 @@
 //! A connection comes, is counted, and is told if there are too many already.
 
+use std::net::SocketAddr;
+
 use synap_io::reactor::ListenerTag;
 use synap_shards::id::ConnId;
 
 use super::connection::{Connection, Decoder};
-use super::{Core, HTTP, SHARD};
+use super::{Core, HTTP, HTTPS, RESP_TLS, SHARD};
 use crate::audit::{self, Event, Kind, Who};
 use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
@@ -65,30 +67,50 @@ impl Core {
         let addresses = (self.reactor.peer(conn), self.reactor.local(conn));
         let (Some(peer), Some(local)) = addresses else { return };
         let (kind, decoder) = match listener {
-            HTTP => (Listener::Http, Decoder::Http(HttpDecoder::new())),
+            HTTP | HTTPS => (Listener::Http, Decoder::Http(HttpDecoder::new())),
             SHARD => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
             _ => (Listener::Resp, Decoder::Resp(decode::Decoder::default())),
         };
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
-        self.outlet.shared.alive.add(number);
         let client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
         let mut connection = Connection::new(client, decoder);
+        let is_tls = matches!(listener, HTTPS | RESP_TLS);
         match self.admit_connection(&mut connection) {
+            Ok(()) if is_tls => {
+                connection.tls = self.begin_handshake(peer, kind);
+                if connection.tls.is_none() {
+                    self.outlet.shared.addresses.leave_if(connection.counted);
+                    self.reactor.shutdown(conn);
+                    return;
+                }
+                self.count(&connection);
+            }
             Ok(()) => self.count(&connection),
+            // Nobody could read the reason.
+            Err(why) if is_tls => {
+                self.note_refused(peer, why);
+                self.reactor.shutdown(conn);
+                return;
+            }
             Err(why) => {
                 connection.is_refused = true;
                 connection.decoder = Decoder::Deaf;
                 connection.say(why.text(kind));
                 connection.close();
-                self.refused += 1;
-                let (who, address) = (Who::Anonymous, Some(peer.ip()));
-                audit::record(Event::new(Kind::ConnectionRefused, who, address, why.limit()));
+                self.note_refused(peer, why);
             }
         }
+        self.outlet.shared.alive.add(number);
         self.outlet.connections.insert(conn, connection);
         self.outlet.mark_dirty(conn);
+    }
+
+    fn note_refused(&mut self, peer: SocketAddr, why: TooMany) {
+        self.refused += 1;
+        let (who, address) = (Who::Anonymous, Some(peer.ip()));
+        audit::record(Event::new(Kind::ConnectionRefused, who, address, why.limit()));
     }
 
     /// Whether there may be another connection, and another of its address.
@@ -127,9 +149,7 @@ impl Core {
         if connection.is_refused {
             return;
         }
-        if let Some(key) = connection.counted {
-            self.outlet.shared.addresses.leave(key);
-        }
+        self.outlet.shared.addresses.leave_if(connection.counted);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         let gauge = match connection.client.listener {
             Listener::Http => &metrics.http_connections,

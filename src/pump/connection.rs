@@ -10,6 +10,7 @@ use super::envelope::Underway;
 use super::live::Live;
 use super::live_style::LiveStyle;
 use super::share::Share;
+use super::tls::Sealed;
 use crate::limits::output::{Class, Exceeded};
 use crate::limits::{ClientKey, OutputLimits};
 use crate::protocol::http::decode::HttpDecoder;
@@ -151,6 +152,8 @@ pub(super) struct Connection {
     pub(super) paying: Option<ClientKey>,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
+    /// What it is under TLS; nothing of a plain one.
+    pub(super) tls: Option<Box<Sealed>>,
 }
 
 impl Connection {
@@ -184,6 +187,7 @@ impl Connection {
             underway: None,
             paying: None,
             live: None,
+            tls: None,
         }
     }
 
@@ -305,7 +309,8 @@ impl Connection {
     /// request that it did not finish.
     pub(super) fn is_done(&self) -> bool {
         let unstarted = (self.input.len() >= self.input_wanted && !self.input.is_empty())
-            || self.underway.is_some();
+            || self.underway.is_some()
+            || self.tls.as_ref().is_some_and(|tls| !tls.waiting.is_empty());
         let ended = self.closing || (self.read_ended && !unstarted);
         self.is_abandoned || (ended && self.is_drained())
     }
@@ -318,6 +323,11 @@ impl Connection {
     /// Whether so much input waits that the socket should rest.
     pub(super) fn has_too_much_input(&self) -> bool {
         self.input.len() >= INPUT_PAUSE_BYTES
+    }
+
+    /// Whether it is closed without sending what is left.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
     }
 
     /// Closes without sending what is left.

@@ -21,6 +21,7 @@ mod serve;
 mod serve_http;
 mod share;
 mod snapshot;
+mod tls;
 mod tracking;
 mod transaction;
 mod transaction_http;
@@ -48,9 +49,11 @@ use crate::protocol::resp::decode;
 use crate::session::rates::RateSampler;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::tls::Tls;
 use outlet::Outlet;
 use serve::Host;
 use snapshot::Snapshot;
+use tls::Handshakes;
 
 pub use upkeep::{Inbox, Message};
 
@@ -79,11 +82,17 @@ pub struct Listeners {
     pub resp: Option<TcpListener>,
     /// RESP for cluster-aware clients, this core's slots only.
     pub shard: Option<TcpListener>,
+    /// HTTP under TLS.
+    pub https: Option<TcpListener>,
+    /// RESP under TLS.
+    pub resp_tls: Option<TcpListener>,
 }
 
 const HTTP: ListenerTag = ListenerTag(0);
 const RESP: ListenerTag = ListenerTag(1);
 const SHARD: ListenerTag = ListenerTag(2);
+const HTTPS: ListenerTag = ListenerTag(3);
+const RESP_TLS: ListenerTag = ListenerTag(4);
 
 /// What a core is made of.
 #[expect(missing_debug_implementations, reason = "it holds a closure")]
@@ -100,6 +109,8 @@ pub struct Parts {
     pub shared: Arc<Shared>,
     /// Its copy of what can change.
     pub settings: Settings,
+    /// Certificates, where any port is under TLS.
+    pub tls: Option<Arc<Tls>>,
     /// Messages from the main thread.
     pub inbox: Inbox,
     /// Tells the main thread that a client asked the server to stop.
@@ -144,18 +155,16 @@ pub struct Core {
     /// The core counts as busy until then: a turn without a request between two with one is a
     /// pause of its clients, and what the core does in it makes the next one wait.
     busy_until_ns: u64,
+    /// What there is to do for connections under TLS.
+    handshakes: Handshakes,
 }
 
 impl Core {
     /// Puts a core together on its own thread, and starts listening.
     pub fn new(id: CoreId, parts: Parts, listeners: Listeners) -> Self {
-        let Parts { mut reactor, mesh, engine, wal, shared, settings, inbox, ask_to_stop } = parts;
-        let tagged = [(listeners.http, HTTP), (listeners.resp, RESP), (listeners.shard, SHARD)];
-        for (listener, tag) in tagged {
-            if let Some(listener) = listener {
-                reactor.listen(listener, tag);
-            }
-        }
+        let Parts { mut reactor, mesh, engine, wal, shared, settings, tls, inbox, ask_to_stop } =
+            parts;
+        listen(&mut reactor, listeners);
         let outlet = Outlet::new(id, shared, settings, read_clocks());
         Self {
             id,
@@ -183,6 +192,7 @@ impl Core {
             stopping_since_ns: None,
             snapshot: None,
             busy_until_ns: 0,
+            handshakes: Handshakes::new(tls),
         }
     }
 
@@ -217,6 +227,7 @@ impl Core {
         }
         self.happened = happened;
         self.receive_parcels();
+        self.shake_hands();
         self.go_on_with_resumed();
         self.feed();
         self.upkeep()?;
@@ -278,6 +289,7 @@ impl Core {
             || !self.outlet.put_off.is_empty()
             || self.outlet.feeds.has_ready()
             || self.has_unsent()
+            || self.handshakes.has_waiting()
             || self.may_feed()
         {
             return Duration::ZERO;
@@ -323,28 +335,10 @@ impl Core {
 
     fn received(&mut self, conn: ConnId, chunk: Chunk) {
         let bytes = self.reactor.bytes(&chunk);
-        let now_ms = self.outlet.now.unix_ms;
-        let limit = self.outlet.settings.query_buffer_bytes_max;
-        if let Some(connection) = self.outlet.connections.get_mut(conn) {
-            connection.client.active_ms = now_ms;
-            if connection.closing {
-                // Its requests are not read any more; what still arrives is dropped.
-            } else if !connection.has_unstarted() && connection.may_start() {
-                let mut host = host(&mut self.engine, &mut self.outlet, &mut self.stop);
-                let used = host.serve(conn, bytes);
-                if used < bytes.len()
-                    && let Some(connection) = self.outlet.connections.get_mut(conn)
-                {
-                    connection.input.extend_from_slice(&bytes[used..]);
-                }
-            } else if connection.input.len() + bytes.len() > limit {
-                drop_connection(&mut self.outlet, conn, "request exceeds the query buffer limit");
-            } else {
-                connection.input.extend_from_slice(bytes);
-                if connection.input.len() >= connection.input_wanted {
-                    self.outlet.resumed.push(conn);
-                }
-            }
+        match self.outlet.connections.get_mut(conn) {
+            Some(connection) if connection.tls.is_some() => self.received_sealed(conn, &chunk),
+            Some(_) => take_input(&mut self.engine, &mut self.outlet, &mut self.stop, conn, bytes),
+            None => {}
         }
         self.reactor.recycle(chunk);
         self.rest_reading(conn);
@@ -404,12 +398,15 @@ impl Core {
     }
 
     fn sent(&mut self, conn: ConnId, mut buffer: Vec<u8>) {
-        let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        connection.sending = false;
         buffer.clear();
-        if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
-            self.spare.push(buffer);
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
+        if connection.tls.as_ref().is_some_and(|tls| tls.session.has_unsealed()) {
+            // What is left of a reply that is sealed in portions.
+            self.send_sealed(conn, buffer);
+            return;
         }
+        connection.sending = false;
+        keep_spare(&mut self.spare, buffer);
         if connection.has_unstarted() && connection.may_start() {
             self.outlet.resumed.push(conn);
         }
@@ -433,9 +430,12 @@ impl Core {
         self.outlet.forget_tracker(&mut self.engine, connection.client.id);
         self.uncount(&connection);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
-        if connection.live.is_some_and(|live| live.is_websocket()) {
+        if connection.live.as_ref().is_some_and(|live| live.is_websocket()) {
             let gauge = &metrics.websocket_connections;
             gauge.set(gauge.get() - 1);
+        }
+        if let Some(tls) = &connection.tls {
+            self.closed_sealed(tls, connection.client.peer);
         }
     }
 
@@ -568,6 +568,10 @@ impl Core {
                 self.reactor.shutdown(conn);
                 continue;
             }
+            if connection.tls.is_some() {
+                self.flush_sealed(conn);
+                continue;
+            }
             if !connection.sending && !connection.output.is_empty() {
                 connection.sending = true;
                 (connection.taken_ms, connection.taken_bytes) = (now_ms, u64::MAX);
@@ -579,10 +583,7 @@ impl Core {
                     self.reactor.send(conn, output);
                 }
             } else if connection.output.is_empty() && connection.output.capacity() > 0 {
-                let buffer = std::mem::take(&mut connection.output);
-                if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
-                    self.spare.push(buffer);
-                }
+                keep_spare(&mut self.spare, std::mem::take(&mut connection.output));
             }
             if connection.is_done() {
                 self.reactor.shutdown(conn);
@@ -607,8 +608,61 @@ impl Core {
     }
 }
 
+fn listen(reactor: &mut Reactor, listeners: Listeners) {
+    let tagged = [
+        (listeners.http, HTTP),
+        (listeners.resp, RESP),
+        (listeners.shard, SHARD),
+        (listeners.https, HTTPS),
+        (listeners.resp_tls, RESP_TLS),
+    ];
+    for (listener, tag) in tagged {
+        if let Some(listener) = listener {
+            reactor.listen(listener, tag);
+        }
+    }
+}
+
+/// Serves bytes that came for a connection, or keeps them until it may go on.
+fn take_input(
+    engine: &mut Engine,
+    outlet: &mut Outlet,
+    stop: &mut bool,
+    conn: ConnId,
+    bytes: &[u8],
+) {
+    let now_ms = outlet.now.unix_ms;
+    let limit = outlet.settings.query_buffer_bytes_max;
+    let Some(connection) = outlet.connections.get_mut(conn) else { return };
+    connection.client.active_ms = now_ms;
+    if connection.closing {
+        // Its requests are not read any more; what still arrives is dropped.
+    } else if !connection.has_unstarted() && connection.may_start() {
+        let used = host(engine, outlet, stop).serve(conn, bytes);
+        if used < bytes.len()
+            && let Some(connection) = outlet.connections.get_mut(conn)
+        {
+            connection.input.extend_from_slice(&bytes[used..]);
+        }
+    } else if connection.input.len() + bytes.len() > limit {
+        drop_connection(outlet, conn, "request exceeds the query buffer limit");
+    } else {
+        connection.input.extend_from_slice(bytes);
+        if connection.input.len() >= connection.input_wanted {
+            outlet.resumed.push(conn);
+        }
+    }
+}
+
 fn host<'a>(engine: &'a mut Engine, outlet: &'a mut Outlet, stop: &'a mut bool) -> Host<'a> {
     Host { engine, outlet, stop, started_ns: clock::monotonic_ns() }
+}
+
+/// Keeps a buffer for reuse, unless there are enough or it is large.
+fn keep_spare(spare: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
+    if spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
+        spare.push(buffer);
+    }
 }
 
 /// Gives a connection up whose peer does not keep to the limits.

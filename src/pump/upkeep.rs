@@ -1,6 +1,7 @@
 //! What a core does by the clock: ticks of the engine, gauges, silent connections, messages from
 //! the main thread, and stopping.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
@@ -21,6 +22,7 @@ use crate::protocol::ws::CloseCode;
 use crate::session::client::Listener;
 use crate::settings::Settings;
 use crate::snapshot::Order;
+use crate::tls::Tls;
 
 /// Nanoseconds between two rounds of gauges and messages.
 const GAUGES_NS: u64 = 100_000_000;
@@ -65,6 +67,8 @@ fn is_too_slow(connection: &Connection, now_ms: u64, request_ms: u64) -> bool {
 pub enum Message {
     /// The configuration was read again.
     Settings(Box<Settings>),
+    /// The certificates were read again.
+    Tls(Arc<Tls>),
     /// Stop: no new connections, answer what has come, log it, end.
     Stop,
     /// What to do next about a snapshot.
@@ -130,6 +134,7 @@ impl Core {
             }
             self.close_silent();
             self.close_deaf();
+            self.close_slow_handshakes();
             self.ping();
             self.wake_feeds();
             self.end_polls();
@@ -152,6 +157,7 @@ impl Core {
                     self.outlet.settings = *settings;
                     self.outlet.settings_changed = true;
                 }
+                Message::Tls(tls) => self.handshakes.change(tls),
                 Message::Stop => self.begin_stop(),
                 Message::Snapshot(order) => self.obey(order)?,
                 Message::Cold(done) => {
@@ -372,6 +378,9 @@ impl Core {
         for id in self.outlet.connections.ids() {
             if let Some(connection) = self.outlet.connections.get_mut(id) {
                 connection.end_reading();
+                if connection.tls.as_ref().is_some_and(|tls| tls.is_handshaking()) {
+                    connection.abandon();
+                }
                 if connection.live.is_some() {
                     connection.close_live(CloseCode::GOING_AWAY, "the server stops");
                 }

@@ -82,6 +82,8 @@ pub struct Client {
     pub pending: Option<Box<Pending>>,
     /// Of an HTTP connection: the caller of its transactions when requests do not name one.
     pub http_caller: Option<Box<str>>,
+    /// The name in the certificate that it showed under TLS; nothing without one.
+    pub certificate: Option<String>,
     /// Requests so far.
     pub commands: u64,
     /// The last command.
@@ -134,6 +136,7 @@ impl Client {
             subscriptions: [0; KINDS],
             pending: None,
             http_caller: None,
+            certificate: None,
             commands: 0,
             last_command: None,
             query_bytes: 0,
@@ -228,6 +231,12 @@ impl Client {
         add(format_args!(" resp={} lib-name={}", self.protocol.number(), self.lib_name));
         add(format_args!(" lib-ver={} tot-cmds={}", self.lib_ver, self.commands));
         add(format_args!(" core={}", self.core.index()));
+        if let Some(name) = &self.certificate {
+            // Blanks part the fields of the line.
+            let name: String =
+                name.chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
+            add(format_args!(" cert={name}"));
+        }
         line
     }
 

@@ -1,4 +1,4 @@
-//! Replication, rate limits, TLS and access control: checked, and where a key promises safety this
+//! Replication, rate limits and access control: checked, and where a key promises safety this
 //! build cannot give, the server refuses to start with it.
 
 use super::super::key::{
@@ -138,19 +138,6 @@ pub(super) const KEYS: &[Key] = &[
         "Proxies whose X-Forwarded-For and X-Real-IP say who the client is.",
     )
     .reloadable(),
-    Key::new("server.tls.enabled", Kind::Bool, "Serve HTTPS.")
-        .or("false")
-        .alias(&[same("tls.enabled")])
-        .refused("connections would not be encrypted"),
-    Key::new("server.tls.cert_path", Kind::Path, "Certificate chain, PEM.")
-        .alias(&[same("tls.cert_path")])
-        .dormant(),
-    Key::new("server.tls.key_path", Kind::Path, "Private key, PEM.")
-        .alias(&[same("tls.key_path")])
-        .dormant(),
-    Key::new("server.tls.client_ca_path", Kind::Path, "Authorities of client certificates.")
-        .alias(&[same("tls.client_ca_path")])
-        .dormant(),
     Key::new("authentication.enabled", Kind::Bool, "Ask clients who they are.")
         .or("false")
         .alias(&[same("auth.enabled")])

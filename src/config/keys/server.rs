@@ -3,6 +3,7 @@
 use super::super::key::{Key, Kind, MILLIS, PORT, SECS, TEXT, int, same};
 
 const LOG_FORMATS: Kind = Kind::Enum(&[&["json"], &["pretty", "text"]]);
+const CLIENT_AUTH: Kind = Kind::Enum(&[&["required"], &["optional"]]);
 
 pub(super) const KEYS: &[Key] = &[
     Key::new(
@@ -101,6 +102,50 @@ pub(super) const KEYS: &[Key] = &[
     )
     .or("1000000")
     .reloadable(),
+    Key::new(
+        "server.tls.enabled",
+        Kind::Bool,
+        "Serve HTTPS (TLS 1.2 and 1.3): on server.port, or on server.tls.port where that is set.",
+    )
+    .or("false")
+    .alias(&[same("tls.enabled")]),
+    Key::new(
+        "server.tls.port",
+        PORT,
+        "TCP port of HTTPS, so that server.port goes on in the clear; unset makes server.port \
+         HTTPS. RESP under TLS is resp3.tls_port.",
+    ),
+    Key::new(
+        "server.tls.cert_path",
+        Kind::Path,
+        "Certificates in PEM, the server's own first; read again on SIGHUP, also when the path is \
+         the same. Open connections keep what they began with.",
+    )
+    .alias(&[same("tls.cert_path")])
+    .reloadable(),
+    Key::new(
+        "server.tls.key_path",
+        Kind::Path,
+        "Private key of the first certificate, PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.",
+    )
+    .alias(&[same("tls.key_path")])
+    .reloadable(),
+    Key::new(
+        "server.tls.client_ca_path",
+        Kind::Path,
+        "Authorities in PEM whose client certificates are believed, on HTTPS and RESP; unset asks \
+         for none. A client's name is its certificate's common name; without one, its first e-mail \
+         address, DNS name or URI.",
+    )
+    .alias(&[same("tls.client_ca_path")])
+    .reloadable(),
+    Key::new(
+        "server.tls.client_auth",
+        CLIENT_AUTH,
+        "With client_ca_path: refuse clients without a certificate, or let them in without a name.",
+    )
+    .or("required")
+    .reloadable(),
     Key::new("network.idle_timeout_secs", SECS, "Close a silent connection after; 0 is never.")
         .or("300"),
     Key::new(
@@ -138,12 +183,18 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("resp3.host", Kind::Host, "Address the RESP port binds to.").or("127.0.0.1"),
     Key::new(
         "resp3.port",
-        PORT,
+        int(0, 65_535),
         "TCP port of RESP. Left unset and taken by someone else, the server says so and goes on \
-         without RESP; set and taken, it does not start.",
+         without RESP; set and taken, it does not start. 0 with resp3.tls_port leaves TLS only.",
     )
     .or("6379")
     .counting_presence(),
+    Key::new(
+        "resp3.tls_port",
+        PORT,
+        "TCP port of RESP under TLS, with the certificates of server.tls (which need not be \
+         enabled); unset leaves it off.",
+    ),
     Key::new("synap_rpc.enabled", Kind::Bool, "Serve the binary RPC protocol.")
         .or("false")
         .refused("the binary RPC listener would be missing"),
