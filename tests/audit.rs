@@ -12,8 +12,8 @@ fn page(http: &mut Http, after: u64) -> Value {
     answer.json()
 }
 
-fn seen(server: &Server, kind: &str) -> Vec<Value> {
-    let page = page(&mut server.http(), 0);
+fn seen(http: &mut Http, kind: &str) -> Vec<Value> {
+    let page = page(http, 0);
     let events = page["events"].as_array().expect("events").clone();
     events.into_iter().filter(|event| event["event"] == json!(kind)).collect()
 }
@@ -70,20 +70,21 @@ fn limits_and_the_operator_are_noted() {
         client.try_send(b"PING\r\n");
         client.try_reply().as_deref() == Some(b"+PONG\r\n")
     });
+    let mut http = server.http();
     let _same = plan.clone().config("kv_store: {allow_flush_commands: true, max_memory_mb: 99}\n");
     server.signal("HUP");
     wait_for("the reload to be noted", || {
-        seen(&server, "config_changed").iter().any(|event| {
+        seen(&mut http, "config_changed").iter().any(|event| {
             let by = (&event["who"], &event["detail"], &event["address"]);
             by == (&json!("operator"), &json!("kv_store.max_memory_mb"), &Value::Null)
         })
     });
-    assert!(!seen(&server, "connection_refused").is_empty());
+    assert!(!seen(&mut http, "connection_refused").is_empty());
     let mut client = server.resp();
     (0..1500).for_each(|_| client.command(&["PING"]));
     (0..1500).for_each(|_| drop(client.reply()));
     // What is left out of so many is counted.
-    let text = server.http().request("GET", "/metrics", "").text().to_owned();
+    let text = http.request("GET", "/metrics", "").text().to_owned();
     let of = |outcome: &str| -> u64 {
         let name =
             format!("synap_audit_events_total{{event=\"rate_limited\",outcome=\"{outcome}\"}} ");

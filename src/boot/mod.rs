@@ -167,7 +167,7 @@ fn lock_data(directory: &Path) -> Result<DirLock, Fatal> {
     std::fs::create_dir_all(directory).map_err(start("create the data directory"))?;
     let metadata = std::fs::metadata(directory).map_err(start("look at the data directory"))?;
     if metadata.permissions().mode() & OTHERS_MAY_WRITE != 0 {
-        // Not refused: volumes of orchestrators are made like that, within a container of their own.
+        // Not refused: volumes of orchestrators are made like that, each in a container of its own.
         tracing::warn!(
             directory = %directory.display(),
             "everybody on this machine may write to the data directory, and so change the data and \
