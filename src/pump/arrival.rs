@@ -71,6 +71,7 @@ impl Core {
             SHARD => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
             _ => (Listener::Resp, Decoder::Resp(decode::Decoder::default())),
         };
+        let is_tls = matches!(listener, HTTPS | RESP_TLS);
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
@@ -78,26 +79,23 @@ impl Core {
         let mut connection = Connection::new(client, decoder);
         let is_tls = matches!(listener, HTTPS | RESP_TLS);
         match self.admit_connection(&mut connection) {
-            Ok(()) if is_tls => {
-                connection.tls = self.begin_handshake(peer, kind);
-                if connection.tls.is_none() {
-                    self.outlet.shared.addresses.leave_if(connection.counted);
-                    self.reactor.shutdown(conn);
-                    return;
-                }
+            Ok(()) => {
                 self.count(&connection);
-            }
-            Ok(()) => self.count(&connection),
-            // Nobody could read the reason.
-            Err(why) if is_tls => {
-                self.note_refused(peer, why);
-                self.reactor.shutdown(conn);
-                return;
+                if is_tls {
+                    connection.tls = self.begin_handshake(peer, kind);
+                }
+                if is_tls && connection.tls.is_none() {
+                    connection.decoder = Decoder::Deaf;
+                    connection.close();
+                }
             }
             Err(why) => {
                 connection.is_refused = true;
                 connection.decoder = Decoder::Deaf;
-                connection.say(why.text(kind));
+                // Under TLS nothing can be said before a handshake, which is the dear part.
+                if !is_tls {
+                    connection.say(why.text(kind));
+                }
                 connection.close();
                 self.note_refused(peer, why);
             }

@@ -133,8 +133,8 @@ impl Core {
                 connection.refresh_sizes();
             }
             self.close_silent();
-            self.close_deaf();
             self.close_slow_handshakes();
+            self.close_deaf();
             self.ping();
             self.wake_feeds();
             self.end_polls();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use synap_dial::TlsFlags;
 
 use crate::error::AdminError;
 
@@ -23,7 +24,10 @@ pub(crate) struct Options {
     /// User and password
     #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "api_key", global = true)]
     user: Option<String>,
-    /// RESP address of the server [default: host of the URL, port as the server says]
+    #[command(flatten)]
+    tls: TlsFlags,
+    /// RESP address of the server, under TLS when the URL is https
+    /// [default: host of the URL, port as the server says]
     #[arg(long, value_name = "HOST:PORT", global = true)]
     resp: Option<String>,
     /// One JSON object instead of text
@@ -165,7 +169,7 @@ pub(crate) enum Credentials {
 /// Which server, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// `http://HOST:PORT`, without a slash at the end.
+    /// `http://HOST:PORT` or `https://HOST:PORT`, without a slash at the end.
     pub(crate) url: String,
     /// The host in it.
     pub(crate) host: String,
@@ -173,6 +177,8 @@ pub(crate) struct Target {
     pub(crate) resp: Option<String>,
     /// As whom.
     pub(crate) credentials: Credentials,
+    /// Everything goes under TLS, with these files.
+    pub(crate) tls: Option<TlsFlags>,
 }
 
 impl Options {
@@ -182,10 +188,16 @@ impl Options {
     /// The URL or `--user` has the wrong form.
     pub(crate) fn target(&self) -> Result<Target, AdminError> {
         let bad = || {
-            let expected = "expected http://[USER:PASSWORD@]HOST[:PORT]";
+            let expected = "expected http[s]://[USER:PASSWORD@]HOST[:PORT]";
             AdminError::Usage(format!("--url: {expected}, found {:?}", self.url))
         };
-        let rest = self.url.strip_prefix("http://").ok_or_else(bad)?.trim_end_matches('/');
+        let plain = self.url.strip_prefix("http://");
+        let rest = plain.or_else(|| self.url.strip_prefix("https://")).ok_or_else(bad)?;
+        let rest = rest.trim_end_matches('/');
+        if plain.is_some() && self.tls != TlsFlags::default() {
+            let why = "--cacert, --cert and --key need a URL of https://";
+            return Err(AdminError::Usage(why.to_owned()));
+        }
         let (user, address) = match rest.rsplit_once('@') {
             Some((user, address)) => (Some(user), address),
             None => (None, rest),
@@ -202,8 +214,10 @@ impl Options {
             (None, None, Some(text)) => pair(text).ok_or_else(bad)?,
             (None, None, None) => Credentials::None,
         };
-        let (url, host) = (format!("http://{host}:{port}"), host.to_owned());
-        Ok(Target { url, host, resp: self.resp.clone(), credentials })
+        let scheme = if plain.is_some() { "http" } else { "https" };
+        let (url, host) = (format!("{scheme}://{host}:{port}"), host.to_owned());
+        let tls = plain.is_none().then(|| self.tls.clone());
+        Ok(Target { url, host, resp: self.resp.clone(), credentials, tls })
     }
 }
 
@@ -239,7 +253,11 @@ mod tests {
         assert_eq!(target(&["--url", "http://box"]).unwrap().url, "http://box:15500");
         let keyed = target(&["--url", "http://box", "--api-key", "k"]).unwrap();
         assert_eq!(keyed.credentials, Credentials::Key("k".into()));
-        for bad in ["box:1", "https://box", "http://", "http://a:x", "http://u@a", "http://a/b"] {
+        let sealed = target(&["--url", "https://box", "--cacert", "ca"]).unwrap();
+        assert_eq!(sealed.url, "https://box:15500");
+        assert_eq!(sealed.tls.unwrap().cacert, Some("ca".into()));
+        assert!(target(&["--url", "http://box", "--cacert", "ca"]).is_err());
+        for bad in ["box:1", "ftp://box", "http://", "http://a:x", "http://u@a", "http://a/b"] {
             assert!(target(&["--url", bad]).is_err(), "{bad}");
         }
         assert!(target(&["--user", "nobody"]).is_err());

@@ -30,7 +30,7 @@ pub(crate) fn run(target: &Target, args: &BackupArgs) -> Result<Value, AdminErro
     if let Some(name) = written.and_then(Path::file_name)
         && !files.snapshots.join(name).exists()
     {
-        let (url, here) = (Http::new(target).address().to_owned(), files.snapshots.display());
+        let (url, here) = (Http::new(target)?.address().to_owned(), files.snapshots.display());
         let text = format!("{url} wrote {}, which is not in {here}", name.display());
         return Err(AdminError::Usage(text));
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use synap::fatal::Fatal;
+use synap_dial::DialError;
 
 use crate::redis::FileError;
 
@@ -92,6 +93,12 @@ impl fmt::Display for AdminError {
 }
 
 impl std::error::Error for AdminError {}
+
+impl From<DialError> for AdminError {
+    fn from(error: DialError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
 
 impl From<Fatal> for AdminError {
     fn from(fatal: Fatal) -> Self {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use synap_dial::Tls;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::args::{Credentials, Target};
 use crate::error::AdminError;
@@ -22,8 +24,12 @@ pub(crate) struct Http {
 
 impl Http {
     /// Nothing is sent before the first request.
-    pub(crate) fn new(target: &Target) -> Self {
+    ///
+    /// # Errors
+    /// A file of TLS cannot be used.
+    pub(crate) fn new(target: &Target) -> Result<Self, AdminError> {
         let config = ureq::Agent::config_builder()
+            .tls_config(tls_config(target)?)
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(ANSWER_TIMEOUT))
@@ -36,7 +42,7 @@ impl Http {
                 Some(("authorization", format!("Basic {word}")))
             }
         };
-        Self { agent: config.into(), base: target.url.clone(), authorization }
+        Ok(Self { agent: config.into(), base: target.url.clone(), authorization })
     }
 
     /// Where it is.
@@ -82,6 +88,33 @@ impl Http {
         let (status, body) = self.get(path)?;
         accept(path, status, body)
     }
+}
+
+fn tls_config(target: &Target) -> Result<TlsConfig, AdminError> {
+    let Some(flags) = &target.tls else { return Ok(TlsConfig::default()) };
+    // Also the check of the files of the client's own certificate.
+    let tls = Tls::load(flags)?;
+    let roots: Vec<_> =
+        tls.authorities().map(|der| Certificate::from_der(der).to_owned()).collect();
+    let identity = match (&flags.cert, &flags.key) {
+        (Some(cert), Some(key)) => {
+            let read = |path| std::fs::read(path).map_err(AdminError::file("read", path));
+            let (cert, key) = (read(cert)?, read(key)?);
+            let chain = parse_pem(&cert).filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            });
+            let key = PrivateKey::from_pem(&key)
+                .map_err(|error| AdminError::Usage(format!("--key: {error}")))?;
+            Some(ClientCert::new_with_certs(&chain.collect::<Vec<_>>(), key))
+        }
+        _ => None,
+    };
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .client_cert(identity)
+        .unversioned_rustls_crypto_provider(synap_dial::provider())
+        .build())
 }
 
 /// The body of a success; the message of anything else as an error.

@@ -7,7 +7,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use crate::args::Credentials;
+use synap_dial::{Stream, Tls};
+
+use crate::args::{Credentials, Target};
 use crate::error::AdminError;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,12 +62,17 @@ pub(crate) fn push_command(out: &mut Vec<u8>, words: &[&[u8]]) {
 /// An open connection.
 pub(crate) struct Connection {
     address: String,
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Stream>,
 }
 
 impl Connection {
-    /// Connects to `HOST:PORT` and authenticates.
-    pub(crate) fn open(address: &str, credentials: &Credentials) -> Result<Self, AdminError> {
+    /// Connects to `HOST:PORT`, under TLS if the target asks for it, and authenticates.
+    pub(crate) fn open(address: &str, target: &Target) -> Result<Self, AdminError> {
+        let tls = match &target.tls {
+            Some(flags) => Some(Tls::load(flags)?),
+            None => None,
+        };
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let failed = |error: std::io::Error| AdminError::Connection {
             address: address.to_owned(),
             what: format!("cannot connect: {error}"),
@@ -77,9 +84,13 @@ impl Connection {
                     stream.set_nodelay(true).map_err(failed)?;
                     stream.set_read_timeout(Some(REPLY_TIMEOUT)).map_err(failed)?;
                     stream.set_write_timeout(Some(REPLY_TIMEOUT)).map_err(failed)?;
+                    let stream = match &tls {
+                        Some(tls) => tls.wrap(stream, host).map_err(failed)?,
+                        None => Stream::Plain(stream),
+                    };
                     let reader = BufReader::with_capacity(BUFFER_BYTES, stream);
                     let mut connection = Self { address: address.to_owned(), reader };
-                    connection.authenticate(credentials)?;
+                    connection.authenticate(&target.credentials)?;
                     return Ok(connection);
                 }
                 Err(error) => last = error,
@@ -116,7 +127,8 @@ impl Connection {
 
     /// Sends requests made by [`push_command`].
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), AdminError> {
-        let sent = self.reader.get_mut().write_all(bytes);
+        let stream = self.reader.get_mut();
+        let sent = stream.write_all(bytes).and_then(|()| stream.flush());
         sent.map_err(|error| self.broken(error.to_string()))
     }
 

@@ -19,14 +19,20 @@ const NOT_FOUND: u16 = 404;
 pub(crate) fn connect(target: &Target) -> Result<Connection, AdminError> {
     let address = match &target.resp {
         Some(address) => address.clone(),
-        None => format!("{}:{}", target.host, resp_port(&Http::new(target))?),
+        None => format!("{}:{}", target.host, resp_port(target)?),
     };
-    Connection::open(&address, &target.credentials)
+    Connection::open(&address, target)
 }
 
-fn resp_port(http: &Http) -> Result<u16, AdminError> {
-    let info = http.demand("/info?section=server")?;
-    match info["server"]["resp_port"].as_u64() {
+fn resp_port(target: &Target) -> Result<u16, AdminError> {
+    let info = Http::new(target)?.demand("/info?section=server")?;
+    let field = if target.tls.is_some() { "resp_tls_port" } else { "resp_port" };
+    match info["server"][field].as_u64() {
+        Some(0) | None if target.tls.is_some() => {
+            let text = "the server has no RESP port under TLS (`resp3.tls_port`); what is asked \
+                        for over https is not sent in the clear";
+            Err(AdminError::Usage(text.to_owned()))
+        }
         Some(0) | None => {
             let text = "the server does not say where its RESP port is; name it with --resp";
             Err(AdminError::Usage(text.to_owned()))
@@ -39,18 +45,18 @@ fn resp_port(http: &Http) -> Result<u16, AdminError> {
 
 /// `synap-admin snapshot`.
 pub(crate) fn snapshot(target: &Target) -> Result<Value, AdminError> {
-    let (status, body) = Http::new(target).post("/snapshot", &json!({}))?;
+    let (status, body) = Http::new(target)?.post("/snapshot", &json!({}))?;
     accept("a snapshot", status, body)
 }
 
 /// `synap-admin stats`.
 pub(crate) fn stats(target: &Target) -> Result<Value, AdminError> {
-    Http::new(target).demand("/info?section=all")
+    Http::new(target)?.demand("/info?section=all")
 }
 
 /// `synap-admin health`.
 pub(crate) fn health(target: &Target) -> Result<(bool, Value), AdminError> {
-    let http = Http::new(target);
+    let http = Http::new(target)?;
     let (status, whole) = http.get("/health")?;
     let mut healthy = (200..300).contains(&status);
     let mut parts = Map::new();

@@ -6,13 +6,15 @@
 use std::fmt;
 
 use clap::{ArgAction, Parser, ValueEnum};
+use synap_dial::TlsFlags;
 
 use crate::format::Style;
 
 /// Port of the server's RESP listener.
 const DEFAULT_PORT: u16 = 6_379;
 
-const URL_HELP: &str = "resp://[USER[:PASSWORD]@]HOST[:PORT]; redis:// and synap:// mean the same";
+const URL_HELP: &str = "resp://[USER[:PASSWORD]@]HOST[:PORT]; redis:// and synap:// mean the same, \
+                        rediss:// and resps:// TLS";
 
 /// How the server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,6 +46,11 @@ pub(crate) struct Options {
     /// User and password, sent as AUTH USER PASSWORD.
     #[arg(long, value_name = "USER:PASSWORD", conflicts_with = "api_key")]
     user: Option<String>,
+    /// Speak under TLS, as with a URL of rediss:// or resps://.
+    #[arg(long)]
+    tls: bool,
+    #[command(flatten)]
+    tls_flags: TlsFlags,
     /// How the server is spoken to.
     #[arg(long, value_enum, default_value_t = Transport::Resp3)]
     transport: Transport,
@@ -78,6 +85,8 @@ pub(crate) struct Target {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) credentials: Credentials,
+    /// Speak under TLS, with these files.
+    pub(crate) tls: Option<TlsFlags>,
 }
 
 /// Why options were refused.
@@ -87,6 +96,8 @@ pub(crate) enum OptionError {
     BadUrl(String),
     /// `--user` without colon.
     BadUser,
+    /// Files of TLS are named, but TLS is not asked for.
+    PlainWithFiles,
 }
 
 impl fmt::Display for OptionError {
@@ -98,6 +109,9 @@ impl fmt::Display for OptionError {
                  (HTTP is not spoken here; the RESP port is {DEFAULT_PORT} by default)"
             ),
             Self::BadUser => f.write_str("--user: expected USER:PASSWORD"),
+            Self::PlainWithFiles => {
+                f.write_str("--cacert, --cert and --key need --tls: nothing is sent in the clear")
+            }
         }
     }
 }
@@ -131,8 +145,14 @@ impl Options {
                 host: "127.0.0.1".to_owned(),
                 port: DEFAULT_PORT,
                 credentials: Credentials::None,
+                tls: None,
             },
         };
+        if self.tls || target.tls.is_some() {
+            target.tls = Some(self.tls_flags.clone());
+        } else if self.tls_flags != TlsFlags::default() {
+            return Err(OptionError::PlainWithFiles);
+        }
         if let Some(host) = self.short_host.as_ref().and_then(Option::as_ref).or(self.host.as_ref())
         {
             target.host.clone_from(host);
@@ -150,10 +170,11 @@ impl Options {
 
 fn parse_url(url: &str) -> Result<Target, OptionError> {
     let bad = || OptionError::BadUrl(url.to_owned());
-    let rest = ["resp://", "resp3://", "redis://", "synap://"]
-        .iter()
-        .find_map(|scheme| url.strip_prefix(scheme))
-        .ok_or_else(bad)?;
+    let after = |schemes: &[&str]| schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    let sealed = after(&["rediss://", "resps://"]);
+    let tls = sealed.map(|_| TlsFlags::default());
+    let plain = || after(&["resp://", "resp3://", "redis://", "synap://"]);
+    let rest = sealed.or_else(plain).ok_or_else(bad)?;
     let rest = rest.trim_end_matches('/');
     let (user, address) = match rest.rsplit_once('@') {
         Some((user, address)) => (Some(user), address),
@@ -165,7 +186,7 @@ fn parse_url(url: &str) -> Result<Target, OptionError> {
         Some((user, password)) => Credentials::User(user.to_owned(), password.to_owned()),
     };
     let (host, port) = split_port(address).ok_or_else(bad)?;
-    Ok(Target { host: host.to_owned(), port, credentials })
+    Ok(Target { host: host.to_owned(), port, credentials, tls })
 }
 
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.
@@ -212,10 +233,28 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_asked_for_by_flag_or_url() {
+        let files = ["--cacert", "ca", "--cert", "c", "--key", "k"];
+        let with = |more: &[&str]| options(&[more, &files].concat()).target();
+        for asked in [&["--tls"][..], &["-u", "rediss://box"], &["-u", "resps://box:1"]] {
+            let tls = with(asked).unwrap().tls.unwrap();
+            assert_eq!(tls.cacert, Some("ca".into()));
+            assert_eq!((tls.cert, tls.key), (Some("c".into()), Some("k".into())));
+        }
+        assert_eq!(with(&[]), Err(OptionError::PlainWithFiles));
+        assert_eq!(options(&[]).target().unwrap().tls, None);
+        let half = Options::try_parse_from(["synap-cli", "--tls", "--cert", "c"]);
+        assert!(half.is_err(), "a certificate needs its key");
+    }
+
+    #[test]
     fn urls_and_overrides() {
         let target = parse_url("redis://u:p@[::1]:7000/").unwrap();
         let user = Credentials::User("u".into(), "p".into());
-        assert_eq!(target, Target { host: "::1".into(), port: 7_000, credentials: user });
+        assert_eq!(
+            target,
+            Target { host: "::1".into(), port: 7_000, credentials: user, tls: None }
+        );
         assert_eq!(parse_url("resp://box").unwrap().port, DEFAULT_PORT);
         assert_eq!(options(&["-u", "resp://a:1", "-p", "2"]).target().unwrap().port, 2);
         for bad in ["http://box:15500", "box", "resp://", "resp://a:x", "resp://[::1"] {

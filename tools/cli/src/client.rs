@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use synap_dial::{DialError, Stream, Tls};
+
 use crate::args::{Credentials, Target};
 use crate::resp::{self, Parser, RespError, Value};
 
@@ -19,6 +21,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) enum ClientError {
     /// The host has no address or does not accept.
     Connect { address: String, source: io::Error },
+    /// TLS is asked for and cannot be had.
+    Tls(DialError),
     /// The connection broke.
     Io(io::Error),
     /// The server closed the connection.
@@ -35,6 +39,7 @@ impl fmt::Display for ClientError {
             Self::Connect { address, source } => {
                 write!(f, "could not connect to {address}: {source}")
             }
+            Self::Tls(e) => e.fmt(f),
             Self::Io(e) => write!(f, "connection lost: {e}"),
             Self::Closed => f.write_str("connection closed by the server"),
             Self::Protocol(e) => e.fmt(f),
@@ -48,7 +53,7 @@ impl std::error::Error for ClientError {}
 /// An open connection.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     parser: Parser,
 }
 
@@ -60,12 +65,20 @@ impl Client {
     pub(crate) fn open(target: &Target) -> Result<Self, ClientError> {
         let address = format!("{}:{}", target.host, target.port);
         let failed = |source| ClientError::Connect { address: address.clone(), source };
+        let tls = match &target.tls {
+            Some(flags) => Some(Tls::load(flags).map_err(ClientError::Tls)?),
+            None => None,
+        };
         let found = (target.host.as_str(), target.port).to_socket_addrs().map_err(failed)?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for addr in found {
             match TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT) {
                 Ok(stream) => {
                     stream.set_nodelay(true).map_err(failed)?;
+                    let stream = match &tls {
+                        Some(tls) => tls.wrap(stream, &target.host).map_err(failed)?,
+                        None => Stream::Plain(stream),
+                    };
                     let mut client = Self { stream, parser: Parser::default() };
                     client.greet(&target.credentials)?;
                     return Ok(client);
@@ -104,7 +117,8 @@ impl Client {
 
     /// Sends a request.
     pub(crate) fn send(&mut self, args: &[Vec<u8>]) -> Result<(), ClientError> {
-        self.stream.write_all(&resp::encode(args)).map_err(ClientError::Io)
+        let sent = self.stream.write_all(&resp::encode(args)).and_then(|()| self.stream.flush());
+        sent.map_err(ClientError::Io)
     }
 
     /// Waits for the next value, pushes included.

@@ -58,6 +58,7 @@ pub fn server_binary() -> &'static Path {
 pub struct Synap {
     child: Option<Child>,
     root: tempfile::TempDir,
+    env: Vec<(&'static str, String)>,
     pub http: u16,
     pub resp: u16,
 }
@@ -66,7 +67,16 @@ impl Synap {
     /// On a fresh directory.
     pub fn start() -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut server = Self { child: None, root, http: 0, resp: 0 };
+        let mut server = Self { child: None, root, env: Vec::new(), http: 0, resp: 0 };
+        let data = server.data();
+        server.start_on(&data);
+        server
+    }
+
+    /// On a fresh directory, with more in its environment.
+    pub fn start_with(env: Vec<(&'static str, String)>) -> Self {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let mut server = Self { child: None, root, env, http: 0, resp: 0 };
         let data = server.data();
         server.start_on(&data);
         server
@@ -75,7 +85,7 @@ impl Synap {
     /// On a directory of the test's.
     pub fn start_at(data: &Path) -> Self {
         let root = tempfile::tempdir().expect("a temporary directory");
-        let mut server = Self { child: None, root, http: 0, resp: 0 };
+        let mut server = Self { child: None, root, env: Vec::new(), http: 0, resp: 0 };
         server.start_on(data);
         server
     }
@@ -99,6 +109,7 @@ impl Synap {
             .env("SYNAP_LOG_FORMAT", "pretty")
             .env("SYNAP_PERSISTENCE__WAL__SEGMENT_SIZE_MB", "1")
             .env("SYNAP_KV_STORE__ALLOW_FLUSH_COMMANDS", "true")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
