@@ -77,7 +77,6 @@ impl Core {
         let number = client_id(self.clients_made, self.id, cores);
         let client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
         let mut connection = Connection::new(client, decoder);
-        let is_tls = matches!(listener, HTTPS | RESP_TLS);
         match self.admit_connection(&mut connection) {
             Ok(()) => {
                 self.count(&connection);
