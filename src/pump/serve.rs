@@ -13,11 +13,12 @@ use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
 use synap_shards::key::slot_of;
 use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
-use synap_shards::pubsub::Kind;
+use synap_shards::pubsub::Kind as Subscription;
 
 use super::connection::{Connection, Decoder, Style};
 use super::gate::admit;
 use super::outlet::{Answered, Current, Outlet};
+use crate::audit::Kind;
 use crate::protocol::resp::decode::{Decoded, RespLimits};
 use crate::protocol::resp::encode::{Protocol, protocol_error};
 use crate::session::authorize::{self, Place as Where};
@@ -388,9 +389,13 @@ impl Host<'_> {
             check_subscribed(&connection.client, spec)?;
         }
         let settings = &self.outlet.settings;
-        if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
-            return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
+        if spec.flags.has(Flags::FLUSH) {
+            if !settings.allow_flush_commands {
+                return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
+            }
+            self.note_event(id, Kind::Flushed, spec.resp);
         }
+        let settings = &self.outlet.settings;
         match spec.family {
             Family::Queue if !settings.queues => return Err(switched_off("Queue system disabled")),
             Family::Topic | Family::Group if !settings.streams => {
@@ -439,10 +444,10 @@ impl Host<'_> {
         args: &Args<'_>,
     ) -> Result<(), CommandError> {
         let kind = match spec.id {
-            "pubsub.subscribe" => Kind::Channel,
-            "pubsub.psubscribe" => Kind::Pattern,
-            "pubsub.ssubscribe" => Kind::Shard,
-            "pubsub.topic_subscribe" => Kind::Topic,
+            "pubsub.subscribe" => Subscription::Channel,
+            "pubsub.psubscribe" => Subscription::Pattern,
+            "pubsub.ssubscribe" => Subscription::Shard,
+            "pubsub.topic_subscribe" => Subscription::Topic,
             _ => return Ok(()),
         };
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
@@ -596,7 +601,10 @@ impl Host<'_> {
                     connection.close();
                 }
             }
-            Then::Shutdown => *self.stop = true,
+            Then::Shutdown => {
+                self.note_event(id, Kind::ShutDown, command.spec().resp);
+                *self.stop = true;
+            }
             Then::Snapshot(_) | Then::Track | Then::Untrack | Then::Poll => {
                 unreachable!("seen above")
             }
