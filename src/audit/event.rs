@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::auth::{self, Identity};
+
 /// Longest name that is kept, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -38,7 +40,9 @@ pub enum Who {
     Anonymous,
     /// A user.
     User(Name),
-    /// An API key, by its id or name.
+    /// A user whom a client certificate names.
+    Certificate(Name),
+    /// An API key, by its name.
     Key(Name),
     /// Whoever runs the process: a signal, the configuration.
     Operator,
@@ -49,25 +53,47 @@ impl fmt::Display for Who {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
             Self::User(name) => write!(f, "user:{name}"),
+            Self::Certificate(name) => write!(f, "certificate:{name}"),
             Self::Key(name) => write!(f, "key:{name}"),
             Self::Operator => f.write_str("operator"),
         }
     }
 }
 
+impl From<&Identity> for Who {
+    fn from(identity: &Identity) -> Self {
+        let name = || Name::of_existing(identity.label());
+        match identity.who() {
+            auth::Who::Anonymous => Self::Anonymous,
+            auth::Who::User(_) => Self::User(name()),
+            auth::Who::Certificate(_) => Self::Certificate(name()),
+            auth::Who::Key(_) => Self::Key(name()),
+        }
+    }
+}
+
 /// Kinds of events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(missing_docs, reason = "Event says what they are")]
 pub enum Kind {
+    /// Somebody has shown who it is, once for each connection.
     LoggedIn,
+    /// A credential was not that of anybody who may come in.
     LoginFailed,
+    /// A credential was not looked at, because too many before it were wrong.
     LoginHeldOff,
+    /// A caller may not do what it asked for.
     Denied,
+    /// Users, API keys, roles or rules are others than before.
     AccountChanged,
+    /// A setting is another than before.
     ConfigChanged,
+    /// All keys were removed.
     Flushed,
+    /// The server was told to stop.
     ShutDown,
+    /// A connection was not kept.
     ConnectionRefused,
+    /// A request was not carried out, because there were too many before it.
     RateLimited,
 }
 

@@ -7,7 +7,6 @@
 //! next event of its kind. No secret can get in: an event is made of fixed words, numbers,
 //! addresses and [`Name`]s.
 
-pub mod backoff;
 pub mod event;
 mod journal;
 mod throttle;
@@ -15,7 +14,6 @@ mod throttle;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-pub use backoff::Backoff;
 pub use event::{Event, Kind, Name, Who};
 pub use journal::{Journal, Page, Recorded};
 

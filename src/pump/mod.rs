@@ -16,6 +16,7 @@ mod feeding;
 mod gate;
 mod live;
 mod live_style;
+mod login;
 mod outlet;
 mod poll;
 mod pubsub;

@@ -389,13 +389,9 @@ impl Host<'_> {
             check_subscribed(&connection.client, spec)?;
         }
         let settings = &self.outlet.settings;
-        if spec.flags.has(Flags::FLUSH) {
-            if !settings.allow_flush_commands {
-                return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
-            }
-            self.note_event(id, Kind::Flushed, spec.resp);
+        if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
+            return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
         }
-        let settings = &self.outlet.settings;
         match spec.family {
             Family::Queue if !settings.queues => return Err(switched_off("Queue system disabled")),
             Family::Topic | Family::Group if !settings.streams => {
@@ -505,6 +501,9 @@ impl Host<'_> {
         match spec.run {
             Run::Session => return self.run_session(id, command, args),
             Run::Transaction => return self.run_transaction(id, command, args),
+            Run::EveryCore(_) if spec.flags.has(Flags::FLUSH) => {
+                self.note_event(id, Kind::Flushed, spec.resp);
+            }
             Run::Read(_)
             | Run::Write(_)
             | Run::Block(_)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::event::Reads;
@@ -12,7 +12,7 @@ use synap_shards::pubsub::KINDS;
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
 use crate::auth::{Identity, Verdict, Who};
-use crate::limits::ClientKey;
+use crate::limits::{ClientKey, Payer, Rate};
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -55,9 +55,11 @@ pub struct Client {
     pub peer: SocketAddr,
     /// Address of this side.
     pub local: SocketAddr,
+    /// Where its requests come from: its peer, or who is behind a trusted proxy that is its peer.
+    pub from: IpAddr,
     /// Whom its requests are counted for where they are limited. Whoever has shown who it is may
     /// be counted by that.
-    pub counted_as: ClientKey,
+    pub payer: Payer,
     /// Unix milliseconds at which it was accepted.
     pub created_ms: u64,
     /// Unix milliseconds of the last request.
@@ -130,7 +132,8 @@ impl Client {
             lib_ver: String::new(),
             peer,
             local,
-            counted_as: ClientKey::of(peer.ip()),
+            from: peer.ip(),
+            payer: Payer::of(peer.ip()),
             created_ms: now_ms,
             active_ms: now_ms,
             protocol: Protocol::default(),
@@ -183,14 +186,22 @@ impl Client {
     /// From now on it is this one.
     pub fn becomes(&mut self, identity: Identity) {
         self.is_bound = !identity.is_admin();
-        // Over HTTP each request has a caller of its own, and is counted before that is known.
-        if self.listener != Listener::Http {
-            self.counted_as = match identity.who().is_authenticated() {
-                true => ClientKey::Principal(number_of(identity.who())),
-                false => ClientKey::of(self.peer.ip()),
-            };
-        }
+        self.payer = match identity.who().is_authenticated() {
+            true => Payer {
+                key: ClientKey::Principal(number_of(identity.who())),
+                rate: identity.rate_limit().map(Rate::per_minute),
+            },
+            false => Payer::of(self.from),
+        };
         self.identity = Some(identity);
+    }
+
+    /// Its next request comes from there.
+    pub fn comes_from(&mut self, address: IpAddr) {
+        self.from = address;
+        if !self.identity.as_ref().is_some_and(|identity| identity.who().is_authenticated()) {
+            self.payer = Payer::of(address);
+        }
     }
 
     /// A name of who is behind it.

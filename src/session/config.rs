@@ -321,21 +321,19 @@ fn set(cx: &mut CoreContext<'_>, args: &Args<'_>) -> Answer {
 
 /// Has the core of the client tell which settings it changed.
 fn note_changes(cx: &CoreContext<'_>, pairs: &[[&[u8]; 2]]) {
-    let mut address = None;
-    let caller = cx.caller;
+    let (mut found, caller) = (None, cx.caller);
     cx.clients.each(&mut |client| {
         if client.id == caller {
-            address = Some(client.peer.ip());
+            let who = client.identity.as_ref().map_or(Who::Anonymous, Who::from);
+            found = Some((who, client.from));
         }
     });
-    if address.is_none() {
-        return;
-    }
+    let Some((who, from)) = found else { return };
     for [name, _] in pairs {
         let found = parameters().find(|one| name.eq_ignore_ascii_case(one.name.as_bytes()));
         if let Some(parameter) = found {
-            let who = Who::Anonymous;
-            audit::record(Event::new(Kind::ConfigChanged, who, address, parameter.name));
+            let who = who.clone();
+            audit::record(Event::new(Kind::ConfigChanged, who, Some(from), parameter.name));
         }
     }
 }

@@ -42,7 +42,7 @@ const API_KEY: &[Member] = &[
     member("expires_days", int(1, 36_500)),
     member("enabled", Kind::Bool),
     member("allowed_ips", Kind::CidrList),
-    member("rate_limit", SOME),
+    member("rate_limit", int(1, 1_000_000_000)),
 ];
 const RULE: &[Member] = &[
     member("name", NAME),
