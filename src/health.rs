@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value, json};
 use synap_shards::command::table;
 
-use crate::audit::{self, Event, Page, Recorded};
+use crate::audit;
 use crate::metrics::{Cell, CoreMetrics, prometheus};
 use crate::process;
 use crate::protocol::http::route::{Builtin, Component, Section};
@@ -60,30 +60,11 @@ pub fn answer(
         Builtin::HealthOf(component) => health_of(*component, facts),
         Builtin::Info(section) => (200, info(*section, facts)),
         Builtin::KvStats => (200, kv_stats(facts)),
-        Builtin::Audit(after, most) => (200, audited(&audit::read(*after, *most))),
+        Builtin::Audit(after, most) => (200, audit::show::page(&audit::read(*after, *most))),
         Builtin::TypeStats(index) => (200, type_stats(&TYPE_STATS[*index], facts)),
     };
     respond::write_json(context, status, body.to_string().as_bytes(), out);
     status
-}
-
-/// Security events as JSON. Times are Unix milliseconds.
-fn audited(page: &Page) -> Value {
-    let event = |recorded: &Recorded| {
-        let Event { kind, who, address, detail, object } = &recorded.event;
-        json!({
-            "id": recorded.id,
-            "time": recorded.unix_ms,
-            "event": kind.name(),
-            "who": who.to_string(),
-            "address": address.map(|address| address.to_string()),
-            "detail": detail,
-            "object": object.as_ref().map(ToString::to_string),
-            "left_out": recorded.left_out,
-        })
-    };
-    let events: Vec<Value> = page.events.iter().map(event).collect();
-    json!({ "events": events, "last": page.last, "lost": page.lost })
 }
 
 fn state(facts: &Facts<'_>) -> (u16, &'static str) {

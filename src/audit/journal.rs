@@ -21,7 +21,7 @@ const READ_MAX: usize = 1000;
 /// An event as it is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recorded {
-    /// Its number, from 1, one more than that of the one before.
+    /// Its number, one more than that of the one before.
     pub id: u64,
     /// When, in Unix milliseconds.
     pub unix_ms: u64,
@@ -38,7 +38,8 @@ pub struct Page {
     pub events: Vec<Recorded>,
     /// What to read after next.
     pub last: u64,
-    /// Events between those wanted and these that are kept no more.
+    /// Events between those wanted and these that are kept no more; those of earlier processes do
+    /// not count.
     pub lost: u64,
 }
 
@@ -47,9 +48,11 @@ enum Told {
     Settle(SyncSender<()>),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     events: VecDeque<Recorded>,
+    /// The number before that of the first event of this process.
+    base: u64,
     last: u64,
 }
 
@@ -71,10 +74,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// An empty one with its thread. Without a thread every event is left out, and counted.
-    pub(super) fn start() -> Self {
+    /// An empty one with its thread, whose events have numbers from behind `base` on. Without a
+    /// thread every event is left out, and counted.
+    pub(super) fn start(base: u64) -> Self {
         let (sender, receiver) = mpsc::sync_channel(QUEUE_MAX);
-        let kept = Arc::new(Mutex::new(Kept::default()));
+        let kept = Arc::new(Mutex::new(Kept { events: VecDeque::new(), base, last: base }));
         let theirs = Arc::clone(&kept);
         let thread = std::thread::Builder::new().name("audit".to_owned());
         if let Err(error) = thread.spawn(move || keep(&receiver, &theirs)) {
@@ -86,7 +90,9 @@ impl Journal {
     pub(super) fn record(&self, event: Event) {
         let (at, unix_ms) = (event.kind as usize, clock::unix_ms());
         let untold = &self.counts.untold[at];
-        if self.throttle.admits(event.kind, event.address, unix_ms) {
+        // Only administrators change accounts, and no change may go unnoticed.
+        let is_rare = event.kind == Kind::AccountChanged;
+        if is_rare || self.throttle.admits(event.kind, event.address, unix_ms) {
             let left_out = untold.swap(0, Ordering::Relaxed);
             if self.sender.try_send(Told::Event(unix_ms, left_out, event)).is_ok() {
                 self.counts.recorded[at].fetch_add(1, Ordering::Relaxed);
@@ -101,12 +107,13 @@ impl Journal {
     pub(super) fn read(&self, after: u64, most: usize) -> Page {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let first = kept.events.front().map_or(kept.last + 1, |event| event.id);
-        let next = after.saturating_add(1);
+        let after = after.clamp(kept.base, kept.last);
+        let next = after + 1;
         let lost = first.saturating_sub(next);
         let skipped = usize::try_from(next.saturating_sub(first)).unwrap_or(usize::MAX);
         let wanted = kept.events.iter().skip(skipped).take(most.min(READ_MAX));
         let events: Vec<Recorded> = wanted.cloned().collect();
-        let last = events.last().map_or_else(|| after.min(kept.last), |event| event.id);
+        let last = events.last().map_or(after, |event| event.id);
         Page { events, last, lost }
     }
 
@@ -168,7 +175,7 @@ mod tests {
 
     #[test]
     fn events_are_read_by_number() {
-        let journal = Journal::start();
+        let journal = Journal::start(0);
         for address in 0..10 {
             journal.record(event(Kind::Denied, address));
         }
@@ -183,8 +190,20 @@ mod tests {
     }
 
     #[test]
+    fn positions_of_an_earlier_process_are_behind_everything() {
+        let journal = Journal::start(5000);
+        journal.record(event(Kind::Denied, 1));
+        journal.settle(Duration::from_secs(30));
+        for after in [0, 17, 5000] {
+            let page = journal.read(after, 10);
+            assert_eq!((page.events[0].id, page.last, page.lost), (5001, 5001, 0), "{after}");
+        }
+        assert_eq!(journal.read(9999, 10).last, 5001);
+    }
+
+    #[test]
     fn the_oldest_give_way_and_readers_are_told() {
-        let journal = Journal::start();
+        let journal = Journal::start(0);
         let all = KEPT_MAX as u32 + 50;
         for address in 0..all {
             journal.record(event(Kind::Denied, address));
@@ -201,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted_and_told() {
-        let journal = Journal::start();
+        let journal = Journal::start(0);
         for _ in 0..1000 {
             journal.record(event(Kind::LoginFailed, 7));
         }

@@ -9,15 +9,19 @@
 
 pub mod event;
 mod journal;
+pub mod show;
 mod throttle;
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use synap_io::clock;
+
 pub use event::{Event, Kind, Name, Who};
 pub use journal::{Journal, Page, Recorded};
 
-static JOURNAL: LazyLock<Journal> = LazyLock::new(Journal::start);
+/// Numbers of events begin with the time of the start, so none is given again after a restart.
+static JOURNAL: LazyLock<Journal> = LazyLock::new(|| Journal::start(clock::unix_ms() * 1000));
 
 /// Notes an event.
 pub fn record(event: Event) {

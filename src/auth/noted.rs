@@ -38,7 +38,11 @@ pub(super) fn record(changes: Vec<Change>, who: &Who, from: Option<IpAddr>) {
     }
 }
 
-fn each(found: &mut Vec<Change>, name: &str, words: impl IntoIterator<Item = Option<&'static str>>) {
+fn each(
+    found: &mut Vec<Change>,
+    name: &str,
+    words: impl IntoIterator<Item = Option<&'static str>>,
+) {
     let words = words.into_iter().flatten();
     found.extend(words.map(|word| (word, Some(Name::of_existing(name)))));
 }

@@ -12,7 +12,9 @@ use super::login::{Shown, note_denied};
 use super::outlet::Outlet;
 use super::serve::Host;
 use super::upkeep::Message;
-use crate::auth::{Action, Asker, Change, ChangeRefused, Changed, Credential, Refusal, ResourceKind, Verdict};
+use crate::auth::{
+    Action, Asker, Change, ChangeRefused, Changed, Credential, Refusal, ResourceKind, Verdict,
+};
 use crate::protocol::http::access::{self, Access};
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::authorize::Missing;

@@ -8,8 +8,8 @@ use super::gate::Asked;
 use super::login::who_of;
 use super::serve::Host;
 use crate::audit::{self, Event, Kind};
-use crate::limits::bucket::Empty;
 use crate::limits::Payer;
+use crate::limits::bucket::Empty;
 use crate::protocol::http::decode::HttpRequest;
 use crate::protocol::http::route::{self, Routed};
 
@@ -27,11 +27,7 @@ impl Host<'_> {
     }
 
     /// Finds out who sent a request and whether it may make another, and what the request is.
-    pub(super) fn receive(
-        &mut self,
-        id: ConnId,
-        request: &mut HttpRequest<'_>,
-    ) -> (Routed, Asked) {
+    pub(super) fn receive(&mut self, id: ConnId, request: &mut HttpRequest<'_>) -> (Routed, Asked) {
         self.note_origin(id, request);
         let asked = self.identify(id, request);
         if self.outlet.leases.is_on()

@@ -183,6 +183,7 @@ fn needs_of(live: &Live) -> Vec<Held> {
             let keys = keys.iter().map(cover);
             keys.map(|name| held(Action::Read, ResourceKind::Kv, &name)).collect()
         }
+        Live::Audit(_) => vec![held(Action::Admin, ResourceKind::Admin, b"audit")],
         Live::Changes { .. } => vec![held(Action::Read, ResourceKind::Kv, EVERYTHING)],
         Live::Queue(wanted) => {
             vec![held(Action::Consume, ResourceKind::Queue, wanted.queue.as_bytes())]

@@ -45,6 +45,12 @@ pub(super) fn note_denied(client: &Client, what: &'static str) {
     audit::record(Event::new(Kind::Denied, who_of(client), Some(client.from), what));
 }
 
+/// Notes that a script of a client removes every key.
+#[cold]
+pub(super) fn note_flush(client: &Client, what: &'static str) {
+    audit::record(Event::new(Kind::Flushed, who_of(client), Some(client.from), what));
+}
+
 /// Who is behind a connection, for events.
 pub(super) fn who_of(client: &Client) -> Who {
     client.identity.as_ref().map_or(Who::Anonymous, Who::from)

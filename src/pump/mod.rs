@@ -8,6 +8,7 @@
 mod access;
 mod admit;
 mod arrival;
+mod audited;
 mod connection;
 mod envelope;
 mod fed;

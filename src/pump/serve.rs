@@ -501,7 +501,7 @@ impl Host<'_> {
         match spec.run {
             Run::Session => return self.run_session(id, command, args),
             Run::Transaction => return self.run_transaction(id, command, args),
-            Run::EveryCore(_) if spec.flags.has(Flags::FLUSH) => {
+            Run::Write(_) if spec.flags.has(Flags::FLUSH) => {
                 self.note_event(id, Kind::Flushed, spec.resp);
             }
             Run::Read(_)

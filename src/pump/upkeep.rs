@@ -158,6 +158,7 @@ impl Core {
             self.close_deaf();
             self.ping();
             self.wake_feeds();
+            self.tell_readers();
             self.end_polls();
             self.end_feeds();
             self.forget_idle_callers();

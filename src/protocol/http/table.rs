@@ -266,6 +266,7 @@ const OWN: &[(&str, Own)] = &[
     ("/info", Own::Info),
     ("/kv/stats", Own::KvStats),
     ("/audit", Own::Audit),
+    ("/audit/stream", Own::Live(LiveRoute::Audit)),
     ("/openapi.json", Own::OpenapiJson),
     ("/openapi.yaml", Own::OpenapiYaml),
     ("/pubsub/ws", Own::Live(LiveRoute::Topics)),
