@@ -64,8 +64,6 @@ pub enum Credential {
     },
     /// An API key.
     Key(Secret),
-    /// The user a client certificate names, which the TLS layer has verified.
-    Certificate(String),
 }
 
 /// An `Authorization` header that cannot be read: the answer is 401.
@@ -101,7 +99,7 @@ impl Credential {
         match self {
             Self::Password { user, .. } => Some(Guess::Password(user)),
             Self::Key(key) if key.0.len() < LONG_KEY_BYTES => Some(Guess::Key),
-            Self::Key(_) | Self::Certificate(_) => None,
+            Self::Key(_) => None,
         }
     }
 
@@ -111,7 +109,6 @@ impl Credential {
         match self {
             Self::Password { .. } => "password",
             Self::Key(_) => "api_key",
-            Self::Certificate(_) => "certificate",
         }
     }
 
@@ -166,7 +163,6 @@ mod tests {
                 format!("{}|{}", text(&user), text(password.expose()))
             }
             Credential::Key(key) => text(key.expose()),
-            Credential::Certificate(name) => name,
         })
     }
 

@@ -122,13 +122,6 @@ impl Desk {
     pub fn check(&mut self, credential: &Credential, from: IpAddr, now_ms: u64) -> Check {
         let verdict = match credential {
             Credential::Key(key) => self.check_key(key, from, now_ms),
-            Credential::Certificate(name) => match self.directory.user(name) {
-                Some(user) => {
-                    let who = Who::Certificate(Arc::clone(&user.name));
-                    verdict(self.directory.resolve(&who, from, now_ms))
-                }
-                None => Verdict::Refused(Refusal::Credential),
-            },
             Credential::Password { user, password } => {
                 let fingerprint = self.authority.fingerprint(user, password.expose());
                 match self.verified.find(&fingerprint, now_ms) {

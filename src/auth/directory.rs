@@ -361,12 +361,11 @@ impl Directory {
     /// where there is none.
     #[must_use]
     pub fn named(&self, credential: &Credential) -> Option<&Arc<str>> {
-        let user = |name: &str| self.user(name).map(|user| &user.name);
         match credential {
             Credential::Password { user: name, .. } => {
-                std::str::from_utf8(name).ok().and_then(user)
+                let name = std::str::from_utf8(name).ok()?;
+                self.user(name).map(|user| &user.name)
             }
-            Credential::Certificate(name) => user(name),
             Credential::Key(key) => {
                 self.by_digest.get(&Digest::of(key.expose())).map(|key| &key.name)
             }

@@ -179,9 +179,9 @@ mod tests {
         leases.set_own(true);
         assert!(leases.is_on());
         let own = Payer { rate: Some(Rate::per_minute(3)), ..payer(1) };
-        let mut take = |payer| leases.take(&buckets, payer, SECOND_NS).is_ok();
-        assert_eq!((0..9).filter(|_| take(&own)).count(), 3);
-        assert_eq!((0..99).filter(|_| take(&payer(2))).count(), 99);
+        let mut take = |payer: Payer| leases.take(&buckets, &payer, SECOND_NS).is_ok();
+        assert_eq!((0..9).filter(|_| take(own)).count(), 3);
+        assert_eq!((0..99).filter(|_| take(payer(2))).count(), 99);
         let standing = leases.standing(&buckets, &own, SECOND_NS).expect("limited");
         assert_eq!((standing.limit, standing.remaining), (3, 0));
         leases.set_own(false);

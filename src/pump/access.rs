@@ -48,7 +48,7 @@ impl Host<'_> {
             return Ok(());
         }
         let client = &connection.client;
-        let identity = client.identity.as_ref().ok_or(NO_IDENTITY)?;
+        let identity = &client.identity;
         let may = match asked {
             Access::Change(change, _) => match &**change {
                 Change::SetPassword { name, .. } => identity.who().user() == Some(name.as_str()),
@@ -87,9 +87,11 @@ impl Host<'_> {
             },
             Access::Me => {
                 let connection = self.outlet.connections.get_mut(conn);
-                let identity = connection.and_then(|connection| connection.client.identity.clone());
-                let identity = identity.unwrap_or_else(|| directory.anonymous());
-                self.say_json(conn, &context, 200, &access::me(&identity), &[]);
+                if let Some(me) =
+                    connection.map(|connection| access::me(&connection.client.identity))
+                {
+                    self.say_json(conn, &context, 200, &me, &[]);
+                }
             }
             Access::List(what) => {
                 self.say_json(conn, &context, 200, &access::listed(&directory, what), &[]);
@@ -142,8 +144,8 @@ impl Host<'_> {
     ) {
         let started_ns = self.started_ns;
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        let Some(by) = connection.client.identity.clone() else { return };
-        let by = Asker::at(by, connection.client.from);
+        let client = &connection.client;
+        let by = Asker::at(client.identity.clone(), client.from);
         let ticket = connection.next_ticket();
         let (mail, bell) = self.outlet.mail.clone();
         let kept = context.clone();

@@ -75,8 +75,8 @@ impl Core {
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
-        let mut client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
-        client.becomes(self.outlet.desk.directory().anonymous());
+        let (nobody, now_ms) = (self.outlet.desk.directory().anonymous(), self.outlet.now.unix_ms);
+        let client = Client::new(number, self.id, peer, local, kind, nobody, now_ms);
         let mut connection = Connection::new(client, decoder);
         match self.admit_connection(&mut connection) {
             Ok(()) => {

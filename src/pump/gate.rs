@@ -18,7 +18,7 @@ use super::connection::Connection;
 use super::login::{Shown, note_denied};
 use super::outlet::Outlet;
 use super::serve::Host;
-use crate::auth::{Action, Check, Credential, Identity, Question, Refusal, ResourceKind, Verdict};
+use crate::auth::{Action, Check, Identity, Question, Refusal, ResourceKind, Verdict};
 use crate::protocol::http::credential;
 use crate::protocol::http::decode::HttpRequest;
 use crate::protocol::http::head::Verb;
@@ -140,9 +140,8 @@ fn wrong(refusal: Refusal) -> CommandError {
 
 /// Who is behind a connection, where that is enough to be asked about rights.
 fn known(client: &Client, is_required: bool) -> Result<&Identity, CommandError> {
-    let identity = client.identity.as_ref().ok_or(NO_IDENTITY)?;
-    let is_nobody = !identity.who().is_authenticated();
-    if is_nobody && is_required { Err(NO_IDENTITY) } else { Ok(identity) }
+    let is_nobody = !client.identity.who().is_authenticated();
+    if is_nobody && is_required { Err(NO_IDENTITY) } else { Ok(&client.identity) }
 }
 
 /// Whether the caller behind a connection has all of these rights; what it is told where not.
@@ -211,16 +210,12 @@ fn is_open(request: &HttpRequest<'_>, has_public_metrics: bool) -> bool {
 impl Outlet {
     /// Who is behind a connection that says nothing: whom its certificate names, or nobody.
     pub(super) fn unsaid(&mut self, conn: ConnId) -> Identity {
-        let client = self.connections.get_mut(conn).map(|connection| &connection.client);
-        let named = client.and_then(|client| Some((client.certificate.clone()?, client.from)));
-        if self.desk.directory().is_enabled()
-            && let Some((name, from)) = named
-            && let Check::Decided(Verdict::Granted(identity)) =
-                self.desk.check(&Credential::Certificate(name), from, self.now.unix_ms)
-        {
-            return identity;
-        }
-        self.desk.directory().anonymous()
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return self.desk.directory().anonymous();
+        };
+        let identity = connection.client.unsaid(self.desk.directory(), self.now.unix_ms);
+        self.desk.count(&identity, self.now.unix_ms);
+        identity
     }
 
     /// Nobody has to be let in here without saying who it is.
@@ -233,8 +228,10 @@ impl Outlet {
     /// What the client of a connection sees of a list of names; nothing where that is all.
     pub(super) fn sight(&mut self, conn: ConnId, kind: ResourceKind) -> Option<Sight> {
         let client = &self.connections.get_mut(conn)?.client;
-        let identity = client.identity.as_ref().filter(|_| client.is_bound)?;
-        Sight::of(identity.rights(), kind)
+        if !client.is_bound {
+            return None;
+        }
+        Sight::of(client.identity.rights(), kind)
     }
 
     /// Brings what connections may do up to date when there is a newer directory.
@@ -255,14 +252,8 @@ impl Outlet {
         let directory = self.desk.directory().clone();
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let client = &mut connection.client;
-        let found = client
-            .identity
-            .as_ref()
-            .map(|identity| directory.resolve(identity.who(), client.from, now_ms));
-        client.becomes(match found {
-            Some(Ok(identity)) => identity,
-            Some(Err(_)) | None => directory.anonymous(),
-        });
+        let found = directory.resolve(client.identity.who(), client.from, now_ms);
+        client.becomes(found.unwrap_or_else(|_| directory.anonymous()));
         let may_go_on = !client.is_bound || self.may_go_on(conn, directory.is_required());
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if !may_go_on {

@@ -53,7 +53,7 @@ pub(super) fn note_flush(client: &Client, what: &'static str) {
 
 /// Who is behind a connection, for events.
 pub(super) fn who_of(client: &Client) -> Who {
-    client.identity.as_ref().map_or(Who::Anonymous, Who::from)
+    Who::from(&client.identity)
 }
 
 impl Outlet {
@@ -127,8 +127,7 @@ impl Outlet {
         }
         let Guess::Password(user) = guess else { return Some(wait_ms) };
         let connection = self.connections.get_mut(conn);
-        let identity = connection.and_then(|connection| connection.client.identity.as_ref());
-        let known = identity.and_then(|identity| identity.who().user());
+        let known = connection.and_then(|connection| connection.client.identity.who().user());
         let is_known = known.is_some_and(|name| name.as_bytes() == user);
         let is_trusted = is_known && !backoff.has_failed(from, user, now_ms);
         (!is_trusted).then_some(wait_ms)
@@ -167,7 +166,7 @@ impl Outlet {
     /// Notes that somebody has come in, unless it is who it was on this connection already.
     fn note_entry(&mut self, conn: ConnId, identity: &Identity, way: Way) {
         let connection = self.connections.get_mut(conn);
-        let before = connection.and_then(|connection| connection.client.identity.as_ref());
+        let before = connection.map(|connection| &connection.client.identity);
         if before.is_none_or(|before| before.who() != identity.who()) {
             note(Kind::LoggedIn, Who::from(identity), way.from, way.method, None);
         }
@@ -186,7 +185,8 @@ impl Outlet {
         match named {
             Some(_) if is_somebody => note(Kind::LoggedIn, who, from, "certificate", None),
             Some(name) if is_enabled => {
-                let object = self.name_of(&Credential::Certificate(name));
+                let user = self.desk.directory().user(&name);
+                let object = user.map(|user| Name::of_existing(&user.name));
                 note(Kind::LoginFailed, Who::Anonymous, from, "certificate", object);
             }
             Some(_) | None => {}

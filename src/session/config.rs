@@ -324,8 +324,7 @@ fn note_changes(cx: &CoreContext<'_>, pairs: &[[&[u8]; 2]]) {
     let (mut found, caller) = (None, cx.caller);
     cx.clients.each(&mut |client| {
         if client.id == caller {
-            let who = client.identity.as_ref().map_or(Who::Anonymous, Who::from);
-            found = Some((who, client.from));
+            found = Some((Who::from(&client.identity), client.from));
         }
     });
     let Some((who, from)) = found else { return };
