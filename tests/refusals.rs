@@ -478,7 +478,11 @@ fn http_refuses_every_route() {
         let answer = ask(&mut http, &route, None);
         assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
         assert!(answer.field("WWW-Authenticate").is_some_and(|field| field.starts_with("Basic ")));
-        assert_eq!(ask(&mut http, &route, Some("sk_wrong")).status, 401, "{method} {path}");
+        assert_eq!(
+            ask(&mut http, &route, Some("sk_wrong_0123456789abcdef")).status,
+            401,
+            "{method} {path}"
+        );
         unknown += 1;
         let is_own = matches!(
             path.as_str(),

@@ -48,6 +48,12 @@ impl Question {
     pub fn user(&self) -> &[u8] {
         &self.user
     }
+
+    /// Where the password was shown.
+    #[must_use]
+    pub const fn from(&self) -> IpAddr {
+        self.from
+    }
 }
 
 /// The answer to a [`Question`].

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::event::Reads;
@@ -12,7 +12,7 @@ use synap_shards::pubsub::KINDS;
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
 use crate::auth::{Directory, Identity, Verdict, Who};
-use crate::limits::ClientKey;
+use crate::limits::{ClientKey, Payer, Rate};
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -55,9 +55,11 @@ pub struct Client {
     pub peer: SocketAddr,
     /// Address of this side.
     pub local: SocketAddr,
+    /// Where its requests come from: its peer, or who is behind a trusted proxy that is its peer.
+    pub from: IpAddr,
     /// Whom its requests are counted for where they are limited. Whoever has shown who it is may
     /// be counted by that.
-    pub counted_as: ClientKey,
+    pub payer: Payer,
     /// Unix milliseconds at which it was accepted.
     pub created_ms: u64,
     /// Unix milliseconds of the last request.
@@ -131,7 +133,8 @@ impl Client {
             lib_ver: String::new(),
             peer,
             local,
-            counted_as: counted_as(listener, peer, &identity),
+            from: peer.ip(),
+            payer: payer(peer.ip(), &identity),
             created_ms: now_ms,
             active_ms: now_ms,
             protocol: Protocol::default(),
@@ -184,10 +187,7 @@ impl Client {
     /// From now on it is this one.
     pub fn becomes(&mut self, identity: Identity) {
         self.is_bound = !identity.is_admin();
-        // Over HTTP each request has a caller of its own, and is counted before that is known.
-        if self.listener != Listener::Http {
-            self.counted_as = counted_as(self.listener, self.peer, &identity);
-        }
+        self.payer = payer(self.from, &identity);
         self.identity = identity;
     }
 
@@ -196,12 +196,18 @@ impl Client {
         let certified = self.certificate.as_deref().filter(|_| directory.is_enabled());
         let found = certified.map(|name| {
             let who = Who::Certificate(name.into());
-            directory.resolve(&who, self.peer.ip(), now_ms)
+            directory.resolve(&who, self.from, now_ms)
         });
         match found {
             Some(Ok(identity)) => identity,
             Some(Err(_)) | None => directory.anonymous(),
         }
+    }
+
+    /// Its next request comes from there.
+    pub fn comes_from(&mut self, address: IpAddr) {
+        self.from = address;
+        self.payer = payer(address, &self.identity);
     }
 
     /// A name of who is behind it.
@@ -303,13 +309,14 @@ impl Client {
     }
 }
 
-/// Whom the requests of a connection are counted for. Over HTTP each has a caller of its own.
-fn counted_as(listener: Listener, peer: SocketAddr, identity: &Identity) -> ClientKey {
+/// Who pays for the requests of a caller.
+fn payer(from: IpAddr, identity: &Identity) -> Payer {
     match identity.who() {
-        who if who.is_authenticated() && listener != Listener::Http => {
-            ClientKey::Principal(number_of(who))
-        }
-        _ => ClientKey::of(peer.ip()),
+        who if who.is_authenticated() => Payer {
+            key: ClientKey::Principal(number_of(who)),
+            rate: identity.rate_limit().map(Rate::per_minute),
+        },
+        _ => Payer::of(from),
     }
 }
 

@@ -13,7 +13,7 @@ use synap_shards::command::table::{self, CommandId};
 use super::client::Listener;
 use super::clients::check_name;
 use super::{Handler, REDIS_VERSION, SessionContext, Then};
-use crate::auth::Verdict;
+use crate::auth::{Refusal, Verdict};
 use crate::protocol::resp::encode::Protocol;
 
 pub(super) const HANDLERS: &[(&str, Handler)] = &[
@@ -102,6 +102,9 @@ fn enter(cx: &mut SessionContext<'_>, user: Option<&[u8]>) -> Result<(), Command
         Some(Verdict::Granted(identity)) => {
             cx.client.becomes(identity);
             Ok(())
+        }
+        Some(Verdict::Refused(Refusal::HeldOff { wait_ms })) => {
+            Err(CommandError::HeldOff { wait_ms })
         }
         Some(Verdict::Refused(_)) => Err(WRONG_PASSWORD),
         None if cx.shared.authority.current().1.is_enabled() => Err(NOT_NOW),
