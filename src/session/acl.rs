@@ -7,10 +7,10 @@
 mod show;
 
 use synap_io::clock;
-use synap_shards::command::args::{Arg, Args, wrong_arity};
+use synap_shards::command::args::{Arg, Args};
 use synap_shards::command::error::{CommandError, quote};
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::{Flags, least_arguments};
+use synap_shards::command::spec::Flags;
 use synap_shards::command::table;
 
 use super::authorize::{self, Missing, Need, Place};
@@ -196,9 +196,9 @@ fn dry_run(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
         after: "' not found",
     })?;
     let spec = command.spec();
-    let least = spec.words() + least_arguments(spec.args);
-    if request.len() < least || (spec.arity() >= 0 && request.len() != least) {
-        return Err(wrong_arity(spec));
+    // What else may be wrong with the words, only who may run them learns.
+    if let Err(error @ CommandError::WrongArity { .. }) = Args::parse(spec, request) {
+        return Err(error);
     }
     if rights.is_admin() || spec.flags.has(Flags::NO_AUTH) {
         return Ok(Reply::Ok);
