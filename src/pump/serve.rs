@@ -13,11 +13,12 @@ use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
 use synap_shards::key::slot_of;
 use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
-use synap_shards::pubsub::Kind;
+use synap_shards::pubsub::Kind as Subscription;
 
 use super::connection::{Connection, Decoder, Style};
 use super::gate::admit;
 use super::outlet::{Answered, Current, Outlet};
+use crate::audit::Kind;
 use crate::protocol::resp::decode::{Decoded, RespLimits};
 use crate::protocol::resp::encode::{Protocol, protocol_error};
 use crate::session::authorize::{self, Place as Where};
@@ -515,10 +516,10 @@ impl Host<'_> {
         args: &Args<'_>,
     ) -> Result<(), CommandError> {
         let kind = match spec.id {
-            "pubsub.subscribe" => Kind::Channel,
-            "pubsub.psubscribe" => Kind::Pattern,
-            "pubsub.ssubscribe" => Kind::Shard,
-            "pubsub.topic_subscribe" => Kind::Topic,
+            "pubsub.subscribe" => Subscription::Channel,
+            "pubsub.psubscribe" => Subscription::Pattern,
+            "pubsub.ssubscribe" => Subscription::Shard,
+            "pubsub.topic_subscribe" => Subscription::Topic,
             _ => return Ok(()),
         };
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
@@ -576,6 +577,9 @@ impl Host<'_> {
         match spec.run {
             Run::Session => return self.run_session(id, command, args),
             Run::Transaction => return self.run_transaction(id, command, args),
+            Run::Write(_) if spec.flags.has(Flags::FLUSH) => {
+                self.note_event(id, Kind::Flushed, spec.resp);
+            }
             Run::Read(_)
             | Run::Write(_)
             | Run::Block(_)
@@ -672,7 +676,10 @@ impl Host<'_> {
                     connection.close();
                 }
             }
-            Then::Shutdown => *self.stop = true,
+            Then::Shutdown => {
+                self.note_event(id, Kind::ShutDown, command.spec().resp);
+                *self.stop = true;
+            }
             Then::Snapshot(_) | Then::Track | Then::Untrack | Then::Poll => {
                 unreachable!("seen above")
             }
