@@ -6,10 +6,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use support::http::{Answer, Http};
-use support::{Plan, Server, free_ports, wait_for};
+use support::{PATIENCE, Plan, Server, free_ports, wait_for};
 
 const UNKNOWN: &str = "Message not found or its visibility timeout is over";
 
@@ -266,6 +267,7 @@ fn each_message_is_with_one_consumer_at_a_time() {
     let taken = Mutex::new(BTreeSet::new());
     let sent = Mutex::new(BTreeSet::new());
     let left = AtomicUsize::new(PRODUCERS * EACH);
+    let began = Instant::now();
     std::thread::scope(|scope| {
         for producer in 0..PRODUCERS {
             let sent = &sent;
@@ -283,7 +285,8 @@ fn each_message_is_with_one_consumer_at_a_time() {
                 // Acknowledged by another connection, which another core may have.
                 let (mut http, mut other) = (Http::connect(port), Http::connect(port));
                 for turn in 0.. {
-                    if left.load(SeqCst) == 0 {
+                    // When one of them has failed, the others end too.
+                    if left.load(SeqCst) == 0 || began.elapsed() > 4 * PATIENCE {
                         return;
                     }
                     let answer = dequeue(&mut http, &format!("q{}", turn % 2));
