@@ -48,10 +48,15 @@ pub struct LatencyLog {
 impl LatencyLog {
     /// Notes a delay of an event (`command`, `turn`, `wal-sync`) if it reaches the threshold; a
     /// threshold of zero notes nothing.
+    #[inline]
     pub fn note(&mut self, event: &'static str, milliseconds: u64, threshold: u64, unix_ms: u64) {
-        if threshold == 0 || milliseconds < threshold {
-            return;
+        if threshold > 0 && milliseconds >= threshold {
+            self.keep(event, milliseconds, unix_ms);
         }
+    }
+
+    #[cold]
+    fn keep(&mut self, event: &'static str, milliseconds: u64, unix_ms: u64) {
         let series = self.series.entry(event).or_default();
         series.worst_ms = series.worst_ms.max(milliseconds);
         let unix_secs = unix_ms / 1000;

@@ -162,11 +162,11 @@ impl Host<'_> {
         let named = names::qualify(command.spec(), words)?;
         let over = named.as_ref().map(|names| names.over(words));
         let words = over.as_ref().map_or(words, |over| &over[..]);
-        let args = match self.outlet.leaving.contains_key(&second) {
-            // What it gives back was given to it, whatever it may do now.
-            true => &Args::parse(command.spec(), words)?,
-            false => &self.checked(id, command, words)?,
-        };
+        let args = &Args::parse(command.spec(), words)?;
+        // What it gives back was given to it, whatever it may do now.
+        if !self.outlet.leaving.contains_key(&second) {
+            self.checked(id, command, args)?;
+        }
         let client = self.outlet.connections.get_mut(id).map(|connection| &connection.client);
         let caller = client.as_ref().map_or(0, |client| client.id);
         let reads = client.map(|client| client.reads()).unwrap_or_default();

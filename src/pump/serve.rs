@@ -260,23 +260,30 @@ impl Host<'_> {
                 self.fail_transaction(id, None);
                 (None, self.refuse(id, error))
             }
-            Ok(command) => match named
-                .as_ref()
-                .map_or_else(|error| Err(error.clone()), |_| self.checked(id, command, words))
-            {
-                Err(error) => {
-                    self.stat(command, |stat| stat.rejected.add(1));
-                    self.fail_transaction(id, Some(command));
-                    (None, self.refuse(id, error))
+            Ok(command) => {
+                let args = match &named {
+                    Ok(_) => Args::parse(command.spec(), words),
+                    Err(error) => Err(error.clone()),
+                };
+                let checked = match &args {
+                    Ok(args) => self.checked(id, command, args).map(|()| args),
+                    Err(error) => Err(error.clone()),
+                };
+                match checked {
+                    Err(error) => {
+                        self.stat(command, |stat| stat.rejected.add(1));
+                        self.fail_transaction(id, Some(command));
+                        (None, self.refuse(id, error))
+                    }
+                    Ok(_) if in_multi && Inside::of(command.spec()) != Inside::AtOnce => {
+                        (None, self.queue(id, command, words))
+                    }
+                    Ok(_) if self.queues_http(id, command) => {
+                        (None, self.queue_http(id, command, words))
+                    }
+                    Ok(args) => (Some(command), self.run(id, command, args, place)),
                 }
-                Ok(_) if in_multi && Inside::of(command.spec()) != Inside::AtOnce => {
-                    (None, self.queue(id, command, words))
-                }
-                Ok(_) if self.queues_http(id, command) => {
-                    (None, self.queue_http(id, command, words))
-                }
-                Ok(args) => (Some(command), self.run(id, command, &args, place)),
-            },
+            }
         };
         let mut current = self.outlet.current.take().expect("it was set above");
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
@@ -370,16 +377,15 @@ impl Host<'_> {
         self.outlet.reply(id, ticket, reply);
     }
 
-    /// Decodes the arguments and checks what does not depend on data.
+    /// Checks what does not depend on data.
     #[inline]
-    pub(super) fn checked<'w>(
+    pub(super) fn checked(
         &mut self,
         id: ConnId,
         command: CommandId,
-        words: &'w [&'w [u8]],
-    ) -> Result<Args<'w>, CommandError> {
-        let spec = command.spec();
-        let args = Args::parse(spec, words)?;
+        args: &Args<'_>,
+    ) -> Result<(), CommandError> {
+        let (spec, words) = (command.spec(), args.words());
         if let Some(connection) = self.outlet.connections.get_mut(id) {
             if connection.client.is_bound {
                 let is_required = self.outlet.desk.directory().is_required();
@@ -396,7 +402,7 @@ impl Host<'_> {
             Family::Topic | Family::Group if !settings.streams => {
                 return Err(switched_off("Stream system disabled"));
             }
-            Family::Pubsub => self.admit_subscriptions(id, spec, &args)?,
+            Family::Pubsub => self.admit_subscriptions(id, spec, args)?,
             _ => {}
         }
         let settings = &self.outlet.settings;
@@ -428,7 +434,7 @@ impl Host<'_> {
         if matches!(spec.keys, Keys::Range { .. }) {
             self.check_slots(id, command, words)?;
         }
-        Ok(args)
+        Ok(())
     }
 
     /// Whether there may be as many subscriptions as a command asks for.

@@ -146,26 +146,60 @@ enum Entry {
     },
 }
 
-/// An open-addressed table over upper-case names; a power of two well above the number of names.
+/// An open-addressed table over names; a power of two well above their number.
 struct Table {
-    slots: Vec<Option<(&'static str, Entry)>>,
+    slots: Vec<Option<Slot>>,
+}
+
+struct Slot {
+    name: &'static str,
+    /// The beginning of the name, see [`lower_word`].
+    word: u64,
+    entry: Entry,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
 
 const SLOTS: usize = 1024;
+/// Bytes of a name that are compared as one word.
+const WORD_BYTES: usize = 8;
 
-/// A hash that does not tell upper from lower case: length, first and last eight bytes without the
-/// bit in which cases differ, spread by a multiplication.
-fn hash(name: &[u8]) -> usize {
-    let ends = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (Some(first), Some(last)) => {
-            u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(8)
+/// The first eight bytes of a name, in lower case; fewer if it has fewer.
+#[inline]
+fn lower_word(name: &[u8]) -> u64 {
+    let pair = |at: usize| u64::from(u16::from_le_bytes([name[at], name[at + 1]]));
+    let quad = |four: &[u8; 4]| u64::from(u32::from_le_bytes(*four));
+    let word = match (name.first_chunk::<WORD_BYTES>(), name.len()) {
+        (Some(first), _) => u64::from_le_bytes(*first),
+        // The two ends cover what is between them, and agree where they overlap.
+        (None, 4..) => {
+            let (first, last) = (name.first_chunk(), name.last_chunk());
+            let (first, last) = first.zip(last).expect("there are four bytes");
+            quad(first) | quad(last) << (8 * (name.len() - 4))
         }
-        _ => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        (None, 2..) => pair(0) | pair(name.len() - 2) << (8 * (name.len() - 2)),
+        (None, _) => name.first().copied().map_or(0, u64::from),
     };
-    let folded = (ends ^ name.len() as u64) & 0xdfdf_dfdf_dfdf_dfdf;
-    (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+    lower(word)
+}
+
+/// Eight letters at once: a byte from `A` to `Z` gets the bit that makes it small.
+#[inline]
+fn lower(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & (0x7f * EACH);
+    let from_a = low + (0x80 - b'A' as u64) * EACH;
+    let beyond_z = low + (0x7f - b'Z' as u64) * EACH;
+    let is_capital = (from_a ^ beyond_z) & !word & (0x80 * EACH);
+    word | is_capital >> 2
+}
+
+fn hash(word: u64, name: &[u8]) -> usize {
+    let last = match name.last_chunk::<WORD_BYTES>() {
+        Some(last) if name.len() > WORD_BYTES => lower(u64::from_le_bytes(*last)).rotate_left(8),
+        Some(_) | None => 0,
+    };
+    ((word ^ last ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
 }
 
 impl Table {
@@ -179,8 +213,9 @@ impl Table {
 
     fn add(&mut self, spec: &'static CommandSpec, id: CommandId) {
         let name = spec.container();
-        let at = self.place(name.as_bytes());
-        let (_, entry) = self.slots[at].get_or_insert((name, Entry::Command(id)));
+        let (at, word) = (self.place(name.as_bytes()), lower_word(name.as_bytes()));
+        let entry = || Slot { name, word, entry: Entry::Command(id) };
+        let Slot { entry, .. } = self.slots[at].get_or_insert_with(entry);
         if spec.subcommand().is_none() {
             return;
         }
@@ -194,11 +229,16 @@ impl Table {
         }
     }
 
-    /// The slot that holds `name`, or the free one where it belongs.
+    /// The slot that holds `name`, in whatever case it is, or the free one where it belongs.
+    #[inline]
     fn place(&self, name: &[u8]) -> usize {
-        let mut at = hash(name) % SLOTS;
-        while let Some((taken, _)) = &self.slots[at] {
-            if taken.as_bytes().eq_ignore_ascii_case(name) {
+        let word = lower_word(name);
+        let mut at = hash(word, name) % SLOTS;
+        while let Some(slot) = &self.slots[at] {
+            let is_same = slot.word == word
+                && slot.name.len() == name.len()
+                && (name.len() <= WORD_BYTES || slot.name.as_bytes().eq_ignore_ascii_case(name));
+            if is_same {
                 break;
             }
             at = (at + 1) % SLOTS;
@@ -210,7 +250,7 @@ impl Table {
         if name.len() > NAME_BYTES_MAX {
             return None;
         }
-        self.slots[self.place(name)].as_ref().map(|(_, entry)| entry)
+        self.slots[self.place(name)].as_ref().map(|slot| &slot.entry)
     }
 }
 
@@ -232,6 +272,23 @@ mod tests {
             assert!(!spec.summary.is_empty() && !spec.summary.ends_with('.'), "{}", spec.resp);
         }
         assert!(names.len() * 2 < SLOTS, "the lookup table is too full");
+    }
+
+    #[test]
+    fn only_letters_have_a_case() {
+        for byte in 0..=u8::MAX {
+            let word = lower(u64::from_le_bytes([byte; WORD_BYTES]));
+            assert_eq!(word.to_le_bytes(), [byte.to_ascii_lowercase(); WORD_BYTES]);
+        }
+        for length in 0..=WORD_BYTES {
+            let mut expected = [0; WORD_BYTES];
+            expected[..length].copy_from_slice(&b"abcdefgh"[..length]);
+            assert_eq!(lower_word(&b"ABCDEFGH"[..length]).to_le_bytes(), expected);
+        }
+        assert!(lookup(&[b"s\x45\x54"]).is_ok());
+        for name in [&b"\x53\x45\x14"[..], b"SE\xd4", b"SET\0", b"", b"ACL\x7fX"] {
+            assert!(lookup(&[name]).is_err(), "{name:?}");
+        }
     }
 
     #[test]

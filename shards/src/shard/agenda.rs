@@ -12,7 +12,7 @@ const SHARE_BYTES: usize = 40;
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     keys: BTreeSet<(u64, Box<[u8]>)>,
-    key_bytes: usize,
+    held_bytes: usize,
 }
 
 impl Agenda {
@@ -25,12 +25,12 @@ impl Agenda {
         if let Some(before) = before
             && self.keys.remove(&(before, key.into()))
         {
-            self.key_bytes -= key.len();
+            self.held_bytes -= SHARE_BYTES + key.len();
         }
         if let Some(after) = after
             && self.keys.insert((after, key.into()))
         {
-            self.key_bytes += key.len();
+            self.held_bytes += SHARE_BYTES + key.len();
         }
     }
 
@@ -48,7 +48,7 @@ impl Agenda {
     /// Bytes it takes.
     #[inline]
     pub(super) fn held_bytes(&self) -> usize {
-        self.keys.len() * SHARE_BYTES + self.key_bytes
+        self.held_bytes
     }
 }
 

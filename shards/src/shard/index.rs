@@ -74,6 +74,8 @@ pub(crate) struct Index {
     depth: u32,
     keys: usize,
     volatile: usize,
+    /// Bytes taken from the allocator; asked for with every write, changed by splits alone.
+    held_bytes: usize,
 }
 
 impl Index {
@@ -87,14 +89,17 @@ impl Index {
         let wanted = |depth: &u32| keys.min(ROOM_MAX) >> depth <= SEGMENT_KEYS;
         let depth = (0..usize::BITS).find(wanted).expect("a shift comes to zero");
         let count = 1u32 << depth;
-        Self {
+        let mut index = Self {
             directory: (0..count).collect(),
             segments: (0..count).map(|_| Box::new([EMPTY; BUCKETS])).collect(),
             depths: vec![depth as u8; count as usize],
             depth,
             keys: 0,
             volatile: 0,
-        }
+            held_bytes: 0,
+        };
+        index.held_bytes = index.measured_bytes();
+        index
     }
 
     /// Number of entries.
@@ -110,6 +115,10 @@ impl Index {
     /// Bytes taken from the allocator.
     #[inline]
     pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    fn measured_bytes(&self) -> usize {
         self.segments.len() * size_of::<[Bucket; BUCKETS]>()
             + self.segments.capacity() * size_of::<Buckets>()
             + self.depths.capacity()
@@ -228,6 +237,7 @@ impl Index {
         let run = 1usize << (self.depth - depth);
         let first = (example >> 1 >> (63 - self.depth)) as usize / run * run;
         self.directory[first + run / 2..first + run].fill(upper);
+        self.held_bytes = self.measured_bytes();
     }
 
     /// Calls `visit` with each entry whose home is bucket `bucket` of the segment that covers
