@@ -24,7 +24,12 @@ impl Sight {
     }
 
     fn sees(&self, name: &Reply<'_>) -> bool {
-        let Reply::Bytes(name) = name else { return false };
+        let name = match name {
+            // Of what is told with its name, that comes first.
+            Reply::Map(pairs) => pairs.first().map(|(_, name)| name),
+            name => Some(name),
+        };
+        let Some(Reply::Bytes(name)) = name else { return false };
         let name = authorize::name_of(name);
         let selected = |selector: &Selector| reads(selector, self.kind, name);
         self.rights.allows(Action::Read, self.kind, name)
