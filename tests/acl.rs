@@ -68,7 +68,8 @@ fn users_do_what_their_rules_say_on_every_surface() {
     let server = start();
     let mut root = login(&server, "root");
     let line = format!(
-        "ACL SETUSER bob on {WORD} ~app:* %R~shared:* &news.* +@read +set +eval +publish +keys (~box:* +rpush)"
+        "ACL SETUSER bob on {WORD} ~app:* %R~shared:* &news.* +@read +set +eval +publish +keys \
+         (~box:* +rpush)"
     );
     expect(
         &mut root,
