@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use synap_shards::key::ShardMap;
 use synap_shards::script::gauge::Gauge;
@@ -73,6 +73,8 @@ pub struct Shared {
     pub mailboxes: Mailboxes,
     /// Cores with readers of captures that wait.
     pub captures: Captures,
+    /// The last security event that `ACL LOG` does not show any more.
+    pub acl_log_hidden: AtomicU64,
     /// Who callers are and what they may do.
     pub authority: Arc<Authority>,
     /// Tokens of clients whose requests are limited.

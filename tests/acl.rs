@@ -642,6 +642,28 @@ fn categories_hold_what_they_hold_in_redis() {
 }
 
 #[test]
+fn who_was_refused_is_in_the_log() {
+    let server = start();
+    let mut root = login(&server, "root");
+    let mut anna = login(&server, "anna");
+    assert!(ask(&mut anna, "CONFIG GET maxmemory").starts_with("-NOPERM "));
+    assert!(server.resp().call(&["AUTH", "anna", "not the password"]).starts_with("-WRONGPASS"));
+    let mut seen = String::new();
+    wait_for("both to be in the log", || {
+        seen = ask(&mut root, "ACL LOG");
+        seen.contains("reason, command") && seen.contains("reason, auth")
+    });
+    assert!(seen.contains("object, config|get, username, anna"), "{seen}");
+    assert!(seen.contains("addr=127.0.0.1") && !seen.contains("not the password"), "{seen}");
+    let one = ask(&mut root, "ACL LOG 1");
+    assert!(one.contains("reason, auth") && !one.contains("reason, command"), "{one}");
+    expect(&mut root, &[("ACL LOG RESET", "+OK"), ("ACL LOG", "[]"), ("ACL LOG 0", "[]")]);
+    assert!(ask(&mut root, "ACL LOG x").contains("not an integer"));
+    assert!(ask(&mut anna, "ACL LOG").starts_with("-NOPERM "));
+    assert!(ask(&mut root, "ACL LIST").contains("user anna"));
+}
+
+#[test]
 fn clients_of_redis_know_the_answers() {
     let server = start();
     let mut con = server.redis();

@@ -85,6 +85,7 @@ fn shared() -> Shared {
         alive: synap::alive::Alive::new(2),
         transactions: HttpTransactions::default(),
         mailboxes: synap::mailboxes::Mailboxes::default(),
+        acl_log_hidden: std::sync::atomic::AtomicU64::new(0),
         captures: synap::captures::Captures::new(1),
         scripts: Arc::default(),
         topics: Arc::default(),

@@ -309,6 +309,7 @@ fn facts(
         alive: crate::alive::Alive::new(cores),
         transactions: HttpTransactions::default(),
         mailboxes: crate::mailboxes::Mailboxes::default(),
+        acl_log_hidden: std::sync::atomic::AtomicU64::new(0),
         captures: crate::captures::Captures::new(cores),
         scripts: Arc::default(),
         topics: Arc::default(),

@@ -205,7 +205,7 @@ fn needs_of(live: &Live) -> Vec<Held> {
         Live::Changes { .. } => {
             vec![held(b"CDC.READ", Action::Read, ResourceKind::Kv, EVERYTHING)]
         }
-        Live::Audit(_) => vec![held(b"ACL LIST", Action::Admin, ResourceKind::Admin, b"audit")],
+        Live::Audit(_) => vec![held(b"ACL LOG", Action::Admin, ResourceKind::Admin, b"audit")],
         Live::Queue(wanted) => {
             let queue = wanted.queue.as_bytes();
             vec![held(b"QCONSUME", Action::Consume, ResourceKind::Queue, queue)]
@@ -501,7 +501,7 @@ impl Host<'_> {
                 (&b"INFO"[..], Action::Admin, ResourceKind::Admin, &b"server.info"[..])
             }
             Builtin::Audit(..) => {
-                (&b"ACL LIST"[..], Action::Admin, ResourceKind::Admin, &b"audit"[..])
+                (&b"ACL LOG"[..], Action::Admin, ResourceKind::Admin, &b"audit"[..])
             }
             Builtin::KvStats | Builtin::TypeStats(_) => {
                 (&b"SYNAP.KVSTATS"[..], Action::Read, ResourceKind::Kv, EVERYTHING)

@@ -4,6 +4,7 @@
 //! Who has its rights by roles is shown in the words that [`crate::auth::acl::rule`] adds, so that
 //! what is shown of a user makes the same user again.
 
+mod log;
 mod show;
 
 use synap_io::clock;
@@ -30,6 +31,7 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("acl.setuser", set_user),
     ("acl.deluser", delete_users),
     ("acl.dryrun", dry_run),
+    ("acl.log", log::log),
     ("acl.save", |cx, _| change(cx, Change::Save)),
     ("acl.load", |cx, _| change(cx, Change::Load)),
 ];

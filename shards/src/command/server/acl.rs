@@ -108,6 +108,17 @@ pub(super) const DRYRUN: CommandSpec = CommandSpec {
     ..BASE
 };
 
+pub(super) const LOG: CommandSpec = CommandSpec {
+    id: "acl.log",
+    resp: "ACL LOG",
+    args: &[ArgSpec::bytes("count", "most entries, 10 if absent; or RESET").optional()],
+    reply: ReplySpec::Any,
+    flags: Flags::NO_SCRIPT.and(Flags::RANDOM),
+    summary: "Answers who was refused lately, the latest first; RESET hides what there is",
+    complexity: "O(N) with N security events",
+    ..BASE
+};
+
 pub(super) const SAVE: CommandSpec = CommandSpec {
     id: "acl.save",
     resp: "ACL SAVE",

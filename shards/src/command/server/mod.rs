@@ -35,6 +35,7 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &acl::CAT,
     &acl::DRYRUN,
     &acl::GENPASS,
+    &acl::LOG,
     &acl::SAVE,
     &acl::LOAD,
     &acl::HELP,
