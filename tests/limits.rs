@@ -193,3 +193,20 @@ fn a_command_that_would_read_too_much_is_refused_and_parts_are_not() {
     wait_for("the limit to be gone", || !call(&mut client, "LRANGE list 0 -1").starts_with('-'));
     server.stop();
 }
+
+#[test]
+fn an_answer_that_names_a_value_again_and_again_is_refused_before_it_is_made() {
+    let server = Plan::new().start();
+    let mut client = server.resp();
+    let value = "v".repeat(1 << 20);
+    assert_eq!(client.call(&["SET", "large", &value]), "+OK");
+    let mget = |client: &mut Resp, count: usize| {
+        let words: Vec<&str> = ["MGET"].into_iter().chain(vec!["large"; count]).collect();
+        client.call(&words)
+    };
+    let refused = "-ERR the answer would be larger than 1 GiB, ask for less at once";
+    assert!(mget(&mut client, 3000).contains(&refused[1..]));
+    assert_eq!(client.call(&["RPUSH", "list", &value]), ":1");
+    assert_eq!(mget(&mut client, 2).len(), 2 * value.len() + "[, ]".len());
+    server.stop();
+}
