@@ -11,7 +11,7 @@ use crate::metrics::{Cell, CoreMetrics, prometheus};
 use crate::process;
 use crate::protocol::http::route::{Builtin, Component, Section};
 use crate::protocol::http::stats::{TYPE_STATS, TypeStats};
-use crate::protocol::http::{HttpContext, human_bytes, respond};
+use crate::protocol::http::{HttpContext, dss, human_bytes, respond};
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::snapshot::Snapshots;
@@ -57,6 +57,8 @@ pub fn answer(
             return 200;
         }
         Builtin::Health => health(facts),
+        Builtin::DssHealth => dss::facts::health(facts),
+        Builtin::DssMetrics => (200, dss::facts::metrics(facts)),
         Builtin::HealthOf(component) => health_of(*component, facts),
         Builtin::Info(section) => (200, info(*section, facts)),
         Builtin::KvStats => (200, kv_stats(facts)),

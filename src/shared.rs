@@ -43,6 +43,8 @@ pub struct Shared {
     pub https_address: Option<SocketAddr>,
     /// Where RESP is served under TLS, if it is.
     pub resp_tls_address: Option<SocketAddr>,
+    /// Where the queue service of distributed-sync-system is served, if it is.
+    pub dss_queue_address: Option<SocketAddr>,
     /// First shard-aware port, if they are on: core `i` listens on this plus `i`.
     pub shard_port_base: Option<u16>,
     /// Which core owns which shard.

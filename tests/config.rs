@@ -229,6 +229,7 @@ fn wrong_values_name_line_key_expected_and_found() {
         ("server: {tls: {enabled: true}}\n", "`server.tls.enabled` needs `server.tls.cert_path`"),
         ("resp3: {tls_port: 6380}\n", "`resp3.tls_port` needs `server.tls.cert_path`"),
         ("server: {tls: {port: 6380}}\n", "`server.tls.port` needs `server.tls.enabled`"),
+        ("dss: {tls_enabled: true}\n", "`dss.tls_enabled` needs `dss.queue_port`"),
         ("resp3: {port: 0}\n", "`resp3.port` is 0, which needs `resp3.tls_port`"),
         (
             "server: {port: 81, tls: {enabled: true, port: 81, cert_path: a, key_path: b}}\n",

@@ -67,6 +67,7 @@ fn shared() -> Shared {
         http_is_tls: false,
         https_address: None,
         resp_tls_address: None,
+        dss_queue_address: None,
         shard_port_base: None,
         shard_map: ShardMap::new(2),
         persistence: true,

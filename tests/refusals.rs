@@ -66,6 +66,7 @@ const LISTS: &[&str] = &[
     "key.keys",
     "key.scan",
     "queue.list",
+    "dss.queues",
     "stream.list",
     "topic.list",
     "group.list",

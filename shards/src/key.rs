@@ -126,11 +126,14 @@ pub enum Namespace {
     Group = b'g',
     /// Captures of changes.
     Capture = b'c',
+    /// Message queues of the interface of distributed-sync-system.
+    Dss = b'd',
 }
 
 impl Namespace {
     /// Every namespace.
-    pub const ALL: [Self; 4] = [Self::Queue, Self::Partition, Self::Group, Self::Capture];
+    pub const ALL: [Self; 5] =
+        [Self::Queue, Self::Partition, Self::Group, Self::Capture, Self::Dss];
     /// Bytes that its keys have before the name.
     pub const PREFIX_BYTES: usize = 3;
 

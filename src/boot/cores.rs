@@ -18,8 +18,10 @@ use synap_shards::engine::parcel::Parcel;
 use synap_shards::engine::script::{ScriptInputs, ScriptSettings};
 use synap_shards::engine::topics::{Directory, topics_in};
 use synap_shards::id::CoreId;
+use synap_shards::key::Namespace;
 use synap_shards::shard::Shard;
 use synap_shards::shard::libraries::Libraries;
+use synap_shards::types::queue::dss_numbers;
 
 use super::recover::Recovered;
 use super::{start as start_error, supervise};
@@ -41,6 +43,7 @@ pub(super) struct Bound {
     pub(super) resp_address: Option<SocketAddr>,
     pub(super) https_address: Option<SocketAddr>,
     pub(super) resp_tls_address: Option<SocketAddr>,
+    pub(super) dss_queue_address: Option<SocketAddr>,
     sets: Vec<Listeners>,
 }
 
@@ -58,9 +61,15 @@ pub(super) fn bind(config: &Config, cores: usize) -> Result<Bound, Fatal> {
     }
     let resp_address = bind_resp(config, &mut sets)?;
     let address = config.https_addr().map_err(start_error("resolve server.host"))?;
-    let https_address = bind_tls("server.tls.port", address, &mut sets, |set| &mut set.https)?;
+    let https_address = bind_own("server.tls.port", address, &mut sets, |set| &mut set.https)?;
     let address = config.resp_tls_addr().map_err(start_error("resolve resp3.host"))?;
-    let resp_tls_address = bind_tls("resp3.tls_port", address, &mut sets, |set| &mut set.resp_tls)?;
+    let resp_tls_address = bind_own("resp3.tls_port", address, &mut sets, |set| &mut set.resp_tls)?;
+    let address = config.dss_queue_addr().map_err(start_error("resolve dss.host"))?;
+    let is_tls = config.dss.tls_enabled;
+    let dss_queue_address = bind_own("dss.queue_port", address, &mut sets, |set| match is_tls {
+        true => &mut set.dss_queue_tls,
+        false => &mut set.dss_queue,
+    })?;
     if let (Some(base), Some(address)) = (config.server.shard_port_base, resp_address) {
         for (core, set) in sets.iter_mut().enumerate() {
             let port = base.saturating_add(u16::try_from(core).unwrap_or(u16::MAX));
@@ -69,11 +78,18 @@ pub(super) fn bind(config: &Config, cores: usize) -> Result<Bound, Fatal> {
             set.shard = Some(listener.map_err(failed("server.shard_port_base", address))?);
         }
     }
-    Ok(Bound { http_address, resp_address, https_address, resp_tls_address, sets })
+    Ok(Bound {
+        http_address,
+        resp_address,
+        https_address,
+        resp_tls_address,
+        dss_queue_address,
+        sets,
+    })
 }
 
-/// Opens a port that is served under TLS only, where there is one.
-fn bind_tls(
+/// Opens a port that need not be there.
+fn bind_own(
     key: &'static str,
     address: Option<SocketAddr>,
     sets: &mut [Listeners],
@@ -81,7 +97,7 @@ fn bind_tls(
 ) -> Result<Option<SocketAddr>, Fatal> {
     let Some(addr) = address else { return Ok(None) };
     let group = bind_group(addr, sets.len()).map_err(|source| Fatal::Bind { key, addr, source })?;
-    let bound = group[0].local_addr().map_err(start_error("read the address of a TLS port"))?;
+    let bound = group[0].local_addr().map_err(start_error("read the address of a port"))?;
     for (set, listener) in sets.iter_mut().zip(group) {
         *place(set) = Some(listener);
     }
@@ -216,6 +232,9 @@ fn sow(
         }
         for (topic, partitions) in topics_in(std::iter::once(&*shard)) {
             shared.topics.change(&topic, Some(partitions));
+        }
+        for (key, number) in dss_numbers(&shard) {
+            shared.topics.change_queue(&key[Namespace::PREFIX_BYTES..], Some(number));
         }
         by_core[shared.shard_map.owner(shard.id()).index()].push(shard);
     }

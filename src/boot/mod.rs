@@ -32,6 +32,7 @@ use crate::fatal::Fatal;
 use crate::logging::Logs;
 use crate::metrics::CoreMetrics;
 use crate::notify::Notifier;
+use crate::protocol::http::dss::{DssOptions, Surface};
 use crate::protocol::http::route::HttpOptions;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -106,6 +107,7 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
         https = shared.https_address.map(tracing::field::display),
         resp = shared.resp_address.map(tracing::field::display),
         resp_tls = shared.resp_tls_address.map(tracing::field::display),
+        dss_queue = shared.dss_queue_address.map(tracing::field::display),
         cores = plans.len(),
         data = %shared.data_directory.display(),
         "synap {} is ready",
@@ -249,9 +251,15 @@ fn doors(config: &Config, tls: Option<&Tls>) -> Result<Vec<Door>, Fatal> {
     let unresolved = || start("resolve server.host");
     let address = config.http_addr().map_err(unresolved())?;
     let tls = if config.http_is_tls() { sealed() } else { None };
-    let mut doors = vec![Door { key: "server.port", address, tls }];
+    let mut doors = vec![Door { key: "server.port", address, tls, surface: Surface::Synap }];
     if let Some(address) = config.https_addr().map_err(unresolved())? {
-        doors.push(Door { key: "server.tls.port", address, tls: sealed() });
+        let surface = Surface::Synap;
+        doors.push(Door { key: "server.tls.port", address, tls: sealed(), surface });
+    }
+    if let Some(address) = config.dss_queue_addr().map_err(start("resolve dss.host"))? {
+        let tls = if config.dss.tls_enabled { sealed() } else { None };
+        let surface = Surface::DssQueue;
+        doors.push(Door { key: "dss.queue_port", address, tls, surface });
     }
     Ok(doors)
 }
@@ -279,6 +287,7 @@ fn facts(
         http_is_tls: config.http_is_tls(),
         https_address: listeners.https_address,
         resp_tls_address: listeners.resp_tls_address,
+        dss_queue_address: listeners.dss_queue_address,
         shard_port_base: config.server.shard_port_base,
         shard_map: ShardMap::new(cores),
         persistence: config.persistence.enabled,
@@ -287,24 +296,7 @@ fn facts(
             FsyncMode::Periodic => "periodic",
             FsyncMode::Never => "never",
         },
-        http: HttpOptions {
-            echo_prefix: config.server.echo_prefix.clone(),
-            without_websocket: !config.server.websocket_enabled,
-            websocket_echo_path: config.server.websocket_echo_path.clone(),
-            websocket_ping_secs: config.server.websocket_ping_secs,
-            websocket_pong_timeout_secs: config.server.websocket_pong_timeout_secs,
-            without_pubsub: !config.pubsub.enabled,
-            slow_messages_max: config.pubsub.channel_capacity,
-            keeps_last_values: config.pubsub.keep_last_value,
-            slow_disconnects: config.pubsub.slow_consumer == SlowConsumer::Disconnect,
-            command_path: {
-                let envelopes = &config.protocols.streamable_http;
-                envelopes.enabled.then(|| envelopes.path.clone())
-            },
-            cors_origins: config.server.cors.allowed_origins.clone(),
-            without_rest: !config.protocols.rest.enabled,
-            without_metrics: !config.monitoring.enabled,
-        },
+        http: http_options(config, authority.current().1.is_enabled()),
         stopping: AtomicBool::new(false),
         hurry: AtomicBool::new(false),
         drained: AtomicUsize::new(0),
@@ -322,5 +314,31 @@ fn facts(
         topics: Arc::default(),
         script_gauges: (0..cores).map(|_| Arc::default()).collect(),
         metrics: (0..cores).map(|_| CoreMetrics::default()).collect(),
+    }
+}
+
+fn http_options(config: &Config, asks_who: bool) -> HttpOptions {
+    HttpOptions {
+        echo_prefix: config.server.echo_prefix.clone(),
+        without_websocket: !config.server.websocket_enabled,
+        websocket_echo_path: config.server.websocket_echo_path.clone(),
+        websocket_ping_secs: config.server.websocket_ping_secs,
+        websocket_pong_timeout_secs: config.server.websocket_pong_timeout_secs,
+        without_pubsub: !config.pubsub.enabled,
+        slow_messages_max: config.pubsub.channel_capacity,
+        keeps_last_values: config.pubsub.keep_last_value,
+        slow_disconnects: config.pubsub.slow_consumer == SlowConsumer::Disconnect,
+        command_path: {
+            let envelopes = &config.protocols.streamable_http;
+            envelopes.enabled.then(|| envelopes.path.clone())
+        },
+        cors_origins: config.server.cors.allowed_origins.clone(),
+        without_rest: !config.protocols.rest.enabled,
+        without_metrics: !config.monitoring.enabled,
+        dss: DssOptions {
+            node_id: config.dss.node_id.clone(),
+            origins: config.dss.allowed_origins.clone(),
+            asks_who,
+        },
     }
 }

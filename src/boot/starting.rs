@@ -14,6 +14,7 @@ use synap_io::net::listener::{self, Sharing};
 
 use super::recover::Progress;
 use crate::fatal::Fatal;
+use crate::protocol::http::dss::{self, Surface};
 
 /// How often the thread looks for a connection, and whether it is still wanted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -38,9 +39,16 @@ pub(super) struct Door {
     pub(super) address: SocketAddr,
     /// What it shows under TLS; nothing where it is plain.
     pub(super) tls: Option<Arc<ServerConfig>>,
+    /// What is served there.
+    pub(super) surface: Surface,
 }
 
-type Open = (TcpListener, Option<Arc<ServerConfig>>);
+/// A door that is open.
+struct Open {
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    surface: Surface,
+}
 
 impl Starting {
     /// Answers on these ports from now on.
@@ -60,7 +68,7 @@ fn listen(door: &Door) -> Result<Open, Fatal> {
     let failed = |source| Fatal::Bind { key: door.key, addr: door.address, source };
     let listener = listener::bind(door.address, Sharing::Exclusive).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    Ok((listener, door.tls.clone()))
+    Ok(Open { listener, tls: door.tls.clone(), surface: door.surface })
 }
 
 impl Drop for Starting {
@@ -76,11 +84,11 @@ impl Drop for Starting {
 fn serve(open: &[Open], done: &AtomicBool, progress: &Progress) {
     while !done.load(Ordering::Acquire) {
         let mut rests = true;
-        for (listener, tls) in open {
+        for Open { listener, tls, surface } in open {
             match listener.accept() {
                 Ok((client, _)) => {
                     rests = false;
-                    if let Err(error) = greet(client, tls.as_ref(), progress) {
+                    if let Err(error) = greet(client, tls.as_ref(), (*surface, progress)) {
                         tracing::debug!(%error, "a client did not wait for the answer");
                     }
                 }
@@ -97,22 +105,25 @@ fn serve(open: &[Open], done: &AtomicBool, progress: &Progress) {
 fn greet(
     client: TcpStream,
     tls: Option<&Arc<ServerConfig>>,
-    progress: &Progress,
+    told: (Surface, &Progress),
 ) -> io::Result<()> {
     client.set_nonblocking(false)?;
     let mut client = Hurried { client, until: Instant::now() + CLIENT_TIMEOUT };
-    let Some(tls) = tls else { return say_starting(&mut client, progress) };
+    let Some(tls) = tls else { return say_starting(&mut client, told) };
     let session = ServerConnection::new(Arc::clone(tls)).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(session, client);
-    say_starting(&mut stream, progress)?;
+    say_starting(&mut stream, told)?;
     stream.conn.send_close_notify();
     stream.flush()
 }
 
-fn say_starting(client: &mut (impl Read + Write), progress: &Progress) -> io::Result<()> {
+fn say_starting(
+    client: &mut (impl Read + Write),
+    (surface, progress): (Surface, &Progress),
+) -> io::Result<()> {
     let mut request = [0; REQUEST_BYTES_MAX];
     let bytes = client.read(&mut request)?;
-    client.write_all(answer_to(&request[..bytes], progress).as_bytes())?;
+    client.write_all(answer_to(&request[..bytes], surface, progress).as_bytes())?;
     client.flush()
 }
 
@@ -149,7 +160,7 @@ impl Write for Hurried {
     }
 }
 
-fn answer_to(request: &[u8], progress: &Progress) -> String {
+fn answer_to(request: &[u8], surface: Surface, progress: &Progress) -> String {
     let body = if request.starts_with(b"GET /health") {
         format!(
             r#"{{"status":"starting","service":"synap","version":"{}","recovery":{}}}"#,
@@ -157,7 +168,10 @@ fn answer_to(request: &[u8], progress: &Progress) -> String {
             progress.json()
         )
     } else {
-        r#"{"error":"The server is starting","code":503}"#.to_owned()
+        match surface {
+            Surface::Synap => r#"{"error":"The server is starting","code":503}"#.to_owned(),
+            Surface::DssQueue => dss::error(503, "The server is starting"),
+        }
     };
     format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
@@ -176,7 +190,7 @@ mod tests {
         let address = free.local_addr().expect("it has one");
         drop(free);
         let progress = Arc::new(Progress::new());
-        let door = Door { key: "server.port", address, tls: None };
+        let door = Door { key: "server.port", address, tls: None, surface: Surface::Synap };
         let starting = Starting::answer(&[door], progress).expect("the port is free");
         let mut client = TcpStream::connect(address).expect("it listens");
         client.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");

@@ -64,7 +64,8 @@ impl Config {
     #[must_use]
     pub fn is_public(&self) -> bool {
         let Resp3 { enabled, host, .. } = &self.resp3;
-        !is_loopback(&self.server.host) || (*enabled && !is_loopback(host))
+        let has_dss = self.dss.queue_port.is_some() && !is_loopback(&self.dss.host);
+        !is_loopback(&self.server.host) || (*enabled && !is_loopback(host)) || has_dss
     }
 
     /// The address of the HTTP listener. May ask the name service, so call it before the cores
@@ -95,6 +96,15 @@ impl Config {
         port.map(|port| resolve(&self.resp3.host, port)).transpose()
     }
 
+    /// The address of the listener for the queue service of distributed-sync-system; as
+    /// [`Self::http_addr`].
+    ///
+    /// # Errors
+    /// The name does not resolve.
+    pub fn dss_queue_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.dss.queue_port.map(|port| resolve(&self.dss.host, port)).transpose()
+    }
+
     /// Whether the HTTP port itself is HTTPS.
     #[must_use]
     pub fn http_is_tls(&self) -> bool {
@@ -104,7 +114,8 @@ impl Config {
     /// Whether any port is served under TLS.
     #[must_use]
     pub fn uses_tls(&self) -> bool {
-        self.server.tls.enabled || (self.resp3.enabled && self.resp3.tls_port.is_some())
+        let dss = self.dss.queue_port.is_some() && self.dss.tls_enabled;
+        self.server.tls.enabled || (self.resp3.enabled && self.resp3.tls_port.is_some()) || dss
     }
 
     /// The address of the RESP listener; as [`Self::http_addr`].
@@ -187,6 +198,7 @@ fn tls(reader: &Reader<'_>) -> Vec<(&'static str, String)> {
     let asks = [
         ("server.tls.enabled", reader.flag("server.tls.enabled")),
         ("resp3.tls_port", reader.is_set("resp3.tls_port") && reader.flag("resp3.enabled")),
+        ("dss.tls_enabled", reader.flag("dss.tls_enabled")),
     ];
     for (key, _) in asks.into_iter().filter(|(_, on)| *on) {
         for path in ["server.tls.cert_path", "server.tls.key_path"] {
@@ -202,6 +214,9 @@ fn tls(reader: &Reader<'_>) -> Vec<(&'static str, String)> {
         if reader.is_set(key) && reader.value(key) == reader.value(other) {
             found.push((key, format!("is `{other}`; one port is plain or TLS")));
         }
+    }
+    if reader.flag("dss.tls_enabled") && !reader.is_set("dss.queue_port") {
+        found.push(("dss.tls_enabled", "needs `dss.queue_port`".to_owned()));
     }
     let no_plain = reader.value("resp3.port") == Some(Value::Int(0));
     if no_plain && reader.flag("resp3.enabled") {
@@ -232,7 +247,9 @@ fn ports(reader: &Reader<'_>) -> Result<(), String> {
     if last > u64::from(u16::MAX) {
         return Err(format!("needs ports {base} to {last}, which do not exist"));
     }
-    for path in ["server.port", "server.tls.port", "resp3.port", "resp3.tls_port"] {
+    let others =
+        ["server.port", "server.tls.port", "resp3.port", "resp3.tls_port", "dss.queue_port"];
+    for path in others {
         if number(path).is_some_and(|port| (base..=last).contains(&port)) {
             return Err(format!("needs ports {base} to {last}, among them `{path}`"));
         }

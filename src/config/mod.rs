@@ -51,6 +51,8 @@ pub struct Config {
     pub resp3: Resp3,
     /// Which HTTP interfaces are served.
     pub protocols: Protocols,
+    /// The services of distributed-sync-system.
+    pub dss: Dss,
     /// Memory, eviction, expiry.
     pub kv_store: KvStore,
     /// The log.
@@ -233,6 +235,21 @@ pub struct StreamableHttp {
 pub struct Rest {
     /// Serve them. Default true.
     pub enabled: bool,
+}
+
+/// Section `dss`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dss {
+    /// Address or name its ports bind to. Default that of the HTTP port.
+    pub host: String,
+    /// Port of the queue service. Default off.
+    pub queue_port: Option<u16>,
+    /// Serve it under TLS. Default false.
+    pub tls_enabled: bool,
+    /// Name of this node. Default `node_0`.
+    pub node_id: String,
+    /// Origins allowed to call; `*` is any, the default.
+    pub allowed_origins: Vec<String>,
 }
 
 /// Section `kv_store`.

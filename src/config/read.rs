@@ -7,9 +7,10 @@ use super::error::Origin;
 use super::settings::{Names, Settings};
 use super::value::{Value, from_text};
 use super::{
-    ClientAuth, CommitPath, Config, Cors, EvictionPolicy, FsyncMode, KvStore, LogFormat, LogOutput,
-    Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery, Resp3, Rest,
-    Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls, Wal, access,
+    ClientAuth, CommitPath, Config, Cors, Dss, EvictionPolicy, FsyncMode, KvStore, LogFormat,
+    LogOutput, Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery,
+    Resp3, Rest, Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls,
+    Wal, access,
 };
 use crate::limits::{Block, OutputLimits, Rate};
 use crate::session::config::memory;
@@ -203,6 +204,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn dss(&self) -> Dss {
+        let origins = self.list("dss.allowed_origins").unwrap_or_default();
+        Dss {
+            host: self.opt_text("dss.host").unwrap_or_else(|| self.text("server.host")),
+            queue_port: self.opt_int("dss.queue_port"),
+            tls_enabled: self.flag("dss.tls_enabled"),
+            node_id: self.text("dss.node_id"),
+            allowed_origins: origins.iter().map(Value::to_string).collect(),
+        }
+    }
+
     fn protocols(&self) -> Protocols {
         Protocols {
             rest: Rest { enabled: self.flag("protocols.rest.enabled") },
@@ -266,6 +278,7 @@ impl<'a> Reader<'a> {
     fn defaults(&self) -> Defaults {
         let strategy = self.text("consumer_groups.strategy");
         let session_secs: u32 = self.int("consumer_groups.session_timeout_secs");
+        let visible_secs: u64 = self.int("dss.visibility_timeout_secs");
         Defaults {
             room_events: self.int("streams.max_buffer_size"),
             room_secs: self.int("streams.retention_secs"),
@@ -277,6 +290,7 @@ impl<'a> Reader<'a> {
             read_max: self.int("topics.max_batch_size"),
             strategy: Strategy::named(strategy.as_bytes()).expect("the key's names are strategies"),
             session_ms: session_secs * 1000,
+            dss_visible_ms: visible_secs * 1000,
             ..Defaults::DEFAULT
         }
     }
@@ -384,6 +398,7 @@ impl<'a> Reader<'a> {
             network: self.network(),
             resp3: self.resp3(),
             protocols: self.protocols(),
+            dss: self.dss(),
             kv_store: self.kv_store(),
             persistence: self.persistence(&data_dir),
             logging: self.logging(),

@@ -82,9 +82,9 @@ impl CommandStat {
 }
 
 /// Status codes that are counted one by one; any other shares the last place.
-pub const HTTP_STATUSES: [u16; 22] = [
-    200, 204, 301, 400, 401, 403, 404, 405, 408, 409, 413, 414, 417, 429, 431, 500, 501, 503, 505,
-    507, 101, 0,
+pub const HTTP_STATUSES: [u16; 23] = [
+    200, 204, 301, 400, 401, 403, 404, 405, 408, 409, 413, 414, 417, 422, 429, 431, 500, 501, 503,
+    505, 507, 101, 0,
 ];
 
 /// How one HTTP route fared on one core.
@@ -190,6 +190,8 @@ pub struct CoreMetrics {
     pub types: [TypeStat; ValueType::ALL.len()],
     /// Its queues, refreshed about once a second.
     pub queues: Queues,
+    /// Those of the queue service of distributed-sync-system.
+    pub dss_queues: Queues,
     /// Its rooms, partitions and consumer groups, likewise.
     pub streams: Streams,
     /// Keys with a deadline now.
@@ -295,6 +297,7 @@ impl Default for CoreMetrics {
             keys: Cell::default(),
             types: Default::default(),
             queues: Queues::default(),
+            dss_queues: Queues::default(),
             streams: Streams::default(),
             volatile_keys: Cell::default(),
             sampled_ttl_ms: Cell::default(),

@@ -17,7 +17,7 @@ use super::{Cell, CoreMetrics, HTTP_STATUSES, LATENCY_BOUNDS_NS};
 use crate::audit;
 use crate::health::Facts;
 use crate::process;
-use crate::protocol::http::table as routes;
+use crate::protocol::http::{dss, table as routes};
 
 const NANOSECONDS: f64 = 1e9;
 
@@ -100,6 +100,7 @@ impl Page<'_> {
             | families::QUEUE_PENDING
             | families::QUEUE_OPERATIONS => self.queues(family),
             families::QUEUE_DURATION => self.queue_durations(family),
+            Family { name, .. } if name.starts_with("dss_") => self.dss(family),
             families::STREAM_OPERATIONS
             | families::STREAM_SUBSCRIBERS
             | families::STREAM_BUFFER
@@ -345,6 +346,39 @@ impl Page<'_> {
                         ("dlq", gauge.dead_lettered),
                     ] {
                         self.sample(family, &[name, operation, "ok"], count as f64);
+                    }
+                }
+            }
+        }
+    }
+
+    fn dss(&mut self, family: &Family) {
+        let command = match *family {
+            families::DSS_ENQUEUE_LATENCY => Some("DSS.ENQUEUE"),
+            families::DSS_DEQUEUE_LATENCY => Some("DSS.DEQUEUE"),
+            _ => None,
+        };
+        if let Some(name) = command {
+            let index = table::by_name(name.as_bytes()).expect("the table has it").index();
+            if self.facts.sum(|core| &core.commands[index].calls) > 0 {
+                self.command_duration(family, &[], index);
+            }
+            return;
+        }
+        for (name, gauge) in dss::facts::queues(self.facts) {
+            let name = &*queues::escaped(&name);
+            match *family {
+                families::DSS_QUEUE_DEPTH => self.sample(family, &[name], gauge.ready as f64),
+                families::DSS_IN_FLIGHT => self.sample(family, &[name], gauge.held as f64),
+                families::DSS_DEAD => self.sample(family, &[name], gauge.dead as f64),
+                _ => {
+                    for (operation, count) in [
+                        ("enqueue", gauge.published),
+                        ("dequeue", gauge.consumed),
+                        ("ack", gauge.acked),
+                        ("dead_letter", gauge.dead_lettered),
+                    ] {
+                        self.sample(family, &[name, operation], count as f64);
                     }
                 }
             }

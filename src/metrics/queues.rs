@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use synap_shards::shard::Shard;
-use synap_shards::types::queue::{Gauge, gauges};
+use synap_shards::types::queue::Gauge;
 
 /// Queues that are told apart.
 pub const NAMES_MAX: usize = 1_000;
@@ -17,11 +16,11 @@ pub const OTHER: &str = "other";
 pub struct Queues(Mutex<BTreeMap<String, Gauge>>);
 
 impl Queues {
-    /// Looks at the queues of these shards; nothing while somebody reads what was seen before.
-    pub fn refresh<'s>(&self, shards: impl Iterator<Item = &'s Shard>) {
+    /// Looks at these queues; nothing while somebody reads what was seen before.
+    pub fn refresh<'s>(&self, queues: impl Iterator<Item = (&'s [u8], Gauge)>) {
         let Ok(mut seen) = self.0.try_lock() else { return };
         seen.clear();
-        for (name, gauge) in shards.flat_map(gauges) {
+        for (name, gauge) in queues {
             add(&mut seen, &String::from_utf8_lossy(name), &gauge);
         }
     }

@@ -41,7 +41,7 @@ impl Host<'_> {
             Asked::Unsure(question) => self.verify(id, *question),
             other => other,
         };
-        (route::route(request, &self.outlet.shared.http), asked)
+        (self.route(request), asked)
     }
 
     /// A token for an HTTP request, and how its client stands. Who has shown who it is pays for

@@ -6,10 +6,11 @@ use synap_io::reactor::ListenerTag;
 use synap_shards::id::ConnId;
 
 use super::connection::{Connection, Decoder};
-use super::{Core, HTTP, HTTPS, RESP_TLS, SHARD};
+use super::{Core, DSS_QUEUE, DSS_QUEUE_TLS, HTTP, HTTPS, RESP_TLS, SHARD};
 use crate::audit::{self, Event, Kind, Who};
 use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
+use crate::protocol::http::dss::Surface;
 use crate::protocol::resp::decode;
 use crate::session::client::{Client, Listener, client_id};
 
@@ -31,13 +32,16 @@ impl TooMany {
         }
     }
 
-    /// What a client is told that speaks the protocol of this listener.
-    fn text(self, listener: Listener) -> &'static [u8] {
-        match (self, listener) {
-            (Self::InAll, Listener::Http) => IN_ALL_HTTP,
-            (Self::OfAddress, Listener::Http) => OF_ADDRESS_HTTP,
-            (Self::InAll, _) => b"-ERR max number of clients reached\r\n",
-            (Self::OfAddress, _) => b"-ERR max number of clients of this address reached\r\n",
+    /// What a client is told that speaks this.
+    fn text(self, decoder: &Decoder) -> &'static [u8] {
+        let surface = if let Decoder::Http(http) = decoder { Some(http.surface()) } else { None };
+        match (self, surface) {
+            (Self::InAll, Some(Surface::Synap)) => IN_ALL_HTTP,
+            (Self::OfAddress, Some(Surface::Synap)) => OF_ADDRESS_HTTP,
+            (Self::InAll, Some(Surface::DssQueue)) => IN_ALL_DSS,
+            (Self::OfAddress, Some(Surface::DssQueue)) => OF_ADDRESS_DSS,
+            (Self::InAll, None) => b"-ERR max number of clients reached\r\n",
+            (Self::OfAddress, None) => b"-ERR max number of clients of this address reached\r\n",
         }
     }
 }
@@ -62,16 +66,41 @@ const OF_ADDRESS_HTTP: &[u8] = concat!(
 )
 .as_bytes();
 
+const IN_ALL_DSS: &[u8] = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\n",
+    "Content-Type: application/json\r\n",
+    "Retry-After: 1\r\n",
+    "Content-Length: 97\r\n",
+    "Connection: close\r\n\r\n",
+    r#"{"error":"Too many connections","status_code":503,"#,
+    r#""detail":"Too many connections","details":null}"#
+)
+.as_bytes();
+
+const OF_ADDRESS_DSS: &[u8] = concat!(
+    "HTTP/1.1 429 Too Many Requests\r\n",
+    "Content-Type: application/json\r\n",
+    "Retry-After: 1\r\n",
+    "Content-Length: 129\r\n",
+    "Connection: close\r\n\r\n",
+    r#"{"error":"Too many connections of this address","status_code":429,"#,
+    r#""detail":"Too many connections of this address","details":null}"#
+)
+.as_bytes();
+
 impl Core {
     pub(super) fn accepted(&mut self, conn: ConnId, listener: ListenerTag) {
         let addresses = (self.reactor.peer(conn), self.reactor.local(conn));
         let (Some(peer), Some(local)) = addresses else { return };
         let (kind, decoder) = match listener {
             HTTP | HTTPS => (Listener::Http, Decoder::Http(HttpDecoder::new())),
+            DSS_QUEUE | DSS_QUEUE_TLS => {
+                (Listener::Http, Decoder::Http(HttpDecoder::of(Surface::DssQueue)))
+            }
             SHARD => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
             _ => (Listener::Resp, Decoder::Resp(decode::Decoder::default())),
         };
-        let is_tls = matches!(listener, HTTPS | RESP_TLS);
+        let is_tls = matches!(listener, HTTPS | RESP_TLS | DSS_QUEUE_TLS);
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
@@ -91,10 +120,10 @@ impl Core {
             }
             Err(why) => {
                 connection.is_refused = true;
-                connection.decoder = Decoder::Deaf;
+                let decoder = std::mem::replace(&mut connection.decoder, Decoder::Deaf);
                 // Under TLS nothing can be said before a handshake, which is the dear part.
                 if !is_tls {
-                    connection.say(why.text(kind));
+                    connection.say(why.text(&decoder));
                 }
                 connection.close();
                 self.note_refused(peer, why);
@@ -163,8 +192,11 @@ mod tests {
 
     #[test]
     fn answers_have_the_length_they_say() {
-        for why in [TooMany::InAll, TooMany::OfAddress] {
-            let text = std::str::from_utf8(why.text(Listener::Http)).expect("text");
+        let surfaces = [Surface::Synap, Surface::DssQueue];
+        let both = [TooMany::InAll, TooMany::OfAddress];
+        for (why, surface) in both.into_iter().flat_map(|why| surfaces.map(|it| (why, it))) {
+            let decoder = Decoder::Http(HttpDecoder::of(surface));
+            let text = std::str::from_utf8(why.text(&decoder)).expect("text");
             let (head, body) = text.split_once("\r\n\r\n").expect("a head");
             assert!(head.contains(&format!("Content-Length: {}", body.len())), "{text}");
             serde_json::from_str::<serde_json::Value>(body).expect("JSON");

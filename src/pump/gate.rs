@@ -463,9 +463,11 @@ impl Host<'_> {
         let directory = self.outlet.desk.directory();
         let (is_required, is_public) = (directory.is_required(), directory.has_public_metrics());
         let (action, kind, name) = match builtin {
-            Builtin::Health => return Ok(()),
-            Builtin::Metrics | Builtin::HealthOf(_) if is_public => return Ok(()),
-            Builtin::Metrics | Builtin::HealthOf(_) => {
+            Builtin::Health | Builtin::DssHealth => return Ok(()),
+            Builtin::Metrics | Builtin::DssMetrics | Builtin::HealthOf(_) if is_public => {
+                return Ok(());
+            }
+            Builtin::Metrics | Builtin::DssMetrics | Builtin::HealthOf(_) => {
                 (Action::Read, ResourceKind::Admin, &b"metrics"[..])
             }
             Builtin::Info(_) => (Action::Admin, ResourceKind::Admin, &b"server.info"[..]),

@@ -91,6 +91,10 @@ pub struct Listeners {
     pub https: Option<TcpListener>,
     /// RESP under TLS.
     pub resp_tls: Option<TcpListener>,
+    /// The queue service of distributed-sync-system.
+    pub dss_queue: Option<TcpListener>,
+    /// The same under TLS.
+    pub dss_queue_tls: Option<TcpListener>,
 }
 
 const HTTP: ListenerTag = ListenerTag(0);
@@ -98,6 +102,8 @@ const RESP: ListenerTag = ListenerTag(1);
 const SHARD: ListenerTag = ListenerTag(2);
 const HTTPS: ListenerTag = ListenerTag(3);
 const RESP_TLS: ListenerTag = ListenerTag(4);
+const DSS_QUEUE: ListenerTag = ListenerTag(5);
+const DSS_QUEUE_TLS: ListenerTag = ListenerTag(6);
 
 /// What a core is made of.
 #[expect(missing_debug_implementations, reason = "it holds a closure")]
@@ -625,6 +631,8 @@ fn listen(reactor: &mut Reactor, listeners: Listeners) {
         (listeners.shard, SHARD),
         (listeners.https, HTTPS),
         (listeners.resp_tls, RESP_TLS),
+        (listeners.dss_queue, DSS_QUEUE),
+        (listeners.dss_queue_tls, DSS_QUEUE_TLS),
     ];
     for (listener, tag) in tagged {
         if let Some(listener) = listener {

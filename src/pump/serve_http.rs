@@ -8,12 +8,14 @@ use super::connection::{Decoder, Noted, Style};
 use super::gate::Asked;
 use super::serve::{Host, Stop};
 use crate::health::{self, Facts};
-use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder};
+use crate::protocol::http::decode::{CONTINUE, Decoded, HttpDecoder, HttpRequest};
+use crate::protocol::http::dss::{self, Surface};
 use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{self, Builtin, Routed};
 use crate::protocol::http::words::OwnedWords;
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::server;
+use crate::shared::Shared;
 
 /// What comes behind a request.
 enum After {
@@ -75,7 +77,7 @@ impl Host<'_> {
                 }
                 Decoded::Broken(error) => {
                     self.outlet.shared.metrics[self.outlet.core.index()].protocol_errors.add(1);
-                    (route::broken(&error), rest.len(), Asked::GoesOn)
+                    (route::broken(&error, decoder.surface()), rest.len(), Asked::GoesOn)
                 }
             };
             used += consumed;
@@ -84,6 +86,15 @@ impl Host<'_> {
                 After::Close => return (used, Stop::Closed),
                 After::Switch(decoder) => return (used, Stop::Switched(decoder)),
             }
+        }
+    }
+
+    /// What a request is, on the surface that it came to.
+    pub(super) fn route(&self, request: &HttpRequest<'_>) -> Routed {
+        let Shared { http: options, topics, .. } = &*self.outlet.shared;
+        match request.surface {
+            Surface::Synap => route::route(request, options),
+            Surface::DssQueue => dss::route(request, options, &|number| topics.queue(number)),
         }
     }
 

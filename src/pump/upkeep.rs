@@ -13,6 +13,7 @@ use synap_shards::id::{ConnId, Ticket};
 use synap_shards::limits::SHARDS;
 use synap_shards::shard::plan::Notice;
 use synap_shards::shard::{TypeCounts, ValueType};
+use synap_shards::types::queue;
 
 use super::access::Made;
 use super::connection::Connection;
@@ -278,7 +279,8 @@ impl Core {
         let looks = self.outlet.now.monotonic_ns >= self.next_queues_ns;
         if looks {
             self.next_queues_ns = self.outlet.now.monotonic_ns + QUEUES_NS;
-            metrics.queues.refresh(self.engine.shards());
+            metrics.queues.refresh(self.engine.shards().flat_map(queue::gauges));
+            metrics.dss_queues.refresh(self.engine.shards().flat_map(queue::dss_gauges));
             metrics.streams.refresh(self.engine.shards());
         }
         metrics.keys.set(keys as u64);

@@ -32,6 +32,8 @@ const DELETES: &[&str] = &[
     "queue.delete",
     "queue.purge",
     "queue.dlq.purge",
+    "dss.delete",
+    "dss.dlq.purge",
     "stream.delete",
     "topic.delete",
     "group.delete",
@@ -45,6 +47,8 @@ const CONSUMES: &[&str] = &[
     "queue.release",
     "queue.extend",
     "queue.dlq.consume",
+    "dss.dequeue",
+    "dss.ack",
     "topic.take",
     "topic.ack",
     "topic.nack",
@@ -58,7 +62,8 @@ const CONSUMES: &[&str] = &[
     "group.commit",
 ];
 /// Commands that make something with settings of its own.
-const CONFIGURES: &[&str] = &["queue.create", "stream.create", "topic.create", "group.create"];
+const CONFIGURES: &[&str] =
+    &["queue.create", "dss.create", "stream.create", "topic.create", "group.create"];
 /// Commands that change no data and send something all the same.
 const PUBLISHES: &[&str] = &["pubsub.publish", "pubsub.spublish", "pubsub.topic_publish"];
 /// Commands that show more of the server than a caller needs who only works with data.
@@ -69,6 +74,7 @@ const LISTS: &[&str] = &[
     "key.keys",
     "key.scan",
     "queue.list",
+    "dss.queues",
     "stream.list",
     "topic.list",
     "group.list",
@@ -334,7 +340,7 @@ fn named_kind(spec: &CommandSpec, at: usize) -> Option<ResourceKind> {
     let first = spec.namespace()?;
     match spec.args.get(at.checked_sub(spec.words())?)?.kind {
         ArgKind::Name(space) if space != first => Some(match space {
-            Namespace::Queue => ResourceKind::Queue,
+            Namespace::Queue | Namespace::Dss => ResourceKind::Queue,
             Namespace::Partition => ResourceKind::Topic,
             Namespace::Group => ResourceKind::Group,
             Namespace::Capture => ResourceKind::Kv,

@@ -117,6 +117,7 @@ impl Server {
                 http_is_tls: false,
                 https_address: None,
                 resp_tls_address: None,
+                dss_queue_address: None,
                 shard_port_base,
                 shard_map: ShardMap::new(cores),
                 persistence: true,

@@ -22,7 +22,12 @@ impl Sight {
     }
 
     fn sees(&self, name: &Reply<'_>) -> bool {
-        let Reply::Bytes(name) = name else { return false };
+        let name = match name {
+            // Of what is told with its name, that comes first.
+            Reply::Map(pairs) => pairs.first().map(|(_, name)| name),
+            name => Some(name),
+        };
+        let Some(Reply::Bytes(name)) = name else { return false };
         self.rights.allows(Action::Read, self.kind, authorize::name_of(name))
     }
 

@@ -36,6 +36,19 @@ fn every_protocol_is_served_in_both_versions() {
 }
 
 #[test]
+fn the_queue_service_has_its_port_under_tls() {
+    let world = World::new();
+    let port = free_ports(0);
+    let plan = world.plan().env("SYNAP_DSS__QUEUE_PORT", port);
+    let _server = plan.env("SYNAP_DSS__TLS_ENABLED", "true").start();
+    let mut client = Client::connect(port, Arc::new(world.config()));
+    let sent = r#"{"queue_name":"q","message":{"a":1}}"#;
+    assert_eq!(client.request("POST", "/queue/enqueue", sent).0, 200);
+    let (status, body) = client.request("POST", "/queue/dequeue", r#"{"queue_name":"q"}"#);
+    assert!(status == 200 && body.contains(r#""message":{"a":1}"#), "{body}");
+}
+
+#[test]
 fn the_application_protocol_is_http_1_1() {
     let world = World::new();
     let server = world.plan().start();

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 pub const NAME_BYTES_MAX: usize = 1024;
 
 const RESERVED: CommandError = CommandError::Invalid(
-    "a key may not begin with the bytes 00 q 00, 00 t 00, 00 g 00 or 00 c 00",
+    "a key may not begin with the bytes 00 q 00, 00 t 00, 00 g 00, 00 c 00 or 00 d 00",
 );
 const EMPTY: CommandError = CommandError::Invalid("a name may not be empty");
 const TOO_LONG: CommandError = CommandError::Invalid("a name may not be longer than 1024 bytes");

@@ -14,6 +14,7 @@ use crate::command::args::{Arg, Args};
 use crate::command::spec::{CommandSpec, Flags};
 use crate::key::{Namespace, shard_of};
 use crate::shard::Shard;
+use crate::types::queue::{QueueNumber, number_in};
 use crate::types::topic::names::{partition_key, partition_of, split_key};
 use crate::types::topic::partition_in;
 
@@ -33,6 +34,9 @@ pub trait Directory: Debug + Send + Sync {
 
     /// A topic has so many partitions now, or is gone.
     fn change(&self, topic: &[u8], partitions: Option<u16>);
+
+    /// A queue that has a number was made, or is gone.
+    fn change_queue(&self, name: &[u8], number: Option<QueueNumber>);
 }
 
 /// What a core knows of topics.
@@ -90,7 +94,13 @@ impl Engine {
         for id in shards_in(shards) {
             let Some(shard) = self.shards[id.index()].as_deref_mut() else { continue };
             for key in shard.take_topic_news() {
-                self.topics.change(split_key(&key).0, partitions_in(shard, &key));
+                match (Namespace::split(&key), &self.topics.directory) {
+                    (Some((Namespace::Dss, name)), Some(directory)) => {
+                        directory.change_queue(name, number_in(shard, &key));
+                    }
+                    (Some((Namespace::Dss, _)), None) => {}
+                    _ => self.topics.change(split_key(&key).0, partitions_in(shard, &key)),
+                }
             }
         }
     }

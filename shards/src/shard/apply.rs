@@ -103,11 +103,11 @@ impl Shard {
         self.watches = watches;
     }
 
-    /// Notes that a topic or a capture was made or deleted: of a topic its first partition was.
+    /// Notes that something was made or deleted that others want to know of.
     fn note_named(&mut self, value_type: ValueType, key: &[u8], is_there: bool) {
         if is_capture(key) {
             self.note_capture(key, is_there);
-        } else if value_type == ValueType::Partition && split_key(key).1 == 0 {
+        } else if is_told(value_type, key) {
             self.topic_news.insert(key.into());
         }
     }
@@ -375,5 +375,14 @@ impl Shard {
         self.sweep_at = 0;
         self.removed = seq;
         self.put_named(named);
+    }
+}
+/// Whether all cores are told that this was made or deleted: the first partition of a topic, or a
+/// queue that has a number.
+fn is_told(value_type: ValueType, key: &[u8]) -> bool {
+    match value_type {
+        ValueType::Partition => split_key(key).1 == 0,
+        ValueType::Queue => key.starts_with(&Namespace::Dss.prefix()),
+        _ => false,
     }
 }

@@ -383,7 +383,8 @@ impl Shard {
         !self.topic_news.is_empty()
     }
 
-    /// Keys of topics, rooms among them, that were made or deleted since the last call.
+    /// Keys of topics, rooms among them, and of queues that have a number, that were made or
+    /// deleted since the last call.
     pub(crate) fn take_topic_news(&mut self) -> BTreeSet<Box<[u8]>> {
         std::mem::take(&mut self.topic_news)
     }

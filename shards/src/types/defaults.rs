@@ -32,6 +32,9 @@ pub struct Defaults {
     pub strategy: Strategy,
     /// Milliseconds without a heartbeat after which a member is out.
     pub session_ms: u32,
+    /// Milliseconds that a consumer has for a message of a queue of the interface of
+    /// distributed-sync-system: its visibility timeout.
+    pub dss_visible_ms: u64,
     /// There are as many queues as there may be. Not a setting: whoever counts them says so.
     pub queues_full: bool,
     /// The same of rooms.
@@ -51,6 +54,7 @@ impl Defaults {
         read_max: TOPIC_READ_MAX as u16,
         strategy: Strategy::RoundRobin,
         session_ms: 30_000,
+        dss_visible_ms: 30_000,
         queues_full: false,
         rooms_full: false,
     };

@@ -2,13 +2,14 @@
 
 mod broker;
 mod data;
+mod dss;
 mod security;
 mod server;
 
 use super::key::Key;
 
 /// The sections of the table, in the order of the reference file.
-const PARTS: [&[Key]; 4] = [server::KEYS, data::KEYS, broker::KEYS, security::KEYS];
+const PARTS: [&[Key]; 5] = [server::KEYS, data::KEYS, broker::KEYS, dss::KEYS, security::KEYS];
 
 /// Other names of whole sections: (accepted, canonical).
 pub(super) const SECTION_ALIASES: &[(&str, &str)] =

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::containers::Body as Container;
 use super::decode::HttpRequest;
+use super::dss::Surface;
 use super::head::Verb;
 use super::pubsub::Subscriber;
 use super::stats::HLL_OPERATIONS;
@@ -77,6 +78,10 @@ pub struct HttpContext {
     pub(crate) ended: usize,
     /// The allowed origin that asks, when there is one.
     pub(super) origin: Option<Box<str>>,
+    /// It may send what its browser knows of the user.
+    pub(super) with_credentials: bool,
+    /// Whose form the answer has.
+    pub(super) surface: Surface,
     /// How the client stands where requests are limited.
     pub(super) standing: Option<Standing>,
 }
@@ -91,6 +96,7 @@ impl HttpContext {
             gzip: request.header("accept-encoding").is_some_and(accepts_gzip),
             origin: allowed_origin(request, origins),
             standing: request.standing,
+            surface: request.surface,
             ..Self::closing(route)
         }
     }
@@ -124,6 +130,8 @@ impl HttpContext {
             subscriber_name: None,
             ended: 0,
             origin: None,
+            with_credentials: false,
+            surface: Surface::Synap,
             standing: None,
         }
     }

@@ -3,6 +3,7 @@
 
 use super::context::HttpContext;
 use super::decode::HttpRequest;
+use super::dss::{self, Surface};
 use super::response;
 use super::route::Routed;
 use smallvec::SmallVec;
@@ -30,16 +31,21 @@ pub(super) fn options(
     context: HttpContext,
 ) -> Routed {
     if allowed.is_empty() {
-        return super::route::refuse(&super::error::HttpError::new(404, "Not found"), context);
+        let message = if context.surface == Surface::Synap { "Not found" } else { "Not Found" };
+        return super::route::refuse(&super::error::HttpError::new(404, message), context);
     }
     let allow = method_list(&allowed);
-    let mut headers: SmallVec<[(&str, &str); 6]> = SmallVec::new();
+    let any = dss::asked_headers(request).filter(|_| context.surface == Surface::DssQueue);
+    let mut headers: SmallVec<[(&str, &str); 7]> = SmallVec::new();
     headers.push(("Allow", &allow));
     let asks = request.header("access-control-request-method").is_some();
     if let (true, Some(origin)) = (asks, context.origin.as_deref()) {
         headers.push(("Access-Control-Allow-Origin", origin));
         headers.push(("Access-Control-Allow-Methods", &allow));
-        headers.push(("Access-Control-Allow-Headers", HEADERS));
+        headers.push(("Access-Control-Allow-Headers", any.as_deref().unwrap_or(HEADERS)));
+        if context.with_credentials {
+            headers.push(("Access-Control-Allow-Credentials", "true"));
+        }
         headers.push(("Access-Control-Max-Age", MAX_AGE_SECS));
         headers.push(("Vary", "Origin"));
     }

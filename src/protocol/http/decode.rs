@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::chunked::Chunked;
+use super::dss::Surface;
 use super::error::HttpError;
 use super::head::{Framing, HEAD_BYTES_MAX, Head, Header, REQUEST_LINE_BYTES_MAX, Verb};
 use crate::limits::Standing;
@@ -43,6 +44,8 @@ pub struct HttpRequest<'a> {
     pub consumed: usize,
     /// How the client stands where requests are limited; the decoder does not know.
     pub standing: Option<Standing>,
+    /// What the listener serves that it came to.
+    pub surface: Surface,
 }
 
 impl<'a> HttpRequest<'a> {
@@ -91,6 +94,7 @@ pub struct HttpDecoder {
     state: State,
     /// The client waits for [`CONTINUE`].
     waits: bool,
+    surface: Surface,
 }
 
 impl Default for HttpDecoder {
@@ -102,7 +106,17 @@ impl Default for HttpDecoder {
 impl HttpDecoder {
     /// A decoder at the start of a connection.
     pub const fn new() -> Self {
-        Self { state: START, waits: false }
+        Self::of(Surface::Synap)
+    }
+
+    /// The same for a listener that serves something else.
+    pub const fn of(surface: Surface) -> Self {
+        Self { state: START, waits: false, surface }
+    }
+
+    /// What its listener serves.
+    pub fn surface(&self) -> Surface {
+        self.surface
     }
 
     /// Whether a request has begun and is not whole yet.
@@ -151,7 +165,7 @@ impl HttpDecoder {
             Some(head) => head,
             None => Head::parse(&input[begin..end])?,
         };
-        *self = Self::new();
+        *self = Self::of(self.surface);
         Ok(Decoded::Request(HttpRequest {
             verb: head.verb,
             method: head.method,
@@ -163,6 +177,7 @@ impl HttpDecoder {
             keep_alive: head.keep_alive,
             consumed,
             standing: None,
+            surface: self.surface,
         }))
     }
 

@@ -14,6 +14,7 @@ mod context;
 mod cors;
 pub(crate) mod credential;
 pub mod decode;
+pub mod dss;
 mod echo;
 pub mod envelope;
 pub mod error;

@@ -32,7 +32,7 @@ pub fn yaml() -> &'static str {
 
 fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in ROUTES.iter() {
+    for route in ROUTES.iter().filter(|route| !route.is_elsewhere()) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.name().to_ascii_lowercase()] = operation(route);
     }
@@ -69,6 +69,7 @@ fn operation(route: &'static Route) -> Value {
     let mut operation = match route.target {
         Target::Command(id) => command_operation(route, id.spec()),
         Target::Own(own) => own_operation(route, own),
+        Target::Dss(_) => unreachable!("it is described where it is served"),
     };
     let words = route.path.split('/').filter(|part| !part.is_empty());
     let name: Vec<&str> = words.map(|part| part.trim_matches(|c| c == '{' || c == '}')).collect();
@@ -268,7 +269,7 @@ const CHANGES: &[(&str, &str)] =
 
 fn responses(shape: Shape) -> Value {
     let fields: &[(&str, &str)] = match shape {
-        Shape::Bare | Shape::KvGet | Shape::HashGet | Shape::Own => &[],
+        Shape::Bare | Shape::KvGet | Shape::HashGet | Shape::Own | Shape::Dss(_) => &[],
         Shape::Field(name) => return ok(json!({ "type": "object", "required": [name] })),
         Shape::Flag(name) => &[(name, "boolean")],
         Shape::KvSet => &[("success", "boolean"), ("key", "string"), ("written", "boolean")],

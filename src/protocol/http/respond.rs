@@ -5,6 +5,7 @@ use synap_shards::command::reply::Reply;
 use synap_shards::types::zset::NO_MEMBER;
 
 use super::context::{HttpContext, ValueForm};
+use super::dss::{self, Surface};
 use super::error::HttpError;
 use super::queue;
 use super::response::{self, JSON};
@@ -120,6 +121,10 @@ fn write_refusal(
 ) {
     let HttpError { status, message } = error;
     let open = response::open(out, context, *status, JSON, headers, message.len() + 40);
+    if context.surface == Surface::DssQueue {
+        dss::show::error(*status, message, out);
+        return response::close(out, context, &open);
+    }
     out.push(b'{');
     if let Some(found) = found {
         out.extend_from_slice(b"\"found\":");
@@ -135,7 +140,10 @@ fn write_refusal(
 }
 
 fn refuse(context: &HttpContext, error: &CommandError, out: &mut Vec<u8>) -> u16 {
-    let HttpError { status, message } = of_command(context, error);
+    let HttpError { mut status, message } = of_command(context, error);
+    if context.surface == Surface::DssQueue {
+        status = dss::show::status_of(status);
+    }
     if let CommandError::OffsetGone { earliest, .. } = error {
         let mut body = b"{\"error\":".to_vec();
         json::write_str(&mut body, &message);

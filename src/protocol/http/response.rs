@@ -45,6 +45,7 @@ pub(super) fn reason(status: u16) -> &'static str {
         413 => "Content Too Large",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        422 => "Unprocessable Content",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
@@ -78,10 +79,7 @@ pub(super) fn open(
     } else if context.http_1_0 {
         header(out, "Connection", "keep-alive");
     }
-    if let Some(origin) = &context.origin {
-        header(out, "Access-Control-Allow-Origin", origin);
-        header(out, "Vary", "Origin");
-    }
+    allowed(out, context);
     standing(out, context);
     for (name, value) in headers {
         header(out, name, value);
@@ -99,10 +97,7 @@ pub(super) fn open_stream(out: &mut Vec<u8>, context: &HttpContext, content_type
     if !context.keep_alive {
         header(out, "Connection", "close");
     }
-    if let Some(origin) = &context.origin {
-        header(out, "Access-Control-Allow-Origin", origin);
-        header(out, "Vary", "Origin");
-    }
+    allowed(out, context);
     standing(out, context);
     if !context.http_1_0 {
         header(out, "Transfer-Encoding", "chunked");
@@ -157,6 +152,16 @@ pub(super) fn without_body(out: &mut Vec<u8>, context: &HttpContext, headers: &[
         header(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Leave for the page that asks to read the answer.
+fn allowed(out: &mut Vec<u8>, context: &HttpContext) {
+    let Some(origin) = &context.origin else { return };
+    header(out, "Access-Control-Allow-Origin", origin);
+    if context.with_credentials {
+        header(out, "Access-Control-Allow-Credentials", "true");
+    }
+    header(out, "Vary", "Origin");
 }
 
 /// How the client stands where requests are limited.

@@ -13,6 +13,7 @@ use synap_shards::command::spec::Method;
 use super::access::Access;
 use super::context::HttpContext;
 use super::decode::HttpRequest;
+use super::dss::{self, DssOptions, Surface};
 use super::envelope::Envelopes;
 use super::error::HttpError;
 use super::head::Verb;
@@ -56,6 +57,8 @@ pub struct HttpOptions {
     pub without_rest: bool,
     /// `/metrics` is not served.
     pub without_metrics: bool,
+    /// Of the queue service of distributed-sync-system.
+    pub dss: DssOptions,
 }
 
 /// What has to be done for a request. Every request is answered in order, whatever this is.
@@ -138,6 +141,10 @@ pub enum Builtin {
     KvStats,
     /// Security events after the one of this number, so many at most.
     Audit(u64, usize),
+    /// Health of the queue service.
+    DssHealth,
+    /// Its metrics as JSON.
+    DssMetrics,
     /// Totals of one type: its position in [`super::stats::TYPE_STATS`].
     TypeStats(usize),
 }
@@ -235,7 +242,10 @@ pub fn is_exempt(path: &str) -> bool {
 
 /// The answer to a client that may make no request for so many seconds.
 pub fn limited(request: &HttpRequest<'_>, options: &HttpOptions, wait: Empty) -> Routed {
-    let context = HttpContext::new(RouteId::NONE, request, &options.cors_origins);
+    let context = match request.surface {
+        Surface::Synap => HttpContext::new(RouteId::NONE, request, &options.cors_origins),
+        Surface::DssQueue => dss::context(RouteId::NONE, request, options),
+    };
     let mut response = Vec::with_capacity(384);
     let seconds = wait.wait_secs().to_string();
     let headers = [("Retry-After", seconds.as_str())];
@@ -245,8 +255,8 @@ pub fn limited(request: &HttpRequest<'_>, options: &HttpOptions, wait: Empty) ->
 }
 
 /// The answer to what [`super::decode`] could not read; the connection ends with it.
-pub fn broken(error: &HttpError) -> Routed {
-    refuse(error, HttpContext::closing(RouteId::NONE))
+pub fn broken(error: &HttpError, surface: Surface) -> Routed {
+    refuse(error, HttpContext { surface, ..HttpContext::closing(RouteId::NONE) })
 }
 
 /// What a matched route asks for.
@@ -284,6 +294,7 @@ fn work<'a>(
             access.read(&params, &request.body).map(|asked| Work::Access(Box::new(asked)))
         }
         Target::Own(own) => own_route(own, &Inputs::new(params, request.query, b"")?),
+        Target::Dss(_) => Err(HttpError::new(404, "Not found")),
     }
 }
 
@@ -411,7 +422,9 @@ struct Node {
 
 static TREE: LazyLock<Node> = LazyLock::new(|| {
     let mut root = Node::default();
-    for (index, route) in ROUTES.iter().enumerate() {
+    // Those of other listeners are looked for there.
+    let ours = ROUTES.iter().enumerate().filter(|(_, route)| !route.is_elsewhere());
+    for (index, route) in ours {
         root.add(index, route);
     }
     root

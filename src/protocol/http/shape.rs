@@ -107,6 +107,7 @@ pub(super) fn write(shape: Shape, context: &HttpContext, reply: &Reply<'_>, out:
         Shape::Queue(body) => body.write(context, reply, out),
         Shape::Pubsub(body) => body.write(context, reply, out),
         Shape::Changes => changes(reply, out),
+        Shape::Dss(body) => body.write(context, reply, out),
     }
 }
 

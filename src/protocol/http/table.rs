@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use super::access::AccessRoute;
+use super::dss::{self, DssRoute};
 use super::{access, containers, geo, pubsub, queue, sorted, topics};
 use synap_shards::command::spec::{HttpRoute, JsonReply, Method};
 use synap_shards::command::table::{self, CommandId};
@@ -57,6 +58,8 @@ pub fn ids() -> impl Iterator<Item = RouteId> {
 pub(super) enum Target {
     Command(CommandId),
     Own(Own),
+    /// Of the queue service of distributed-sync-system.
+    Dss(DssRoute),
 }
 
 /// Routes of the server itself.
@@ -129,6 +132,8 @@ pub(super) enum Shape {
     Pubsub(pubsub::Body),
     /// Of captures.
     Changes,
+    /// Of the queue service.
+    Dss(dss::show::Body),
     /// The route's own code writes the body.
     Own,
 }
@@ -166,6 +171,7 @@ impl Shape {
             | Self::TransactionExec
             | Self::Pubsub(_)
             | Self::Changes
+            | Self::Dss(_)
             | Self::Own => 0,
         }
     }
@@ -246,6 +252,11 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// Whether another listener serves it.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.target, Target::Dss(_))
+    }
+
     /// Whether it is about publish and subscribe.
     pub(super) fn is_pubsub(&self) -> bool {
         self.path.starts_with("/pubsub/")
@@ -323,6 +334,12 @@ fn build() -> Vec<Route> {
         target: Target::Own(Own::TypeStats(index)),
         shape: Shape::Own,
     }));
+    routes.extend(dss::ROUTES.iter().map(|(method, path, route)| Route {
+        method: *method,
+        path,
+        target: Target::Dss(*route),
+        shape: route.body().map_or(Shape::Own, Shape::Dss),
+    }));
     routes
 }
 
@@ -341,7 +358,7 @@ mod tests {
         for (name, _) in MORE {
             assert!(table::by_name(name.as_bytes()).is_some(), "{name} is no command");
         }
-        let own = OWN.len() + 1 + access::ROUTES.len() + TYPE_STATS.len();
+        let own = OWN.len() + 1 + access::ROUTES.len() + TYPE_STATS.len() + dss::ROUTES.len();
         assert_eq!(ROUTES.len(), all.len() + own);
         let paths: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         assert_eq!(paths.len(), ROUTES.len(), "a route stands twice");

@@ -34,16 +34,10 @@ pub(super) const COUNT_SPEC: ArgSpec =
         .with_token("COUNT")
         .optional();
 
-/// `QCONSUME`.
-pub(crate) const QCONSUME: CommandSpec = CommandSpec {
-    id: "queue.consume",
-    resp: "QCONSUME",
-    family: Family::Queue,
-    access: Access::Write,
-    keys: Keys::ONE,
-    atomicity: Atomicity::Single,
-    args: &[
-        NAME_SPEC,
+/// The arguments of a command that takes messages.
+pub(super) const fn consume_args(name: ArgSpec) -> [ArgSpec; 5] {
+    [
+        name,
         CONSUMER_SPEC,
         COUNT_SPEC,
         ArgSpec::integer("wait_ms", "wait so long if there is nothing, 30000 at most")
@@ -52,7 +46,18 @@ pub(crate) const QCONSUME: CommandSpec = CommandSpec {
         ArgSpec::integer("prefetch", "no more than so many that the consumer has not settled")
             .with_token("PREFETCH")
             .optional(),
-    ],
+    ]
+}
+
+/// `QCONSUME`.
+pub(crate) const QCONSUME: CommandSpec = CommandSpec {
+    id: "queue.consume",
+    resp: "QCONSUME",
+    family: Family::Queue,
+    access: Access::Write,
+    keys: Keys::ONE,
+    atomicity: Atomicity::Single,
+    args: &consume_args(NAME_SPEC),
     reply: ReplySpec::Any,
     http: &[HttpRoute::get(
         "/queue/{name}/consume/{consumer_id}",
@@ -106,7 +111,7 @@ fn next(queue: &Queue, consumer: &[u8], limit: u64, count: usize, now_ms: u64) -
     find::that_fit(queue, looked_at.filter(is_alive).take(wanted))
 }
 
-fn consume(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
+pub(super) fn consume(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Blocked, CommandError> {
     let key = args.bytes(NAME);
     let consumer = find::consumer(args.opt_bytes(CONSUMER))?;
     let count = args.opt_integer(COUNT);

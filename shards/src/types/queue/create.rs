@@ -1,9 +1,9 @@
 //! `QCREATE`: making a queue, and setting one that is there.
 
-use super::find;
 use super::id::INCARNATION_BITS;
 use super::record::Writer;
 use super::settings::{Backoff, Settings};
+use super::{dss, find};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -46,16 +46,10 @@ const fn setting(name: &'static str, token: &'static str, doc: &'static str) -> 
     ArgSpec::integer(name, doc).with_token(token).optional()
 }
 
-/// `QCREATE`.
-pub(crate) const QCREATE: CommandSpec = CommandSpec {
-    id: "queue.create",
-    resp: "QCREATE",
-    family: Family::Queue,
-    access: Access::Write,
-    keys: Keys::ONE,
-    atomicity: Atomicity::Single,
-    args: &[
-        NAME_SPEC,
+/// The arguments of a command that makes a queue.
+pub(super) const fn create_args(name: ArgSpec) -> [ArgSpec; 12] {
+    [
+        name,
         setting("max_depth", "MAXDEPTH", "messages that may wait"),
         setting("ack_deadline_secs", "DEADLINE", "seconds that a consumer has for a message"),
         setting("default_max_retries", "RETRIES", "how often a message may fail unless it says"),
@@ -68,7 +62,18 @@ pub(crate) const QCREATE: CommandSpec = CommandSpec {
         ArgSpec::one_of("backoff", BACKOFFS, "how pauses before further deliveries grow")
             .optional(),
         setting("backoff_ms", "BACKOFFMS", "milliseconds of the first pause"),
-    ],
+    ]
+}
+
+/// `QCREATE`.
+pub(crate) const QCREATE: CommandSpec = CommandSpec {
+    id: "queue.create",
+    resp: "QCREATE",
+    family: Family::Queue,
+    access: Access::Write,
+    keys: Keys::ONE,
+    atomicity: Atomicity::Single,
+    args: &create_args(NAME_SPEC),
     reply: ReplySpec::Ok,
     http: &[HttpRoute::post("/queue/{name}", JsonReply::Shape("queue_created"))],
     flags: Flags::DENY_OOM.and(Flags::RANDOM),
@@ -137,17 +142,27 @@ pub(super) fn begin(
     settings: &Settings,
     writer: &mut Writer,
 ) -> Result<u64, CommandError> {
-    if Namespace::split(key).is_some_and(|(_, name)| RESERVED.contains(&name)) {
+    let is_reserved = |(space, name)| space == Namespace::Queue && RESERVED.contains(&name);
+    if Namespace::split(key).is_some_and(is_reserved) {
         return Err(CommandError::Invalid("publish, consume and list cannot be names of queues"));
     }
     plan.thresholds(key).defaults.admit_queue()?;
-    let incarnation = plan.draw() >> (u64::BITS - INCARNATION_BITS);
+    let incarnation = match dss::is_one(key) {
+        true => dss::number(plan, key)?.incarnation(),
+        false => plan.draw() >> (u64::BITS - INCARNATION_BITS),
+    };
     writer.create(incarnation, plan.now().unix_ms);
     writer.settings(settings);
     Ok(incarnation)
 }
 
-fn create(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+/// What a queue under this key is set to where nothing is said.
+pub(super) fn unsaid(plan: &Plan<'_>, key: &[u8]) -> Settings {
+    let limits = plan.thresholds(key);
+    if dss::is_one(key) { dss::settings(&limits) } else { limits.queue }
+}
+
+pub(super) fn create(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(NAME);
     let mut writer = Writer::default();
     match find::peek(plan, key)? {
@@ -159,7 +174,7 @@ fn create(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, Comman
             writer.settings(&settings);
         }
         None => {
-            let settings = settings(args, plan.thresholds(key).queue)?;
+            let settings = settings(args, unsaid(plan, key))?;
             begin(plan, key, &settings, &mut writer)?;
         }
     }

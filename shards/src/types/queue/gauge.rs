@@ -56,7 +56,16 @@ impl Gauge {
 
 /// The queues of a shard by name, in order.
 pub fn gauges(shard: &Shard) -> impl Iterator<Item = (&[u8], Gauge)> {
-    shard.named(Namespace::Queue).filter_map(|key| {
+    gauges_in(shard, Namespace::Queue)
+}
+
+/// The same of those of the interface of distributed-sync-system.
+pub fn dss_gauges(shard: &Shard) -> impl Iterator<Item = (&[u8], Gauge)> {
+    gauges_in(shard, Namespace::Dss)
+}
+
+fn gauges_in(shard: &Shard, space: Namespace) -> impl Iterator<Item = (&[u8], Gauge)> {
+    shard.named(space).filter_map(|key| {
         let (_, name) = Namespace::split(key)?;
         Some((name, Gauge::of(find::queue_in(&shard.get(key)?)?)))
     })

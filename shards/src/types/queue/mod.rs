@@ -12,6 +12,7 @@ mod consume;
 mod consumers;
 mod create;
 mod dead;
+mod dss;
 mod find;
 mod gauge;
 mod id;
@@ -35,7 +36,10 @@ use crate::command::spec::CommandSpec;
 use crate::shard::memory::{Memory, MemoryMut};
 use crate::types::{Cursor, Thresholds};
 
-pub use gauge::{Gauge, gauges};
+pub(crate) use dss::number_in;
+pub use dss::numbers as dss_numbers;
+pub use gauge::{Gauge, dss_gauges, gauges};
+pub use id::QueueNumber;
 pub(crate) use message::PRIORITY_MAX;
 pub(crate) use record::check;
 pub use settings::{Backoff, Settings};
@@ -66,6 +70,16 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &dead::PURGE,
     &scheduled::LIST,
     &scheduled::QCANCEL,
+    &dss::CREATE,
+    &dss::DELETE,
+    &dss::ENQUEUE,
+    &dss::DEQUEUE,
+    &dss::ACK,
+    &dss::STATUS,
+    &dss::QUEUES,
+    &dss::DEAD_LIST,
+    &dss::DEAD_REQUEUE,
+    &dss::DEAD_PURGE,
 ];
 
 /// The queue that edits build from nothing.

@@ -6,7 +6,7 @@ use super::message::{Message, PRIORITY_MAX};
 use super::record::Writer;
 use super::settings::Settings;
 use super::state::{Queue, Total};
-use super::{answer, id};
+use super::{answer, dss, id};
 use crate::command::args::{Arg, Args};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -48,17 +48,11 @@ const TTL_SPEC: ArgSpec =
 const HEADER_PARTS: &[ArgSpec] =
     &[ArgSpec::bytes("header", "its name"), ArgSpec::bytes("text", "its value")];
 
-/// `QPUBLISH`.
-pub(crate) const QPUBLISH: CommandSpec = CommandSpec {
-    id: "queue.publish",
-    resp: "QPUBLISH",
-    family: Family::Queue,
-    access: Access::Write,
-    keys: Keys::ONE,
-    atomicity: Atomicity::Single,
-    args: &[
-        NAME_SPEC,
-        ArgSpec::bytes("payload", "what the message says"),
+/// The arguments of a command that publishes one message.
+pub(super) const fn publish_args(name: ArgSpec, payload: ArgSpec) -> [ArgSpec; 8] {
+    [
+        name,
+        payload,
         PRIORITY_SPEC,
         RETRIES_SPEC,
         DELAY_SPEC,
@@ -70,7 +64,18 @@ pub(crate) const QPUBLISH: CommandSpec = CommandSpec {
             .with_token("HEADERS")
             .repeated()
             .optional(),
-    ],
+    ]
+}
+
+/// `QPUBLISH`.
+pub(crate) const QPUBLISH: CommandSpec = CommandSpec {
+    id: "queue.publish",
+    resp: "QPUBLISH",
+    family: Family::Queue,
+    access: Access::Write,
+    keys: Keys::ONE,
+    atomicity: Atomicity::Single,
+    args: &publish_args(NAME_SPEC, ArgSpec::bytes("payload", "what the message says")),
     reply: ReplySpec::Bytes,
     http: &[HttpRoute::post("/queue/{name}/publish", JsonReply::Shape("queue_published"))],
     flags: Flags::DENY_OOM.and(Flags::FAST),
@@ -190,7 +195,8 @@ fn headers(args: &Args<'_>) -> Result<Vec<u8>, CommandError> {
 
 fn has_room(queue: &Queue, more: usize) -> bool {
     let waiting = queue.ready_count() + queue.delayed_count();
-    (waiting + more) as u64 <= queue.settings.max_depth
+    let has_numbers = queue.next_seq + more as u64 <= id::seq_end(queue.incarnation);
+    (waiting + more) as u64 <= queue.settings.max_depth && has_numbers
 }
 
 fn publish(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
@@ -234,16 +240,15 @@ fn check_key(key: &[u8], known: usize) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn send(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+pub(super) fn send(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     let key = args.bytes(NAME);
     if let Some(queue) = find::peek(plan, key)? {
         return publish_to(plan, args, queue);
     }
-    let limits = plan.thresholds(key);
-    if !limits.queue_auto_create {
+    if !dss::is_one(key) && !plan.thresholds(key).queue_auto_create {
         return Err(find::NO_QUEUE);
     }
-    let (now_ms, settings) = (plan.now().unix_ms, limits.queue);
+    let (now_ms, settings) = (plan.now().unix_ms, create::unsaid(plan, key));
     let terms = Terms::parse(args, 2, &settings, now_ms)?;
     let headers = headers(args)?;
     let mut writer = Writer::default();

@@ -106,7 +106,7 @@ fn held(queue: &Queue, names: &[&[u8]], consumer: Option<&[u8]>) -> Result<Vec<u
     if seqs.is_empty() { Err(find::NO_MESSAGE) } else { Ok(seqs) }
 }
 
-fn ack(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
+pub(super) fn ack(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {
     const IDS: Arg = Arg(2);
     let key = args.bytes(NAME);
     let queue = find::get(plan, key)?;

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::{BLOCK_BYTES, Block, Lot, Mark};
 use super::consumers::Consumers;
+use super::id::QueueNumber;
 use super::message::{CLASSES, Message};
 use super::settings::Settings;
 
@@ -173,9 +174,12 @@ impl Queue {
             + grave
     }
 
-    /// Notes that every message with a consumer now has been so since before the start.
+    /// Notes that every message with a consumer now has been so since before the start. Consumers
+    /// of queues with a number have no connection that ended then: they may still acknowledge.
     pub(crate) fn mark_stale(&mut self) {
-        self.stale = self.held.keys().copied().collect();
+        if QueueNumber::of(self.incarnation).is_none() {
+            self.stale = self.held.keys().copied().collect();
+        }
         self.arm();
     }
 

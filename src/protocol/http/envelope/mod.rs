@@ -13,6 +13,7 @@ use synap_shards::command::spec::Family;
 use super::caller;
 use super::context::HttpContext;
 use super::decode::HttpRequest;
+use super::dss::Surface;
 use super::error::HttpError;
 use super::head::Verb;
 use super::input::{Inputs, missing};
@@ -230,6 +231,7 @@ fn work(members: &Members<'_>, options: &HttpOptions) -> Result<Work, Failure> {
         keep_alive: true,
         consumed: 0,
         standing: None,
+        surface: Surface::Synap,
     };
     let inputs = Inputs::of_members(Params::new(), given);
     prepare(entry, &inputs, &request).map_err(|error| Failure::of(ErrorCode::InvalidPayload, error))
@@ -250,6 +252,7 @@ fn prepare(
 ) -> Result<Work, HttpError> {
     let mut context = HttpContext::closing(RouteId::NONE);
     match entry.route.target {
+        Target::Dss(_) => Err(HttpError::new(404, "Not found")),
         Target::Own(own) => {
             let builtin = route::builtin(own, inputs)?;
             Ok(Work::Builtin { builtin, context })

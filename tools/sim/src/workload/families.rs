@@ -252,6 +252,15 @@ const QUEUES: &[&str] = &[
     "QPURGE $k",
     "QPURGE $k DLQ no PENDING",
     "QDELETE $k",
+    "DSS.CREATE $k DEADLINE 1 RETRIES $c",
+    "DSS.ENQUEUE $k $v",
+    "DSS.ENQUEUE $k $e",
+    "DSS.DEQUEUE $k",
+    "DSS.DEQUEUE $k COUNT 3 WAIT 2",
+    "DSS.STATUS $k",
+    "DSS.QUEUES VERBOSE",
+    "DSS.DLQ REQUEUE $k",
+    "DSS.DELETE $k",
 ];
 
 /// Commands that wait for somebody, for a few milliseconds or for ever, and those who have
