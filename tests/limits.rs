@@ -5,6 +5,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::http::Http;
+use support::resp::Resp;
 use support::{Plan, Server, wait_for};
 
 fn post(http: &mut Http, path: &str, body: &Value) -> (u16, Value) {
@@ -118,5 +119,94 @@ fn no_more_listen_than_may() {
     let refused = post(&mut http, "/pubsub/subscribe", &json!({"topics": ["a.*"]}));
     assert_eq!(refused.0, 507, "{refused:?}");
     assert_eq!(post(&mut http, "/pubsub/subscribe", &json!({"topics": ["t"]})).0, 200);
+    server.stop();
+}
+
+#[test]
+fn a_command_that_would_read_too_much_is_refused_and_parts_are_not() {
+    let plan = Plan::new().config("kv_store: {max_read_elements: 10}\n");
+    let server = plan.start();
+    let mut client = server.resp();
+    for number in 0..11 {
+        for words in [
+            format!("RPUSH list v{number}"),
+            format!("SADD set v{number}"),
+            format!("HSET hash v{number} v"),
+            format!("ZADD zset {number} v{number}"),
+            format!("XADD stream {}-1 f v", number + 1),
+        ] {
+            let words: Vec<&str> = words.split(' ').collect();
+            assert!(!client.call(&words).starts_with('-'), "{words:?}");
+        }
+    }
+    let call = |client: &mut Resp, line: &str| client.call(&line.split(' ').collect::<Vec<_>>());
+    let refused = "-ERR this command would read 11 elements, and kv_store.max_read_elements is 10: \
+                   use SCAN, HSCAN, SSCAN, ZSCAN or smaller ranges";
+    for line in [
+        "LRANGE list 0 -1",
+        "SMEMBERS set",
+        "SUNION set nothing",
+        "SDIFF set nothing",
+        "SINTER set set",
+        "SUNIONSTORE to set",
+        "HGETALL hash",
+        "HKEYS hash",
+        "HVALS hash",
+        "ZRANGE zset 0 -1",
+        "ZREVRANGEBYSCORE zset +inf -inf",
+        "ZUNION 1 zset",
+        "ZINTERSTORE to 1 zset",
+        "XRANGE stream - +",
+        "XREVRANGE stream + -",
+        "SORT list ALPHA",
+        "SORT_RO zset BY nosort",
+    ] {
+        assert_eq!(call(&mut client, line), refused, "{line}");
+        let script = format!("return redis.pcall(unpack(ARGV))\t0\t{}", line.replace(' ', "\t"));
+        let words: Vec<&str> = ["EVAL"].into_iter().chain(script.split('\t')).collect();
+        assert_eq!(client.call(&words), refused, "{line} in a script");
+    }
+    for line in [
+        "LRANGE list 0 9",
+        "ZRANGE zset 1 10",
+        "ZRANGEBYSCORE zset -inf +inf LIMIT 0 10",
+        "XRANGE stream 2 +",
+        "XRANGE stream - + COUNT 10",
+        "SINTER set nothing",
+        "SSCAN set 0 COUNT 100",
+        "HSCAN hash 0 COUNT 100",
+        "KEYS *",
+        "EXISTS to",
+    ] {
+        assert!(!call(&mut client, line).starts_with('-'), "{line}");
+    }
+    // Each of the cores has more than ten keys when there are many.
+    for number in 0..200 {
+        assert_eq!(client.call(&["SET", &format!("key{number}"), "v"]), "+OK");
+    }
+    assert!(call(&mut client, "KEYS *").contains("kv_store.max_read_elements is 10"));
+    assert!(!call(&mut client, "SCAN 0 COUNT 1000").starts_with('-'));
+    let answer = server.http().request("GET", "/set/set/members", "");
+    assert!(answer.status == 400 && answer.text().contains("max_read_elements"), "{answer:?}");
+    let _same = plan.clone().config("kv_store: {max_read_elements: 0}\n");
+    server.signal("HUP");
+    wait_for("the limit to be gone", || !call(&mut client, "LRANGE list 0 -1").starts_with('-'));
+    server.stop();
+}
+
+#[test]
+fn an_answer_that_names_a_value_again_and_again_is_refused_before_it_is_made() {
+    let server = Plan::new().start();
+    let mut client = server.resp();
+    let value = "v".repeat(1 << 20);
+    assert_eq!(client.call(&["SET", "large", &value]), "+OK");
+    let mget = |client: &mut Resp, count: usize| {
+        let words: Vec<&str> = ["MGET"].into_iter().chain(vec!["large"; count]).collect();
+        client.call(&words)
+    };
+    let refused = "-ERR the answer would be larger than 1 GiB, ask for less at once";
+    assert!(mget(&mut client, 3000).contains(&refused[1..]));
+    assert_eq!(client.call(&["RPUSH", "list", &value]), ":1");
+    assert_eq!(mget(&mut client, 2).len(), 2 * value.len() + "[, ]".len());
     server.stop();
 }

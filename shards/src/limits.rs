@@ -58,6 +58,11 @@ pub const TRANSACTION_COMMANDS_MAX: usize = ARGS_MAX;
 pub const TRANSACTION_BYTES_MAX: usize = VALUE_BYTES_MAX + VALUE_BYTES_MAX / 8;
 /// Bytes of the replies of one transaction; later ones are dropped.
 pub const TRANSACTION_REPLY_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
+/// Bytes of one answer of many parts. A single value may be half of that.
+pub const ANSWER_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX;
+/// Elements that a command may look at or answer when it reads containers or keys whole, unless it
+/// is configured: about a tenth of a second of a core.
+pub const READ_ELEMENTS: usize = 1_000_000;
 /// Keys that are looked ahead for in one go.
 pub const PREFETCH_MAX: usize = 16;
 

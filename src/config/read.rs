@@ -261,6 +261,10 @@ impl<'a> Reader<'a> {
             queue: self.queue(),
             queue_auto_create: self.flag("queue.auto_create"),
             partition_hot_kb: self.hot_kb(),
+            read_elements_max: match self.int("kv_store.max_read_elements") {
+                0 => usize::MAX,
+                most => most,
+            },
             defaults: self.defaults(),
         }
     }

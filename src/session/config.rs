@@ -66,7 +66,10 @@ const OWN: &[Parameter] = &[
             store(&mut settings.script_time_limit_ms, number(value, 1, 60_000).map(|ms| ms as u64))
         },
     ),
-    fixed("bind", |_, shared| shared.resp_address.map_or_else(String::new, |a| a.ip().to_string())),
+    fixed("bind", |_, shared| {
+        let address = shared.resp_address.or(shared.resp_tls_address);
+        address.map_or_else(String::new, |a| a.ip().to_string())
+    }),
     changeable(
         "client-query-buffer-limit",
         |settings, _| settings.query_buffer_bytes_max.to_string(),
@@ -195,6 +198,7 @@ const OWN: &[Parameter] = &[
             )
         },
     ),
+    fixed("tls-port", |_, shared| shared.resp_tls_address.map_or(0, |a| a.port()).to_string()),
     changeable(
         "tracking-table-max-keys",
         |settings, _| settings.tracking_keys_max.to_string(),

@@ -88,7 +88,9 @@ fn server(cx: &SessionContext<'_>, lines: &mut Lines) {
     lines.add("multiplexing_api", "io_uring");
     lines.add("process_id", std::process::id());
     lines.add("run_id", &shared.run_id);
-    lines.add("tcp_port", shared.resp_address.map_or(0, |address| address.port()));
+    // Where there is no plain port, Redis tells that of TLS here.
+    let resp_address = shared.resp_address.or(shared.resp_tls_address);
+    lines.add("tcp_port", resp_address.map_or(0, |address| address.port()));
     lines.add("http_port", shared.http_address.port());
     lines.add("server_time_usec", cx.now.unix_ms * 1000);
     lines.add("uptime_in_seconds", uptime);

@@ -83,7 +83,13 @@ fn resp_can_be_under_tls_only_and_http_plain() {
     let plan = world.plan().without("SYNAP_SERVER__TLS__ENABLED").env("SYNAP_RESP3__PORT", 0);
     let server = plan.start();
     assert_eq!(server.http().request("GET", "/health", "").status, 200);
-    assert_eq!(world.resp().call(&["PING"]), "+PONG");
+    let mut client = world.resp();
+    assert_eq!(client.call(&["PING"]), "+PONG");
+    let port = world.resp_tls.to_string();
+    assert_eq!(client.call(&["CONFIG", "GET", "port"]), "[port, 0]");
+    assert_eq!(client.call(&["CONFIG", "GET", "tls-port"]), format!("[tls-port, {port}]"));
+    assert_eq!(client.call(&["CONFIG", "GET", "bind"]), "[bind, 127.0.0.1]");
+    assert!(client.call(&["INFO", "server"]).contains(&format!("tcp_port:{port}")));
     assert!(std::net::TcpStream::connect(("127.0.0.1", server.plan.resp)).is_err());
 }
 

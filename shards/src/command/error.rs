@@ -157,6 +157,13 @@ pub enum CommandError {
         /// Milliseconds until the next one is.
         wait_ms: u64,
     },
+    /// A command would hold its core up for too long.
+    TooMany {
+        /// What it would look at.
+        elements: usize,
+        /// What it may look at.
+        most: usize,
+    },
     /// Any other refusal with a fixed text; the first word is not the code.
     Invalid(&'static str),
     /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
@@ -249,6 +256,7 @@ impl CommandError {
             | Self::StringTooLong { .. }
             | Self::KeyTooLong { .. }
             | Self::Disabled { .. }
+            | Self::TooMany { .. }
             | Self::Failed { .. }
             | Self::ScriptTimeout { .. }
             | Self::Invalid(_)
@@ -264,6 +272,14 @@ fn gone(oldest: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn limited(wait_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "rate limit exceeded, try again in {wait_ms} ms")
+}
+
+fn too_many(elements: usize, most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "this command would read {elements} elements, and kv_store.max_read_elements is {most}: \
+         use SCAN, HSCAN, SSCAN, ZSCAN or smaller ranges"
+    )
 }
 
 fn held_off(wait_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -328,6 +344,7 @@ impl fmt::Display for CommandError {
             Self::Rebalance { generation } => {
                 write!(f, "rebalance: the group is in generation {generation}")
             }
+            Self::TooMany { elements, most } => too_many(*elements, *most, f),
             Self::RateLimited { wait_ms } => limited(*wait_ms, f),
             Self::HeldOff { wait_ms } => held_off(*wait_ms, f),
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),

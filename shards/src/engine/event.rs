@@ -244,7 +244,12 @@ pub struct MemorySettings {
 impl MemorySettings {
     /// What commands can see of it.
     pub(crate) fn rules(&self) -> Rules {
-        Rules { policy: self.policy, mode: self.mode, notices: self.notices }
+        Rules {
+            policy: self.policy,
+            mode: self.mode,
+            notices: self.notices,
+            read_elements_max: self.thresholds.read_elements_max,
+        }
     }
 }
 

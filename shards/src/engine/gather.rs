@@ -1,6 +1,7 @@
 //! Requests whose parts run on several cores, and how their replies become one.
 
 use super::ReplyTo;
+use super::answers::bounded;
 use super::event::Outbound;
 use super::run::sum;
 use crate::command::reply::Reply;
@@ -161,7 +162,7 @@ fn complete(gather: Gather, rng: &mut Rng) -> (ReplyTo, Reply<'static>) {
             unreachable!("they complete without a fold")
         }
         Gather::PerKey { reply_to, fold: PerKey::Array, replies, .. } => {
-            (reply_to, Reply::Array(replies))
+            (reply_to, bounded(Reply::Array(replies)))
         }
         Gather::PerKey { reply_to, fold: PerKey::Sum, replies, .. } => (reply_to, sum(replies)),
         Gather::All { reply_to, fold, replies, .. } => (reply_to, fold_all(fold, replies, rng)),

@@ -9,6 +9,7 @@
 //! It holds shards of its own and, for the length of one transaction, borrowed ones. Work that
 //! cannot run because a shard is away waits in order behind the loan.
 
+mod answers;
 mod block;
 mod capture;
 pub mod cold;

@@ -6,8 +6,9 @@
 
 use smallvec::SmallVec;
 
+use super::answers::{PerKeyAnswers, bounded};
 use super::route::{Request, keys_of};
-use super::run::{RECORDS_BYTES_MAX, items, sum};
+use super::run::RECORDS_BYTES_MAX;
 use super::{Engine, shards_in};
 use crate::batch::{PartSpec, seal};
 #[cfg(feature = "lua")]
@@ -16,7 +17,7 @@ use crate::capture::Captured;
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
-use crate::command::spec::{Atomicity, Flags, PerKey, Run};
+use crate::command::spec::{Atomicity, Flags, Run};
 #[cfg(feature = "lua")]
 use crate::shard::libraries::Libraries;
 use crate::shard::plan::{Now, View};
@@ -61,17 +62,18 @@ impl Engine {
             return self.step_inside(now, open, request);
         };
         let name = request.args.words()[0];
-        let replies = keys_of(request).into_iter().map(|key| {
+        let keys = keys_of(request);
+        let mut answers = PerKeyAnswers::new(keys.len());
+        for key in keys {
             let words: Words<'_> = [name, key].into_iter().collect();
             let args = Args::parse(request.command.spec(), &words)
                 .expect("a name and one key suit a command that runs per key");
-            self.step_inside(now, open, Request { args: &args, target: None, ..request })
-        });
-        let replies: Vec<Reply<'static>> = replies.collect();
-        match fold {
-            PerKey::Array => Reply::Array(replies.into_iter().flat_map(items).collect()),
-            PerKey::Sum => sum(replies),
+            let part = Request { args: &args, target: None, ..request };
+            if !answers.take(self.step_inside(now, open, part)) {
+                break;
+            }
         }
+        answers.fold(fold)
     }
 
     fn step_inside(&mut self, now: Now, open: &mut Open, request: Request<'_>) -> Reply<'static> {
@@ -82,7 +84,8 @@ impl Engine {
                 let draw = self.draw_for(request.command);
                 let rules = self.settings.memory.rules();
                 let view = View::new(&self.shards, now, &self.tally, rules, draw, None);
-                let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
+                let reply = read(&view, request.args).unwrap_or_else(Reply::Error);
+                let reply = bounded(reply).into_owned();
                 open.unstable |= view.unstable() & !open.touched;
                 reply
             }

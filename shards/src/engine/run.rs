@@ -1,5 +1,6 @@
 //! Running commands on shards that are here, and the queue of those whose shards are not.
 
+use super::answers::{PerKeyAnswers, bounded};
 use super::commit::Needs;
 use super::event::Outbound;
 use super::event::{Place, Reads};
@@ -15,7 +16,7 @@ use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
-use crate::command::spec::{Atomicity, Blocked, Flags, Keys, Pause, PerKey, Run};
+use crate::command::spec::{Atomicity, Blocked, Flags, Keys, Pause, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
@@ -194,7 +195,7 @@ impl Engine {
         let draw = self.draw_for(request.command);
         let rules = self.settings.memory.rules();
         let view = View::new(&self.shards, now, &self.tally, rules, draw, focus);
-        let reply = read(&view, request.args).unwrap_or_else(Reply::Error);
+        let reply = bounded(read(&view, request.args).unwrap_or_else(Reply::Error));
         let unstable = view.unstable();
         match request.reply_to {
             ReplyTo::Client { conn, ticket } if unstable == 0 => out.reply(conn, ticket, reply),
@@ -412,7 +413,7 @@ impl Engine {
         };
         let name = request.args.words()[0];
         let keys = keys_of(request);
-        let mut replies = Vec::with_capacity(keys.len());
+        let mut answers = PerKeyAnswers::new(keys.len());
         let mut needs = Needs::default();
         for key in keys {
             let words: Words<'_> = [name, key].into_iter().collect();
@@ -421,12 +422,11 @@ impl Engine {
             let part = Request { args: &args, target: None, ..request };
             let (reply, more) = self.run_key(now, part, key);
             needs.join(more);
-            replies.push(reply);
+            if !answers.take(reply) {
+                break;
+            }
         }
-        let reply = match fold {
-            PerKey::Array => Reply::Array(replies.into_iter().flat_map(items).collect()),
-            PerKey::Sum => sum(replies),
-        };
+        let reply = answers.fold(fold);
         self.answer_when(needs, request.reply_to, reply, out);
     }
 

@@ -2,6 +2,7 @@
 //! or the commands of a transaction. Here when the shards are this core's, over borrowed shards
 //! ([`super::loan`]) when they are not; what runs does not see the difference.
 
+use super::answers::bounded;
 use super::event::{Flow, Outbound, Reads};
 use super::parcel::OwnedWords;
 use super::route::Request;
@@ -203,7 +204,8 @@ impl Engine {
             self.remember(request);
             let rules = self.settings.memory.rules();
             let view = View::new(&self.shards, now, &self.tally, rules, 0, None);
-            let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
+            let reply = read(&view, request.args).unwrap_or_else(Reply::Error);
+            let reply = bounded(reply).into_owned();
             return Ran { reply, touched: 0, unstable: view.unstable(), fate: Fate::Answers };
         }
         self.run_whole(now, request)

@@ -4,6 +4,7 @@
 //! A watch lives in the shard of its key (`shard::watches`) and so is checked where the
 //! transaction runs, with the shard in hand: there is no moment between check and run.
 
+use super::answers::weight;
 use super::event::{Flow, Outbound, Reads};
 use super::gather::Gather;
 use super::open::Open;
@@ -365,30 +366,6 @@ pub(super) fn shards_of_command(spec: &CommandSpec, words: &[&[u8]], all: u64) -
         Keys::Range { .. } | Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams => {
             spec.shards(words)
         }
-    }
-}
-
-/// Bytes of a reply, about.
-fn weight(reply: &Reply<'_>) -> usize {
-    let own = size_of::<Reply<'_>>();
-    own + match reply {
-        Reply::Array(items) | Reply::Set(items) | Reply::Push(items) | Reply::Several(items) => {
-            items.iter().map(weight).sum()
-        }
-        Reply::Bytes(bytes) | Reply::Verbatim { bytes, .. } => bytes.len(),
-        Reply::Text(text) | Reply::Line(text) | Reply::BigNumber(text) => text.len(),
-        Reply::Map(pairs) | Reply::Named(pairs) | Reply::Pairs(pairs) => {
-            pairs.iter().map(|(first, second)| weight(first) + weight(second)).sum()
-        }
-        Reply::Nil
-        | Reply::NilArray
-        | Reply::Ok
-        | Reply::Status(_)
-        | Reply::Integer(_)
-        | Reply::Double(_)
-        | Reply::Decimal(_)
-        | Reply::Boolean(_)
-        | Reply::Error(_) => 0,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Rules {
     pub mode: AccessMode,
     /// Classes of changes that somebody wants to be told of, a bit each by [`Notice`].
     pub notices: u16,
+    /// Elements that a command may look at or answer when it reads containers or keys whole.
+    pub read_elements_max: usize,
 }
 
 /// Classes of changes that clients can ask to be told of (`notify-keyspace-events`).
@@ -148,6 +150,21 @@ impl<'s> View<'s> {
     /// 64 random bits, the same at every call.
     pub fn draw(&self) -> u64 {
         self.draw
+    }
+
+    /// Elements that a command may look at.
+    pub fn read_elements_max(&self) -> usize {
+        self.rules.read_elements_max
+    }
+
+    /// Whether a command may look at so many elements, keys or members: to be asked before it
+    /// does.
+    ///
+    /// # Errors
+    /// They are more than one command may hold a core up for.
+    pub fn may_read(&self, elements: usize) -> Result<(), CommandError> {
+        let most = self.rules.read_elements_max;
+        if elements <= most { Ok(()) } else { Err(CommandError::TooMany { elements, most }) }
     }
 
     /// The eviction policy in force.

@@ -31,6 +31,7 @@ pub mod zset;
 
 pub use defaults::Defaults;
 
+use crate::limits::READ_ELEMENTS;
 use crate::shard::ValueType;
 use crate::shard::memory::{Memory, MemoryMut};
 
@@ -60,6 +61,8 @@ pub struct Thresholds {
     pub stream_node_max_entries: usize,
     /// Bytes of a sparse HyperLogLog.
     pub hll_sparse_max_bytes: usize,
+    /// Elements that a command may look at or answer when it reads containers or keys whole.
+    pub read_elements_max: usize,
     /// What a new queue is set to where it does not say.
     pub queue: queue::Settings,
     /// Whether a first message creates its queue, where the command may.
@@ -84,6 +87,7 @@ impl Default for Thresholds {
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
             hll_sparse_max_bytes: 3000,
+            read_elements_max: READ_ELEMENTS,
             queue: queue::Settings::DEFAULT,
             queue_auto_create: true,
             defaults: Defaults::DEFAULT,

@@ -26,6 +26,7 @@ pub(crate) struct OneTable {
     pub(crate) now_ms: u64,
     pub(crate) log: Vec<u8>,
     pub(crate) policy: EvictionPolicy,
+    read_elements_max: usize,
     pub(crate) mode: AccessMode,
     /// Changes that commands told of, in order.
     pub(crate) told: Vec<Told>,
@@ -55,6 +56,7 @@ impl OneTable {
             now_ms: 1_700_000_000_000,
             log: Vec::new(),
             policy: EvictionPolicy::NoEviction,
+            read_elements_max: thresholds.read_elements_max,
             mode: AccessMode::Recency,
             told: Vec::new(),
             turns: 0,
@@ -86,13 +88,18 @@ impl OneTable {
         self.carry_out(spec, &args)
     }
 
+    fn rules(&self, notices: u16) -> Rules {
+        let (policy, mode) = (self.policy, self.mode);
+        Rules { policy, mode, notices, read_elements_max: self.read_elements_max }
+    }
+
     fn carry_out(
         &mut self,
         spec: &CommandSpec,
         args: &Args<'_>,
     ) -> Result<Reply<'static>, CommandError> {
         let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
-        let rules = Rules { policy: self.policy, mode: self.mode, notices: u16::MAX };
+        let rules = self.rules(u16::MAX);
         let draw = self.rng.draw();
         let view = View::over(&self.shards, now, &self.tally, rules, draw);
         let mut records = Vec::new();
@@ -128,7 +135,7 @@ impl OneTable {
             let now_ms = self.now_ms;
             while let Some(key) = self.shard(id).due_timer(now_ms).map(<[u8]>::to_vec) {
                 let now = Now { unix_ms: self.now_ms, monotonic_ns: 0 };
-                let rules = Rules { policy: self.policy, mode: self.mode, notices: 0 };
+                let rules = self.rules(0);
                 let view = View::over(&self.shards, now, &self.tally, rules, self.rng.draw());
                 let mut records = Vec::new();
                 let mut plan = Plan::new(view, &mut records);

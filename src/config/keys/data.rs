@@ -62,6 +62,16 @@ pub(super) const KEYS: &[Key] = &[
         .reloadable(),
     Key::new("kv_store.max_value_size_bytes", int(1, 512 << 20), "Largest string value, in bytes.")
         .or("536870912"),
+    Key::new(
+        "kv_store.max_read_elements",
+        int(0, 1 << 40),
+        "Elements that one command may look at or answer when it reads whole: keys of a core for \
+         KEYS, and those of a list, set, hash, sorted set or stream. More, and it is refused, so \
+         that it does not hold its core up; what reads in parts (SCAN, HSCAN, ranges) is not \
+         concerned. 0 is no limit.",
+    )
+    .or("1000000")
+    .reloadable(),
     Key::new("kv_store.max_keys", SOME, "Most keys; unset is no limit."),
     Key::new(
         "kv_store.hash_max_listpack_entries",

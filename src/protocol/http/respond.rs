@@ -228,7 +228,7 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
         CommandError::PositionGone { .. } => HttpError::with(410, error.to_string()),
         CommandError::Failed { .. } => HttpError::with(500, error.to_string()),
         disabled if *disabled == DISABLED => HttpError::with(400, error.to_string()),
-        CommandError::Invalid(_) | CommandError::Quoted { .. } => {
+        CommandError::TooMany { .. } | CommandError::Invalid(_) | CommandError::Quoted { .. } => {
             HttpError::with(400, format!("Invalid request: {error}"))
         }
     }

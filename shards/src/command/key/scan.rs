@@ -169,6 +169,7 @@ fn keys<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError>
     let pattern = args.opt_bytes(PATTERN);
     let now_ms = view.now().unix_ms;
     let mut keys = Vec::new();
+    view.may_read(view.shards().map(Shard::key_count).sum())?;
     for shard in view.shards() {
         view.saw_all(shard);
         walk_all(shard, |entry| {

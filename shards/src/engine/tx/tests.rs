@@ -26,6 +26,7 @@ use crate::types::Thresholds;
 const START_MS: u64 = 1_800_000_000_000;
 /// Containers leave their packed form early.
 const SMALL: Thresholds = Thresholds {
+    read_elements_max: usize::MAX,
     hash_max_listpack_entries: 3,
     hash_max_listpack_value: 16,
     list_max_listpack_size: 4,

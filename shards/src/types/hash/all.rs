@@ -2,6 +2,7 @@
 
 use super::get::hash;
 use super::packed::Field;
+use super::view::HashView;
 use crate::command::args::Args;
 use crate::command::error::CommandError;
 use crate::command::reply::Reply;
@@ -37,8 +38,15 @@ fn value_of<'s>(field: &Field<'s>) -> Reply<'s> {
     Reply::borrowed(field.value)
 }
 
+/// The hash, where all of it may be read.
+fn whole<'s>(view: &View<'s>, args: &Args<'_>) -> Result<HashView<'s>, CommandError> {
+    let hash = hash(view, args)?;
+    view.may_read(hash.len())?;
+    Ok(hash)
+}
+
 fn hgetall<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
-    let fields = hash(view, args)?.iter();
+    let fields = whole(view, args)?.iter();
     Ok(Reply::Map(fields.map(|field| (name_of(&field), value_of(&field))).collect()))
 }
 
@@ -50,7 +58,7 @@ pub(crate) const HKEYS: CommandSpec = CommandSpec {
     http: &[HttpRoute::get("/hash/{key}/keys", JsonReply::Bare)],
     summary: "Answers the fields of a hash",
     run: Run::Read(|view, args| {
-        Ok(Reply::Array(hash(view, args)?.iter().map(|field| name_of(&field)).collect()))
+        Ok(Reply::Array(whole(view, args)?.iter().map(|field| name_of(&field)).collect()))
     }),
     ..HGETALL
 };
@@ -63,7 +71,7 @@ pub(crate) const HVALS: CommandSpec = CommandSpec {
     http: &[HttpRoute::get("/hash/{key}/vals", JsonReply::Bare)],
     summary: "Answers the values of a hash",
     run: Run::Read(|view, args| {
-        Ok(Reply::Array(hash(view, args)?.iter().map(|field| value_of(&field)).collect()))
+        Ok(Reply::Array(whole(view, args)?.iter().map(|field| value_of(&field)).collect()))
     }),
     ..HGETALL
 };

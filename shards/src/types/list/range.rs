@@ -57,6 +57,7 @@ pub(crate) const LRANGE: CommandSpec = CommandSpec {
 fn lrange<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
     let Some(list) = list_at(view, args.bytes(KEY))? else { return Ok(Reply::Array(Vec::new())) };
     let (first, count) = span(list.len(), args.integer(START), args.integer(STOP));
+    view.may_read(count)?;
     let mut items = Vec::with_capacity(count);
     items.extend(list.from(first).take(count).map(Reply::borrowed));
     Ok(Reply::Array(items))

@@ -118,6 +118,22 @@ impl Operation {
         }
     }
 
+    /// The sets of these keys, where so many members may be looked at.
+    fn sources<'s>(
+        self,
+        view: &View<'s>,
+        keys: &[&[u8]],
+    ) -> Result<Vec<SetView<'s>>, CommandError> {
+        let sets = read_all(view, keys)?;
+        let lengths = || sets.iter().map(|set| set.len());
+        view.may_read(match self {
+            Self::Intersection => lengths().min().unwrap_or(0),
+            Self::Union => lengths().sum(),
+            Self::Difference => lengths().next().unwrap_or(0),
+        })?;
+        Ok(sets)
+    }
+
     fn each<'s>(self, sets: Vec<SetView<'s>>, mut visit: impl FnMut(Member<'s>)) {
         match self {
             Self::Intersection => intersection(sets, |member| {
@@ -178,7 +194,7 @@ fn answer<'s>(
     args: &Args<'_>,
     operation: Operation,
 ) -> Result<Reply<'s>, CommandError> {
-    let sets = read_all(view, args.rest(KEYS))?;
+    let sets = operation.sources(view, args.rest(KEYS))?;
     let mut members = Vec::new();
     operation.each(sets, |member| members.push(member.reply()));
     Ok(Reply::Set(members))
@@ -190,7 +206,7 @@ fn store(
     operation: Operation,
 ) -> Result<Reply<'static>, CommandError> {
     let destination = args.bytes(DESTINATION);
-    let sets = read_all(plan, args.rest(SOURCES))?;
+    let sets = operation.sources(plan, args.rest(SOURCES))?;
     let (mut edits, mut count) = (Vec::new(), 0);
     operation.each(sets, |member| {
         push_add(&mut edits, &member.bytes());

@@ -26,6 +26,7 @@ pub(super) const SMEMBERS: CommandSpec = CommandSpec {
 
 fn smembers<'s>(view: &View<'s>, args: &Args<'_>) -> Result<Reply<'s>, CommandError> {
     let set = SetView::read(view, args.bytes(KEY))?;
+    view.may_read(set.len())?;
     Ok(Reply::Set(set.iter().map(Member::reply).collect()))
 }
 

@@ -89,13 +89,16 @@ fn range<'s>(
         Some(0) => return Ok(Reply::NilArray),
         count => count.unwrap_or(usize::MAX),
     };
-    let entries = if start > end {
+    // How many lie between two ids, only looking tells: one more than may be is enough to know.
+    let count = count.min(view.read_elements_max().saturating_add(1));
+    let entries: Vec<Reply<'s>> = if start > end {
         Vec::new()
     } else if back {
         stream.range_back(start, end).take(count).map(find::entry_reply).collect()
     } else {
         stream.range(start, end).take(count).map(find::entry_reply).collect()
     };
+    view.may_read(entries.len())?;
     Ok(Reply::Array(entries))
 }
 

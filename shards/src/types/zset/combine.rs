@@ -231,6 +231,12 @@ impl<'s> Request<'s> {
         let mut request = Self { operation, sources, aggregate, with_scores: false };
         // Behind the name, the arguments before the keys, and the keys.
         request.options(&args.words()[1 + at + keys.len()..], at == 1)?;
+        let lengths = || request.sources.iter().map(|(source, _)| source.len());
+        view.may_read(match operation {
+            Operation::Intersection => lengths().min().unwrap_or(0),
+            Operation::Union => lengths().sum(),
+            Operation::Difference => lengths().next().unwrap_or(0),
+        })?;
         Ok(request)
     }
 

@@ -139,7 +139,9 @@ fn answer<'s>(
     with_scores: bool,
 ) -> Result<Reply<'s>, CommandError> {
     let set = look::set(view, args)?;
-    Ok(answer::run(set.run(selection.ranks(&set)), with_scores))
+    let ranks = selection.ranks(&set);
+    view.may_read(ranks.count.min(set.len()))?;
+    Ok(answer::run(set.run(ranks), with_scores))
 }
 
 fn zrangestore(plan: &mut Plan<'_>, args: &Args<'_>) -> Result<Reply<'static>, CommandError> {

@@ -127,6 +127,7 @@ fn sorted<'s>(
     options: &Options<'_>,
 ) -> Result<Vec<Option<Bytes<'s>>>, CommandError> {
     let Some(entry) = view.get(key) else { return Ok(Vec::new()) };
+    view.may_read(length(&entry)?)?;
     let elements = order::sorted(view, elements(&entry)?, entry.value_type(), options)?;
     if options.get.is_empty() {
         return Ok(elements.into_iter().map(Some).collect());
@@ -138,6 +139,20 @@ fn sorted<'s>(
         }
     }
     Ok(rows)
+}
+
+fn length(entry: &Entry<'_>) -> Result<usize, CommandError> {
+    match entry.value_type() {
+        ValueType::List => Ok(ListView::of(entry).len()),
+        ValueType::Set => Ok(SetView::of(entry).len()),
+        ValueType::SortedSet => Ok(ZsetView::of(entry).len()),
+        ValueType::String
+        | ValueType::Hash
+        | ValueType::Stream
+        | ValueType::Queue
+        | ValueType::Partition
+        | ValueType::Group => Err(CommandError::WrongType),
+    }
 }
 
 fn elements<'s>(entry: &Entry<'s>) -> Result<Vec<Bytes<'s>>, CommandError> {
