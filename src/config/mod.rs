@@ -12,6 +12,7 @@ mod check;
 mod env;
 mod error;
 mod file;
+mod foreign;
 pub mod key;
 mod keys;
 mod load;
