@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value, json};
 use synap_shards::command::table;
 
+use crate::audit;
 use crate::metrics::{Cell, CoreMetrics, prometheus};
 use crate::process;
 use crate::protocol::http::route::{Builtin, Component, Section};
@@ -61,6 +62,7 @@ pub fn answer(
         Builtin::HealthOf(component) => health_of(*component, facts),
         Builtin::Info(section) => (200, info(*section, facts)),
         Builtin::KvStats => (200, kv_stats(facts)),
+        Builtin::Audit(after, most) => (200, audit::show::page(&audit::read(*after, *most))),
         Builtin::TypeStats(index) => (200, type_stats(&TYPE_STATS[*index], facts)),
     };
     respond::write_json(context, status, body.to_string().as_bytes(), out);

@@ -14,6 +14,7 @@ pub mod notify;
 pub mod auth;
 
 pub mod alive;
+pub mod audit;
 pub mod captures;
 pub mod latency;
 pub mod limits;

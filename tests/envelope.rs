@@ -161,6 +161,7 @@ fn containers() {
         ("set.add", json!({"key": "s", "members": ["a", "b"]}), json!({"added": 2})),
         ("set.add", json!({"key": "t", "member": "a"}), json!({"added": 1})),
         ("set.ismember", json!({"key": "s", "member": "a"}), json!({"is_member": true})),
+        ("set.sismember", json!({"key": "s", "member": "c"}), json!({"is_member": false})),
         ("set.size", json!({"key": "s"}), json!({"size": 2, "cardinality": 2, "count": 2})),
         ("set.inter", json!({"keys": ["s", "t"]}), json!({"members": ["a"]})),
         (
@@ -172,6 +173,11 @@ fn containers() {
             "set.move",
             json!({"source": "s", "destination": "u", "member": "b"}),
             json!({"moved": true}),
+        ),
+        (
+            "set.smove",
+            json!({"source": "s", "destination": "u", "member": "b"}),
+            json!({"moved": false}),
         ),
         ("set.rem", json!({"key": "s", "members": ["a"]}), json!({"removed": 1})),
         ("set.members", json!({"key": "t"}), json!({"members": ["a"]})),

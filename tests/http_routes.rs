@@ -729,6 +729,7 @@ fn the_rows_above_and_the_builtins_leave_no_route_out() {
         "/info",
         "/openapi",
         "/kv/stats",
+        "/audit",
         "/set/stats",
         "/hash/stats",
         "/stream/",

@@ -13,6 +13,8 @@ use support::wait_for;
 const DASHBOARD: &str = include_str!("../deploy/monitoring/grafana-synap.json");
 const ALERTS: &str = include_str!("../deploy/monitoring/prometheus-alerts.yml");
 
+const SECCOMP: &str = include_str!("../deploy/seccomp/synap.json");
+
 /// Labels that Prometheus adds.
 const ADDED: &[&str] = &["instance", "job", "le"];
 
@@ -144,5 +146,23 @@ fn what_the_dashboard_and_the_alerts_name_is_exported() {
             let is_kept = grouped(expression).contains(&label) || expression.contains("up{");
             assert!(is_kept, "{label} is lost: {expression}");
         }
+    }
+}
+
+#[test]
+fn the_system_calls_of_containers_are_those_it_needs() {
+    let profile: Value = serde_json::from_str(SECCOMP).expect("the profile is JSON");
+    assert_eq!(profile["defaultAction"], "SCMP_ACT_ERRNO");
+    let rules = profile["syscalls"].as_array().expect("rules");
+    assert_eq!((rules.len(), &rules[0]["action"]), (1, &json!("SCMP_ACT_ALLOW")));
+    let names = rules[0]["names"].as_array().expect("names");
+    let names: Vec<&str> = names.iter().map(|name| name.as_str().expect("a name")).collect();
+    for needed in ["io_uring_setup", "io_uring_enter", "io_uring_register", "listen", "fdatasync"] {
+        assert!(names.contains(&needed), "{needed}");
+    }
+    for dangerous in
+        ["mount", "ptrace", "bpf", "keyctl", "init_module", "unshare", "setns", "reboot"]
+    {
+        assert!(!names.contains(&dangerous), "{dangerous}");
     }
 }

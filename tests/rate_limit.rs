@@ -172,3 +172,64 @@ fn a_reload_changes_the_limit() {
     assert_eq!(all(&mut client, 200), 200);
     server.stop();
 }
+
+const KEYS: &str = r#"
+authentication: {enabled: true, require_auth: false}
+acl: {rules: [{resource: "kv:*", actions: [read, write], authenticated: false}]}
+api_keys:
+  - {key: sk_slow_5f6d7c0b4a3e2d1c00, name: slow, role: admin, rate_limit: 6}
+  - {key: sk_free_5f6d7c0b4a3e2d1c00, name: free, role: admin}
+  - {key: sk_more_5f6d7c0b4a3e2d1c00, name: more, role: admin}
+"#;
+
+fn with_key(http: &mut Http, name: &str) -> support::http::Answer {
+    let key = if name.is_empty() {
+        String::new()
+    } else {
+        format!("X-API-Key: sk_{name}_5f6d7c0b4a3e2d1c00\r\n")
+    };
+    http.send(format!("GET /kv/k HTTP/1.1\r\nHost: h\r\n{key}\r\n"));
+    http.answer("GET")
+}
+
+#[test]
+fn a_key_keeps_to_its_own_rate_where_nobody_else_has_one() {
+    let server = Plan::new().config(KEYS).start();
+    let (mut http, mut resp) = (server.http(), server.resp());
+    let first = with_key(&mut http, "slow");
+    assert_eq!((first.status, first.field("X-RateLimit-Limit")), (404, Some("6")));
+    assert_eq!(resp.call(&["AUTH", "sk_slow_5f6d7c0b4a3e2d1c00"]), "+OK");
+    wait_for("the key to have no tokens left", || {
+        resp.call(&["PING"]).starts_with("-RATELIMIT rate limit exceeded")
+    });
+    wait_for("HTTP to pay from the same bucket", || {
+        let answer = with_key(&mut http, "slow");
+        let wait = answer.field("Retry-After").map(|text| text.parse::<u64>().expect("seconds"));
+        answer.status == 429 && wait.is_some_and(|wait| (1..=10).contains(&wait))
+    });
+    for name in ["free", ""] {
+        for _ in 0..50 {
+            let answer = with_key(&mut http, name);
+            assert_eq!((answer.status, answer.field("X-RateLimit-Limit")), (404, None), "{name}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
+fn who_has_said_who_it_is_pays_for_itself() {
+    let server = limited(5).config(KEYS).start();
+    let mut http = server.http();
+    let uses_up = |http: &mut Http, name: &str| {
+        wait_for("no tokens to be left", || with_key(http, name).status == 429);
+    };
+    uses_up(&mut http, "free");
+    assert_eq!(with_key(&mut http, "more").status, 404, "another key has its own bucket");
+    let nobody = with_key(&mut http, "");
+    assert_eq!((nobody.status, nobody.field("X-RateLimit-Remaining")), (404, Some("4")));
+    uses_up(&mut http, "");
+    assert_eq!(with_key(&mut http, "more").status, 404, "whatever its address has used up");
+    // A key nobody has is paid for by the address.
+    assert_eq!(with_key(&mut http, "none").status, 429);
+    server.stop();
+}

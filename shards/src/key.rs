@@ -54,6 +54,14 @@ pub fn crc16(bytes: &[u8]) -> u16 {
             ^ TABLES[1][usize::from(chunk[6])]
             ^ TABLES[0][usize::from(chunk[7])];
     }
+    let (chunks, rest) = rest.as_chunks::<4>();
+    for chunk in chunks {
+        let [high, low] = crc.to_be_bytes();
+        crc = TABLES[3][usize::from(chunk[0] ^ high)]
+            ^ TABLES[2][usize::from(chunk[1] ^ low)]
+            ^ TABLES[1][usize::from(chunk[2])]
+            ^ TABLES[0][usize::from(chunk[3])];
+    }
     for byte in rest {
         crc = (crc << 8) ^ TABLES[0][usize::from((crc >> 8) as u8 ^ byte)];
     }

@@ -5,6 +5,7 @@
 //! it is on disk, and a core sees it at its next turn.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 use synap_io::clock;
 
 use super::apply::{self, Context};
+use super::backoff::Backoff;
 use super::change::{Change, ChangeRefused, Changed, UserEdit};
 use super::credential::Secret;
 use super::desk::{Answer, Question, Verdict};
@@ -20,6 +22,7 @@ use super::directory::{Directory, Refusal};
 use super::hash::PasswordHash;
 use super::identity::{Identity, Who};
 use super::merge::{Kept, Seen, merge};
+use super::noted;
 use super::plan::{Plan, PlannedUser, Problem, Proof};
 use super::policy;
 pub use super::pool::Busy;
@@ -28,6 +31,7 @@ use super::record::Records;
 use super::role;
 use super::store::{Store, StoreError};
 use super::verified::{Fingerprint, Hasher, Verified};
+use crate::audit;
 
 /// Milliseconds between two times at which uses are written down.
 const USES_SAVED_EVERY_MS: u64 = 60_000;
@@ -43,8 +47,38 @@ pub struct Authority {
     book: Mutex<Book>,
     pool: Pool,
     verifications: AtomicU64,
+    backoff: Backoff,
     /// A hash for names that nobody has, while nobody has a password either.
     decoy: OnceLock<PasswordHash>,
+}
+
+/// Who asks for a change, and where that is told from where.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    identity: Identity,
+    from: Option<IpAddr>,
+}
+
+impl Asker {
+    /// This caller, at this address.
+    #[must_use]
+    pub const fn at(identity: Identity, from: IpAddr) -> Self {
+        Self { identity, from: Some(from) }
+    }
+
+    /// As security events call it: nobody from nowhere is who runs the process.
+    fn as_noted(&self) -> audit::Who {
+        match (self.from, self.identity.who()) {
+            (None, Who::Anonymous) => audit::Who::Operator,
+            _ => audit::Who::from(&self.identity),
+        }
+    }
+}
+
+impl From<Identity> for Asker {
+    fn from(identity: Identity) -> Self {
+        Self { identity, from: None }
+    }
 }
 
 /// What only changes need.
@@ -147,6 +181,7 @@ impl Authority {
             book: Mutex::new(book),
             pool: Pool::default(),
             verifications: AtomicU64::new(0),
+            backoff: Backoff::default(),
             decoy: OnceLock::new(),
         };
         if new_seen {
@@ -184,7 +219,8 @@ impl Authority {
             }
             Some(_) | None => None,
         };
-        let made = self.make(&mut book, &Who::Anonymous, change, hash, now_ms);
+        let by = Asker::from(directory.anonymous());
+        let made = self.make(&mut book, &by, change, hash, now_ms);
         made.map_err(|refused| match refused {
             ChangeRefused::Store(error) => OpenError::Store(error),
             other => {
@@ -292,6 +328,12 @@ impl Authority {
         }
     }
 
+    /// Who has failed lately to log in.
+    #[must_use]
+    pub const fn backoff(&self) -> &Backoff {
+        &self.backoff
+    }
+
     /// Passwords hashed to be verified since the start, whatever came of them.
     #[must_use]
     pub fn verifications(&self) -> u64 {
@@ -304,12 +346,12 @@ impl Authority {
     /// Too much is waiting; `done` is dropped.
     pub fn submit(
         self: &Arc<Self>,
-        by: Identity,
+        by: impl Into<Asker>,
         change: Change,
         done: impl FnOnce(Result<Changed, ChangeRefused>) + Send + 'static,
     ) -> Result<(), Busy> {
-        let this = Arc::clone(self);
-        self.pool.run(move || done(this.change(&by, change)))
+        let (this, by) = (Arc::clone(self), by.into());
+        self.pool.run(move || done(this.change_for(&by, change)))
     }
 
     /// Makes a change: checked, written to disk, in force. Slow; not for cores.
@@ -317,23 +359,28 @@ impl Authority {
     /// # Errors
     /// Why it is refused; then nothing has changed.
     pub fn change(&self, by: &Identity, change: Change) -> Result<Changed, ChangeRefused> {
+        self.change_for(&Asker::from(by.clone()), change)
+    }
+
+    fn change_for(&self, by: &Asker, change: Change) -> Result<Changed, ChangeRefused> {
         let now_ms = clock::unix_ms();
         // What was allowed when it was asked for may not be any more.
-        let by = self.current().1.still(by.who(), now_ms);
-        let by = by.map_err(|_| ChangeRefused::NotAllowed)?;
+        let found = self.current().1.still(by.identity.who(), now_ms);
+        let identity = found.map_err(|_| ChangeRefused::NotAllowed)?;
         let own = matches!(&change, Change::SetPassword { name, .. }
-            if by.who().user() == Some(name.as_str()));
-        if !own && !by.is_admin() {
+            if identity.who().user() == Some(name.as_str()));
+        if !own && !identity.is_admin() {
             return Err(ChangeRefused::NotAllowed);
         }
         let hash = hash_of(&change)?;
-        self.make(&mut self.book(), by.who(), change, hash, now_ms)
+        let by = Asker { identity, from: by.from };
+        self.make(&mut self.book(), &by, change, hash, now_ms)
     }
 
     fn make(
         &self,
         book: &mut Book,
-        by: &Who,
+        by: &Asker,
         change: Change,
         hash: Option<PasswordHash>,
         now_ms: u64,
@@ -345,7 +392,7 @@ impl Authority {
             | (Change::DeleteUser { name }, None) => Some(name.clone()),
             _ => None,
         };
-        let context = Context { by, hash, plan: &book.plan, now_ms };
+        let context = Context { by: by.identity.who(), hash, plan: &book.plan, now_ms };
         let changed = apply::apply(&mut draft, change, context)?;
         if before.has_admin() && !draft.has_admin() {
             return Err(ChangeRefused::LastAdmin);
@@ -363,7 +410,9 @@ impl Authority {
             }
         }
         (book.saved_ms, book.saved_uses) = (now_ms, uses(&directory));
+        let noted = noted::changes(&before, &directory);
         self.put_in_force(directory);
+        noted::record(noted, &by.as_noted(), by.from);
         Ok(changed)
     }
 
@@ -389,7 +438,9 @@ impl Authority {
             store.save(&Records::of(&directory, &seen))?;
         }
         (book.plan, book.seen) = (plan, seen);
+        let noted = noted::changes(&before, &directory);
         self.put_in_force(directory);
+        noted::record(noted, &audit::Who::Operator, None);
         Ok(())
     }
 

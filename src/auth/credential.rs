@@ -6,10 +6,15 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::backoff::Guess;
+
 /// Bytes of a user name.
 pub const NAME_BYTES_MAX: usize = 256;
 /// Bytes of a password or an API key that a caller shows; longer ones are nobody's.
 pub const SECRET_BYTES_MAX: usize = 1024;
+/// Bytes of an API key from which on nobody guesses it. Keys made here have 70; configured ones can
+/// be anything.
+pub const LONG_KEY_BYTES: usize = 24;
 /// Bytes of an `Authorization` header that is looked at: base64 of both, and the scheme.
 pub const HEADER_BYTES_MAX: usize = 2048;
 
@@ -59,8 +64,6 @@ pub enum Credential {
     },
     /// An API key.
     Key(Secret),
-    /// The user a client certificate names, which the TLS layer has verified.
-    Certificate(String),
 }
 
 /// An `Authorization` header that cannot be read: the answer is 401.
@@ -90,6 +93,25 @@ impl fmt::Display for BadHeader {
 impl std::error::Error for BadHeader {}
 
 impl Credential {
+    /// What its caller may be guessing at; nothing of what cannot be guessed.
+    #[must_use]
+    pub fn guess(&self) -> Option<Guess<'_>> {
+        match self {
+            Self::Password { user, .. } => Some(Guess::Password(user)),
+            Self::Key(key) if key.0.len() < LONG_KEY_BYTES => Some(Guess::Key),
+            Self::Key(_) => None,
+        }
+    }
+
+    /// How it proves who somebody is, in a word for logs.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => "password",
+            Self::Key(_) => "api_key",
+        }
+    }
+
     /// The credential of the value of an `Authorization` header (RFC 7617, RFC 6750). The name
     /// ends at the first colon.
     ///
@@ -141,7 +163,6 @@ mod tests {
                 format!("{}|{}", text(&user), text(password.expose()))
             }
             Credential::Key(key) => text(key.expose()),
-            Credential::Certificate(name) => name,
         })
     }
 

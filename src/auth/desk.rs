@@ -48,6 +48,12 @@ impl Question {
     pub fn user(&self) -> &[u8] {
         &self.user
     }
+
+    /// Where the password was shown.
+    #[must_use]
+    pub const fn from(&self) -> IpAddr {
+        self.from
+    }
 }
 
 /// The answer to a [`Question`].
@@ -116,13 +122,6 @@ impl Desk {
     pub fn check(&mut self, credential: &Credential, from: IpAddr, now_ms: u64) -> Check {
         let verdict = match credential {
             Credential::Key(key) => self.check_key(key, from, now_ms),
-            Credential::Certificate(name) => match self.directory.user(name) {
-                Some(user) => {
-                    let who = Who::Certificate(Arc::clone(&user.name));
-                    verdict(self.directory.resolve(&who, from, now_ms))
-                }
-                None => Verdict::Refused(Refusal::Credential),
-            },
             Credential::Password { user, password } => {
                 let fingerprint = self.authority.fingerprint(user, password.expose());
                 match self.verified.find(&fingerprint, now_ms) {

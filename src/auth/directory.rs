@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::action::Actions;
 use super::cidr::Cidr;
+use super::credential::Credential;
 use super::hash::PasswordHash;
 use super::identity::{Identity, Who};
 use super::key::Digest;
@@ -98,7 +99,7 @@ impl Key {
 }
 
 /// A named set of rights.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Role {
     /// Its name.
     pub name: Arc<str>,
@@ -109,7 +110,7 @@ pub struct Role {
 }
 
 /// Who may do something to some resources.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Rule {
     /// A label; unique where there is one.
     pub name: Option<Arc<str>>,
@@ -148,6 +149,11 @@ pub enum Refusal {
     Expired,
     /// The key may not be used from that address.
     Address,
+    /// Too many attempts have failed; this one was not looked at.
+    HeldOff {
+        /// Milliseconds until the next one is.
+        wait_ms: u64,
+    },
 }
 
 impl Refusal {
@@ -159,6 +165,7 @@ impl Refusal {
             Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::Address => "address",
+            Self::HeldOff { .. } => "held_off",
         }
     }
 }
@@ -313,7 +320,7 @@ impl Directory {
     pub(super) fn identify(&self, key: &Key) -> Identity {
         let who = Who::Key(Arc::clone(&key.id));
         let rights = self.rights(&who, &key.roles, &key.permissions);
-        Identity::new(who, Arc::clone(&key.name), rights, self.generation)
+        Identity::new(who, Arc::clone(&key.name), rights, self.generation).limited(key.rate_limit)
     }
 
     fn rights(&self, who: &Who, roles: &[Arc<str>], own: &[Permission]) -> Arc<Rights> {
@@ -350,6 +357,21 @@ impl Directory {
         self.users.values()
     }
 
+    /// The name of the user or API key that a credential would be of if it were right; nothing
+    /// where there is none.
+    #[must_use]
+    pub fn named(&self, credential: &Credential) -> Option<&Arc<str>> {
+        match credential {
+            Credential::Password { user: name, .. } => {
+                let name = std::str::from_utf8(name).ok()?;
+                self.user(name).map(|user| &user.name)
+            }
+            Credential::Key(key) => {
+                self.by_digest.get(&Digest::of(key.expose())).map(|key| &key.name)
+            }
+        }
+    }
+
     /// An API key by its id.
     #[must_use]
     pub fn key(&self, id: &str) -> Option<&Arc<Key>> {
@@ -359,6 +381,12 @@ impl Directory {
     /// All API keys, by id.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Arc<Key>> {
         self.keys.values()
+    }
+
+    /// Whether some API key has a limit of its own.
+    #[must_use]
+    pub fn has_rate_limits(&self) -> bool {
+        self.keys().any(|key| key.rate_limit.is_some())
     }
 
     /// A role.

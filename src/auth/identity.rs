@@ -50,6 +50,7 @@ pub struct Identity {
     rights: Arc<Rights>,
     generation: u64,
     label: Arc<str>,
+    rate_limit: Option<u64>,
 }
 
 impl Identity {
@@ -59,7 +60,19 @@ impl Identity {
         rights: Arc<Rights>,
         generation: u64,
     ) -> Self {
-        Self { who, rights, generation, label }
+        Self { who, rights, generation, label, rate_limit: None }
+    }
+
+    /// The same, but it may make so many requests per minute.
+    pub(super) const fn limited(mut self, rate_limit: Option<u64>) -> Self {
+        self.rate_limit = rate_limit;
+        self
+    }
+
+    /// Requests per minute that it may make, where it has a limit of its own.
+    #[must_use]
+    pub const fn rate_limit(&self) -> Option<u64> {
+        self.rate_limit
     }
 
     /// Who it is.

@@ -223,7 +223,7 @@ impl Joining<'_> {
             enabled: planned.enabled,
             allowed: planned.allowed.clone(),
             expires_ms,
-            rate_limit: None,
+            rate_limit: planned.rate_limit,
             source: Source::Config,
             created_ms: first_ms,
             usage: self.usage(true, &name),

@@ -15,6 +15,7 @@
 pub mod action;
 mod apply;
 pub mod authority;
+pub mod backoff;
 pub mod change;
 pub mod cidr;
 pub mod credential;
@@ -25,6 +26,7 @@ pub mod identity;
 pub mod init;
 pub mod key;
 mod merge;
+mod noted;
 pub mod plan;
 pub mod policy;
 mod pool;
@@ -37,7 +39,8 @@ pub mod usage;
 mod verified;
 
 pub use action::{Action, Actions};
-pub use authority::{Authority, Busy, FirstPassword, OpenError};
+pub use authority::{Asker, Authority, Busy, FirstPassword, OpenError};
+pub use backoff::{Backoff, Guess};
 pub use change::{Change, ChangeRefused, Changed, KeyOrder, RuleOrder, UserEdit, What};
 pub use cidr::Cidr;
 pub use credential::{BadHeader, Credential, Secret};

@@ -83,6 +83,8 @@ pub struct PlannedKey {
     pub enabled: bool,
     /// Where it may be used.
     pub allowed: Vec<Cidr>,
+    /// Requests per minute it may make, where it has a limit of its own.
+    pub rate_limit: Option<u64>,
 }
 
 /// A configured role.

@@ -165,10 +165,10 @@ fn a_disabled_user_is_refused_only_after_the_password() {
     assert_eq!(refused(&verdict), Refusal::Credential);
     let verdict = check(&mut desk, &password("anna", "correct horse"), NOW);
     assert_eq!(refused(&verdict), Refusal::Disabled);
-    let certificate = Credential::Certificate("anna".to_owned());
-    assert_eq!(refused(&check(&mut desk, &certificate, NOW)), Refusal::Disabled);
-    let certificate = Credential::Certificate("root".to_owned());
-    assert!(granted(check(&mut desk, &certificate, NOW)).is_admin());
+    let certified =
+        |name: &str| desk.directory().resolve(&Who::Certificate(Arc::from(name)), HERE, NOW);
+    assert_eq!(certified("anna").expect_err("disabled"), Refusal::Disabled);
+    assert!(certified("root").expect("enabled").is_admin());
 }
 
 #[test]

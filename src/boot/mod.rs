@@ -8,6 +8,7 @@ mod settings;
 mod starting;
 mod supervise;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -165,8 +166,20 @@ fn load_tls(config: &Config) -> Result<Option<Arc<Tls>>, Fatal> {
     Ok(Some(Arc::new(tls)))
 }
 
+/// Of a mode: others than owner and group may write.
+const OTHERS_MAY_WRITE: u32 = 0o002;
+
 fn lock_data(directory: &Path) -> Result<DirLock, Fatal> {
     std::fs::create_dir_all(directory).map_err(start("create the data directory"))?;
+    let metadata = std::fs::metadata(directory).map_err(start("look at the data directory"))?;
+    if metadata.permissions().mode() & OTHERS_MAY_WRITE != 0 {
+        // Not refused: volumes of orchestrators are made like that, each in a container of its own.
+        tracing::warn!(
+            directory = %directory.display(),
+            "everybody on this machine may write to the data directory, and so change the data and \
+             who may log in; unless it is a container's own: chmod o-w"
+        );
+    }
     Ok(DirLock::acquire(directory)?)
 }
 

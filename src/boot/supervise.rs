@@ -9,6 +9,7 @@ use synap_io::clock;
 use synap_io::signal::Signal;
 
 use super::cores::Running;
+use crate::audit::{self, Kind, Who};
 use crate::config::{Config, Loaded, Sources};
 use crate::fatal::Fatal;
 use crate::logging::Logs;
@@ -59,6 +60,7 @@ pub(super) fn run(
                 notifier.tell(State::Ready { status: &status });
             }
             Ok(Event::Signal(Signal::Terminate | Signal::Interrupt)) => {
+                audit::record(audit::Event::new(Kind::ShutDown, Who::Operator, None, "signal"));
                 if shared.stopping.swap(true, Ordering::SeqCst) {
                     tracing::warn!("told to stop again: ending once the log is on disk");
                     shared.hurry.store(true, Ordering::SeqCst);
@@ -101,6 +103,7 @@ pub(super) fn run(
     if let Err(error) = shared.authority.close(clock::unix_ms()) {
         tracing::warn!(%error, "uses of users and API keys were not written down");
     }
+    audit::settle();
     tracing::info!("stopped cleanly");
     Ok(())
 }
@@ -150,6 +153,7 @@ fn reload(
     }
     for change in &plan.apply {
         tracing::info!(key = %change.key, from = %change.from, to = %change.to, "reloaded");
+        audit::record(audit::Event::new(Kind::ConfigChanged, Who::Operator, None, change.key));
     }
     for key in &plan.restart_needed {
         tracing::warn!(%key, "changed, but needs a restart to take effect");

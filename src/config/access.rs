@@ -111,6 +111,13 @@ impl Item {
         }
     }
 
+    fn number(&self, name: &str) -> Option<u64> {
+        match self.object.get(name) {
+            Some(Value::Int(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// What either name lists.
     fn texts(&self, one: &str, many: &str) -> Vec<String> {
         let mut all = texts(self.object.get(one));
@@ -328,10 +335,6 @@ impl Gather {
             if roles.is_empty() && permissions.is_empty() {
                 roles.push(role::READONLY.to_owned());
             }
-            if item.object.get("rate_limit").is_some() {
-                let with = "is not available: set `rate_limit.requests_per_second` for all clients";
-                self.errors.push(item.conflict("rate_limit", with));
-            }
             let Some((digest, hint)) = self.digest(item) else { continue };
             if keys.iter().any(|other| other.digest == digest) {
                 self.errors.push(item.conflict("", "repeats a key"));
@@ -344,10 +347,8 @@ impl Gather {
                 hint,
                 roles,
                 permissions,
-                expires_days: match item.object.get("expires_days") {
-                    Some(Value::Int(days)) => Some(*days),
-                    _ => None,
-                },
+                expires_days: item.number("expires_days"),
+                rate_limit: item.number("rate_limit"),
                 enabled: item.flag("enabled").unwrap_or(true),
                 allowed: if own.is_empty() { allowed.clone() } else { own },
             });
@@ -407,6 +408,7 @@ impl Gather {
             roles: vec![role::ADMIN.to_owned()],
             permissions: Vec::new(),
             expires_days: None,
+            rate_limit: None,
             enabled: true,
             allowed,
         })

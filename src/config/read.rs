@@ -184,10 +184,8 @@ impl<'a> Reader<'a> {
     }
 
     fn rate_limit(&self) -> RateLimit {
-        let rate = Rate {
-            per_second: self.int("rate_limit.requests_per_second"),
-            burst: self.int("rate_limit.burst_size"),
-        };
+        let per_second = self.int("rate_limit.requests_per_second");
+        let rate = Rate::per_second(per_second, self.int("rate_limit.burst_size"));
         let trusted = self.list("rate_limit.trust_forwarded_for").unwrap_or_default();
         let block = |value: &Value| Block::parse(&value.to_string()).expect("the kind checks it");
         RateLimit {

@@ -27,8 +27,9 @@ impl Addresses {
         may
     }
 
-    /// One that was counted has ended.
-    pub fn leave(&self, key: ClientKey) {
+    /// One has ended; the address it was counted for, if it was.
+    pub fn leave_if(&self, key: Option<ClientKey>) {
+        let Some(key) = key else { return };
         let mut counts = self.counts();
         if let Some(count) = counts.get_mut(&key) {
             *count -= 1;
@@ -49,11 +50,12 @@ mod tests {
         let (one, two) = (ClientKey::Principal(1), ClientKey::Principal(2));
         assert!(addresses.enter(one, 2) && addresses.enter(one, 2) && !addresses.enter(one, 2));
         assert!(addresses.enter(two, 1) && !addresses.enter(two, 0));
-        addresses.leave(one);
+        addresses.leave_if(Some(one));
         assert!(addresses.enter(one, 2));
         for key in [one, one, two] {
-            addresses.leave(key);
+            addresses.leave_if(Some(key));
         }
+        addresses.leave_if(None);
         assert!(addresses.counts().is_empty());
     }
 }

@@ -19,25 +19,43 @@ const PROBES: usize = 8;
 /// A bucket that was full for this long is not counted as a client's any more.
 const IDLE_NS: u64 = 60_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
+const MINUTE_NS: u64 = 60 * SECOND_NS;
 
 /// How many requests a client may make.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
-    /// Tokens that grow in a second, 1..=10^7.
-    pub per_second: u64,
-    /// Tokens of a full bucket, 1..=10^9.
-    pub burst: u64,
+    per_minute: u64,
+    burst: u64,
 }
 
 impl Rate {
+    /// So many tokens grow in a second, 1..=10^7, and so many fill a bucket, 1..=10^9.
+    #[must_use]
+    pub const fn per_second(tokens: u64, burst: u64) -> Self {
+        Self { per_minute: tokens * 60, burst }
+    }
+
+    /// So many tokens grow in a minute, 1..=10^9, and fill a bucket.
+    #[must_use]
+    pub const fn per_minute(tokens: u64) -> Self {
+        Self { per_minute: tokens, burst: tokens }
+    }
+
+    /// Tokens of a full bucket.
+    #[must_use]
+    pub const fn burst(self) -> u64 {
+        self.burst
+    }
+
     /// The time in which so many tokens grow, rounded up: rounding never gives any away.
     fn time_of(self, tokens: u64) -> u64 {
-        tokens.saturating_mul(SECOND_NS).div_ceil(self.per_second)
+        let time_ns = u128::from(tokens) * u128::from(MINUTE_NS);
+        u64::try_from(time_ns.div_ceil(u128::from(self.per_minute))).unwrap_or(u64::MAX)
     }
 
     /// Whole tokens that grow in a time.
     fn tokens_in(self, nanoseconds: u64) -> u64 {
-        let tokens = u128::from(nanoseconds) * u128::from(self.per_second) / u128::from(SECOND_NS);
+        let tokens = u128::from(nanoseconds) * u128::from(self.per_minute) / u128::from(MINUTE_NS);
         u64::try_from(tokens).unwrap_or(u64::MAX)
     }
 }
@@ -192,7 +210,7 @@ impl Buckets {
 mod tests {
     use super::*;
 
-    const RATE: Rate = Rate { per_second: 10, burst: 5 };
+    const RATE: Rate = Rate::per_second(10, 5);
     const START_NS: u64 = 1_000 * SECOND_NS;
 
     fn key(number: u64) -> ClientKey {
@@ -216,6 +234,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_by_the_minute_grows_all_the_minute() {
+        let (buckets, rate) = (Buckets::default(), Rate::per_minute(6));
+        let id = buckets.id(&key(1));
+        assert_eq!(buckets.take(id, rate, 9, START_NS), Ok(6));
+        let empty = buckets.take(id, rate, 1, START_NS).expect_err("empty");
+        assert_eq!(empty.wait_secs(), 10);
+        assert_eq!(buckets.take(id, rate, 9, START_NS + 30 * SECOND_NS), Ok(3));
+    }
+
+    #[test]
     fn what_is_given_back_can_be_taken() {
         let buckets = Buckets::default();
         let id = buckets.id(&key(1));
@@ -226,7 +254,8 @@ mod tests {
 
     #[test]
     fn odd_rates_give_nothing_away() {
-        for rate in [Rate { per_second: 3, burst: 7 }, Rate { per_second: 9_999_991, burst: 1 }] {
+        for (per_second, burst) in [(3, 7), (9_999_991, 1)] {
+            let rate = Rate::per_second(per_second, burst);
             let buckets = Buckets::default();
             let id = buckets.id(&key(1));
             let mut taken = 0;
@@ -236,7 +265,7 @@ mod tests {
                     taken += 1;
                 }
             }
-            assert!(taken <= rate.burst + rate.per_second, "{rate:?} {taken}");
+            assert!(taken <= burst + per_second, "{rate:?} {taken}");
         }
     }
 
@@ -266,7 +295,7 @@ mod tests {
 
     #[test]
     fn threads_together_take_no_more_than_there_is() {
-        let (buckets, rate) = (Buckets::default(), Rate { per_second: 1, burst: 1000 });
+        let (buckets, rate) = (Buckets::default(), Rate::per_second(1, 1000));
         let id = buckets.id(&key(1));
         let take = || (0..2000).filter(|_| buckets.take(id, rate, 1, START_NS).is_ok()).count();
         let taken: usize = std::thread::scope(|scope| {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::bucket::Rate;
+
 /// Longest list of addresses in a header that is looked at, from its end.
 const FORWARDERS_MAX: usize = 32;
 
@@ -25,6 +27,23 @@ impl ClientKey {
                 IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
             }
         })
+    }
+}
+
+/// Whose tokens pay for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Payer {
+    /// Whose.
+    pub key: ClientKey,
+    /// How many there are of them, where that is not as for everybody.
+    pub rate: Option<Rate>,
+}
+
+impl Payer {
+    /// The client at this address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        Self { key: ClientKey::of(address), rate: None }
     }
 }
 

@@ -14,6 +14,7 @@ use super::registry::{self as families, Family};
 use super::streams::Seen;
 use super::tls::FAILURES;
 use super::{Cell, CoreMetrics, HTTP_STATUSES, LATENCY_BOUNDS_NS};
+use crate::audit;
 use crate::health::Facts;
 use crate::process;
 use crate::protocol::http::{dss, table as routes};
@@ -123,6 +124,12 @@ impl Page<'_> {
             families::RATE_LIMIT_CLIENTS => {
                 let in_use = self.facts.shared.buckets.in_use(clock::monotonic_ns());
                 self.sample(family, &[], in_use as f64);
+            }
+            families::AUDIT_EVENTS => {
+                for (kind, recorded, left_out) in audit::counts() {
+                    self.sample(family, &[kind.name(), "recorded"], recorded as f64);
+                    self.sample(family, &[kind.name(), "left_out"], left_out as f64);
+                }
             }
             families::PUT_OFF => self.per_core(family, |core| &core.put_off),
             families::SHARE_MAX => self.per_core(family, |core| &core.share_max),

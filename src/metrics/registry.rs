@@ -310,6 +310,13 @@ pub const RATE_LIMIT_CLIENTS: Family = family(
     &[],
     "Clients whose requests are counted, until a minute after they last owed any",
 );
+/// Security events.
+pub const AUDIT_EVENTS: Family = family(
+    "synap_audit_events_total",
+    Counter,
+    &["event", "outcome"],
+    "Security events recorded, and left out because there were too many of a kind",
+);
 /// Broken requests.
 pub const PROTOCOL_ERRORS: Family =
     family("synap_protocol_errors_total", Counter, &[], "Requests that broke their protocol");
@@ -559,6 +566,7 @@ pub const FAMILIES: &[Family] = &[
     CONNECTIONS,
     RATE_LIMITED,
     RATE_LIMIT_CLIENTS,
+    AUDIT_EVENTS,
     PROTOCOL_ERRORS,
     TLS_HANDSHAKES,
     TLS_FAILURES,

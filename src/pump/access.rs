@@ -7,11 +7,14 @@ use synap_shards::engine::event::Outbound as _;
 use synap_shards::id::{ConnId, Ticket};
 
 use super::connection::{Noted, Style};
-use super::gate::{NO_IDENTITY, Shown, TOO_MANY_ASK};
+use super::gate::{NO_IDENTITY, TOO_MANY_ASK};
+use super::login::{Shown, note_denied};
 use super::outlet::Outlet;
 use super::serve::Host;
 use super::upkeep::Message;
-use crate::auth::{Action, Change, ChangeRefused, Changed, Credential, ResourceKind, Verdict};
+use crate::auth::{
+    Action, Asker, Change, ChangeRefused, Changed, Credential, Refusal, ResourceKind, Verdict,
+};
 use crate::protocol::http::access::{self, Access};
 use crate::protocol::http::{HttpContext, respond};
 use crate::session::authorize::Missing;
@@ -44,7 +47,8 @@ impl Host<'_> {
         if matches!(asked, Access::Login(_) | Access::Me) || !connection.client.is_bound {
             return Ok(());
         }
-        let identity = connection.client.identity.as_ref().ok_or(NO_IDENTITY)?;
+        let client = &connection.client;
+        let identity = &client.identity;
         let may = match asked {
             Access::Change(change, _) => match &**change {
                 Change::SetPassword { name, .. } => identity.who().user() == Some(name.as_str()),
@@ -52,6 +56,9 @@ impl Host<'_> {
             },
             _ => identity.rights().allows(Action::Admin, ResourceKind::Admin, NAME),
         };
+        if !may {
+            note_denied(client, "auth");
+        }
         match (may, identity.who().is_authenticated()) {
             (true, _) => Ok(()),
             (false, true) => Err(Missing::Command.refusal(identity.label(), "auth")),
@@ -80,9 +87,11 @@ impl Host<'_> {
             },
             Access::Me => {
                 let connection = self.outlet.connections.get_mut(conn);
-                let identity = connection.and_then(|connection| connection.client.identity.clone());
-                let identity = identity.unwrap_or_else(|| directory.anonymous());
-                self.say_json(conn, &context, 200, &access::me(&identity), &[]);
+                if let Some(me) =
+                    connection.map(|connection| access::me(&connection.client.identity))
+                {
+                    self.say_json(conn, &context, 200, &me, &[]);
+                }
             }
             Access::List(what) => {
                 self.say_json(conn, &context, 200, &access::listed(&directory, what), &[]);
@@ -100,7 +109,7 @@ impl Host<'_> {
 
     fn show_login(&mut self, conn: ConnId, credential: &Credential) -> Shown {
         let connection = self.outlet.connections.get_mut(conn);
-        let from = connection.map(|connection| connection.client.peer.ip());
+        let from = connection.map(|connection| connection.client.from);
         from.map_or(Shown::Busy, |from| self.outlet.show(conn, credential, from))
     }
 
@@ -114,6 +123,11 @@ impl Host<'_> {
                 let message = "The credentials are valid; send them with every request";
                 let body = serde_json::json!({ "success": true, "user": user, "message": message });
                 self.say_json(conn, context, 200, &body, &[]);
+            }
+            Verdict::Refused(Refusal::HeldOff { wait_ms }) => {
+                let (mut answer, error) = (Vec::new(), CommandError::HeldOff { wait_ms: *wait_ms });
+                let status = respond::respond(context, &Reply::Error(error), &mut answer);
+                self.http_answer(conn, context, status, &answer);
             }
             Verdict::Refused(refusal) => {
                 self.say_json(conn, context, 401, &access::denied(*refusal), CHALLENGE);
@@ -130,7 +144,8 @@ impl Host<'_> {
     ) {
         let started_ns = self.started_ns;
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return };
-        let Some(by) = connection.client.identity.clone() else { return };
+        let client = &connection.client;
+        let by = Asker::at(client.identity.clone(), client.from);
         let ticket = connection.next_ticket();
         let (mail, bell) = self.outlet.mail.clone();
         let kept = context.clone();

@@ -1,10 +1,13 @@
 //! A connection comes, is counted, and is told if there are too many already.
 
+use std::net::SocketAddr;
+
 use synap_io::reactor::ListenerTag;
 use synap_shards::id::ConnId;
 
 use super::connection::{Connection, Decoder};
 use super::{Core, DSS_QUEUE, DSS_QUEUE_TLS, HTTP, HTTPS, RESP_TLS, SHARD};
+use crate::audit::{self, Event, Kind, Who};
 use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::dss::Surface;
@@ -21,6 +24,14 @@ enum TooMany {
 }
 
 impl TooMany {
+    /// The setting.
+    fn limit(self) -> &'static str {
+        match self {
+            Self::InAll => "server.max_connections",
+            Self::OfAddress => "server.max_connections_per_address",
+        }
+    }
+
     /// What a client is told that speaks this.
     fn text(self, decoder: &Decoder) -> &'static [u8] {
         let surface = if let Decoder::Http(http) = decoder { Some(http.surface()) } else { None };
@@ -93,9 +104,8 @@ impl Core {
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
-        self.outlet.shared.alive.add(number);
-        let mut client = Client::new(number, self.id, peer, local, kind, self.outlet.now.unix_ms);
-        client.becomes(self.outlet.desk.directory().anonymous());
+        let (nobody, now_ms) = (self.outlet.desk.directory().anonymous(), self.outlet.now.unix_ms);
+        let client = Client::new(number, self.id, peer, local, kind, nobody, now_ms);
         let mut connection = Connection::new(client, decoder);
         match self.admit_connection(&mut connection) {
             Ok(()) => {
@@ -116,12 +126,18 @@ impl Core {
                     connection.say(why.text(&decoder));
                 }
                 connection.close();
-                self.refused += 1;
-                tracing::debug!(peer = %peer, ?why, "refused");
+                self.note_refused(peer, why);
             }
         }
+        self.outlet.shared.alive.add(number);
         self.outlet.connections.insert(conn, connection);
         self.outlet.mark_dirty(conn);
+    }
+
+    fn note_refused(&mut self, peer: SocketAddr, why: TooMany) {
+        self.refused += 1;
+        let (who, address) = (Who::Anonymous, Some(peer.ip()));
+        audit::record(Event::new(Kind::ConnectionRefused, who, address, why.limit()));
     }
 
     /// Whether there may be another connection, and another of its address.
@@ -160,9 +176,7 @@ impl Core {
         if connection.is_refused {
             return;
         }
-        if let Some(key) = connection.counted {
-            self.outlet.shared.addresses.leave(key);
-        }
+        self.outlet.shared.addresses.leave_if(connection.counted);
         let metrics = &self.outlet.shared.metrics[self.id.index()];
         let gauge = match connection.client.listener {
             Listener::Http => &metrics.http_connections,

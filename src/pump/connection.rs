@@ -13,7 +13,7 @@ use super::live_style::LiveStyle;
 use super::share::Share;
 use super::tls::Sealed;
 use crate::limits::output::{Class, Exceeded};
-use crate::limits::{ClientKey, OutputLimits};
+use crate::limits::{ClientKey, OutputLimits, Payer};
 use crate::protocol::http::decode::HttpDecoder;
 use crate::protocol::http::table::RouteId;
 use crate::protocol::http::{HttpContext, envelope, respond};
@@ -163,7 +163,7 @@ pub(super) struct Connection {
     /// Commands of an HTTP request that are not begun; nothing of most.
     pub(super) underway: Option<Box<Underway>>,
     /// Whom what the last HTTP request still begins is counted for.
-    pub(super) paying: Option<ClientKey>,
+    pub(super) paying: Option<Payer>,
     /// What it is when it stays open and is pushed to; nothing of most.
     pub(super) live: Option<Box<Live>>,
     /// What waits until it is known who asks; nothing of most.

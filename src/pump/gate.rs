@@ -5,8 +5,6 @@
 //! What cannot be decided at once is parked: it is begun when the verdict is there, and nothing of
 //! its connection before that, so the order of requests and replies stays what it is.
 
-use std::net::IpAddr;
-
 use synap_shards::command::args::Words;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::spec::Flags;
@@ -17,11 +15,10 @@ use synap_shards::pubsub::{Index, Kind};
 use zeroize::Zeroizing;
 
 use super::connection::Connection;
+use super::login::{Shown, note_denied};
 use super::outlet::Outlet;
 use super::serve::Host;
-use super::upkeep::Message;
-use crate::auth::{Action, Answer, Check, Credential, Identity, Refusal, ResourceKind, Verdict};
-use crate::limits::client::client_address;
+use crate::auth::{Action, Check, Identity, Question, Refusal, ResourceKind, Verdict};
 use crate::protocol::http::credential;
 use crate::protocol::http::decode::HttpRequest;
 use crate::protocol::http::head::Verb;
@@ -65,6 +62,11 @@ impl Parked {
     pub(super) fn waits(&self) -> bool {
         self.verdict.is_none()
     }
+
+    /// Takes it.
+    pub(super) fn take(&mut self, verdict: Verdict) {
+        self.verdict = Some(verdict);
+    }
 }
 
 /// A right that a connection was let in with and goes on using.
@@ -73,33 +75,44 @@ pub(super) type Held = (Action, ResourceKind, Box<[u8]>);
 /// A command that waits for others, with its words.
 pub(super) type Waiting = (CommandId, Vec<Box<[u8]>>);
 
-/// What came of a credential.
-pub(super) enum Shown {
-    /// All is known.
-    Known(Verdict),
-    /// The verdict comes later.
-    Later,
-    /// There is no room to ask.
-    Busy,
-}
-
 /// What becomes of a request whose sender was looked for.
 pub(super) enum Asked {
     /// It goes on.
     GoesOn,
     /// It is refused.
     Refused(CommandError),
+    /// A password is to be verified first.
+    Unsure(Box<Question>),
     /// It is to be parked.
     Waits,
     /// It is answered with this.
     LoggedIn(Verdict),
 }
 
-/// Whether the caller behind a connection may run a command.
+/// Whether the caller behind a connection may run a command, which it has sent; that it may not is
+/// noted.
 ///
 /// # Errors
 /// It may not, or has to say first who it is.
 pub(super) fn admit(
+    client: &Client,
+    is_required: bool,
+    command: CommandId,
+    words: &[&[u8]],
+    place: Place,
+) -> Result<(), CommandError> {
+    let admitted = may(client, is_required, command, words, place);
+    if admitted.is_err() {
+        note_denied(client, command.spec().resp);
+    }
+    admitted
+}
+
+/// Whether the caller behind a connection may run a command.
+///
+/// # Errors
+/// It may not, or has to say first who it is.
+fn may(
     client: &Client,
     is_required: bool,
     command: CommandId,
@@ -117,11 +130,33 @@ pub(super) fn admit(
         .map_err(|missing| refusal(identity, missing, spec.resp))
 }
 
+/// What a caller is told whose credential was not taken.
+fn wrong(refusal: Refusal) -> CommandError {
+    match refusal {
+        Refusal::HeldOff { wait_ms } => CommandError::HeldOff { wait_ms },
+        _ => WRONG_IDENTITY,
+    }
+}
+
 /// Who is behind a connection, where that is enough to be asked about rights.
 fn known(client: &Client, is_required: bool) -> Result<&Identity, CommandError> {
-    let identity = client.identity.as_ref().ok_or(NO_IDENTITY)?;
-    let is_nobody = !identity.who().is_authenticated();
-    if is_nobody && is_required { Err(NO_IDENTITY) } else { Ok(identity) }
+    let is_nobody = !client.identity.who().is_authenticated();
+    if is_nobody && is_required { Err(NO_IDENTITY) } else { Ok(&client.identity) }
+}
+
+/// Whether the caller behind a connection has all of these rights; what it is told where not.
+fn holds(
+    client: &Client,
+    is_required: bool,
+    needs: &[Held],
+    (missing, what): (Missing, &str),
+) -> Result<(), CommandError> {
+    let identity = known(client, is_required)?;
+    let rights = identity.rights();
+    match needs.iter().all(|(action, kind, name)| rights.allows(*action, *kind, name)) {
+        true => Ok(()),
+        false => Err(refusal(identity, missing, what)),
+    }
 }
 
 /// Who has not said who it is may be allowed more when it does.
@@ -147,6 +182,7 @@ fn needs_of(live: &Live) -> Vec<Held> {
             let keys = keys.iter().map(cover);
             keys.map(|name| held(Action::Read, ResourceKind::Kv, &name)).collect()
         }
+        Live::Audit(_) => vec![held(Action::Admin, ResourceKind::Admin, b"audit")],
         Live::Changes { .. } => vec![held(Action::Read, ResourceKind::Kv, EVERYTHING)],
         Live::Queue(wanted) => {
             vec![held(Action::Consume, ResourceKind::Queue, wanted.queue.as_bytes())]
@@ -174,52 +210,28 @@ fn is_open(request: &HttpRequest<'_>, has_public_metrics: bool) -> bool {
 impl Outlet {
     /// Who is behind a connection that says nothing: whom its certificate names, or nobody.
     pub(super) fn unsaid(&mut self, conn: ConnId) -> Identity {
-        let client = self.connections.get_mut(conn).map(|connection| &connection.client);
-        let named = client.and_then(|client| Some((client.certificate.clone()?, client.peer.ip())));
-        if self.desk.directory().is_enabled()
-            && let Some((name, from)) = named
-            && let Check::Decided(Verdict::Granted(identity)) =
-                self.desk.check(&Credential::Certificate(name), from, self.now.unix_ms)
-        {
-            return identity;
-        }
-        self.desk.directory().anonymous()
+        let Some(connection) = self.connections.get_mut(conn) else {
+            return self.desk.directory().anonymous();
+        };
+        let identity = connection.client.unsaid(self.desk.directory(), self.now.unix_ms);
+        self.desk.count(&identity, self.now.unix_ms);
+        identity
     }
 
-    /// What is known of a credential; where that is not all, a verdict comes to `conn`.
-    pub(super) fn show(&mut self, conn: ConnId, credential: &Credential, from: IpAddr) -> Shown {
-        let now_ms = self.now.unix_ms;
-        let question = match self.desk.check(credential, from, now_ms) {
-            Check::Decided(verdict) => return Shown::Known(verdict),
-            Check::Ask(question) => question,
-        };
-        let (mail, bell) = self.mail.clone();
-        let done = move |answer: Answer| {
-            // A core that has ended needs no answer.
-            let _ended = mail.send(Message::Verdict { conn, answer: Box::new(answer) });
-            bell.ring();
-        };
-        match self.desk.authority().ask(question, now_ms, done) {
-            Ok(()) => Shown::Later,
-            Err(_) => Shown::Busy,
-        }
+    /// Nobody has to be let in here without saying who it is.
+    fn stays_out(&mut self, conn: ConnId, nobody: Identity) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.client.becomes(nobody);
+        note_denied(&connection.client, "request");
     }
 
     /// What the client of a connection sees of a list of names; nothing where that is all.
     pub(super) fn sight(&mut self, conn: ConnId, kind: ResourceKind) -> Option<Sight> {
         let client = &self.connections.get_mut(conn)?.client;
-        let identity = client.identity.as_ref().filter(|_| client.is_bound)?;
-        Sight::of(identity.rights(), kind)
-    }
-
-    /// An answer to what was asked for a connection.
-    pub(super) fn hear_verdict(&mut self, conn: ConnId, answer: Answer) {
-        let verdict = self.desk.learn(answer, self.now.unix_ms);
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        if let Some(parked) = connection.parked.as_deref_mut() {
-            parked.verdict = Some(verdict);
-            self.resumed.push(conn);
+        if !client.is_bound {
+            return None;
         }
+        Sight::of(client.identity.rights(), kind)
     }
 
     /// Brings what connections may do up to date when there is a newer directory.
@@ -227,6 +239,7 @@ impl Outlet {
         if !self.desk.refresh() {
             return;
         }
+        self.leases.set_own(self.desk.directory().has_rate_limits());
         for conn in self.connections.ids() {
             self.look_again(conn);
         }
@@ -239,14 +252,8 @@ impl Outlet {
         let directory = self.desk.directory().clone();
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let client = &mut connection.client;
-        let found = client
-            .identity
-            .as_ref()
-            .map(|identity| directory.resolve(identity.who(), client.peer.ip(), now_ms));
-        client.becomes(match found {
-            Some(Ok(identity)) => identity,
-            Some(Err(_)) | None => directory.anonymous(),
-        });
+        let found = directory.resolve(client.identity.who(), client.from, now_ms);
+        client.becomes(found.unwrap_or_else(|_| directory.anonymous()));
         let may_go_on = !client.is_bound || self.may_go_on(conn, directory.is_required());
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if !may_go_on {
@@ -271,7 +278,7 @@ impl Outlet {
         let holds = |(action, kind, name): &Held| rights.allows(*action, *kind, name);
         let may_wait = connection.waiting.as_deref().is_none_or(|(command, words)| {
             let words: Words<'_> = words.iter().map(|word| &**word).collect();
-            admit(&connection.client, is_required, *command, &words, Place::Alone).is_ok()
+            may(&connection.client, is_required, *command, &words, Place::Alone).is_ok()
         });
         may_wait
             && connection.granted.iter().all(holds)
@@ -287,17 +294,17 @@ fn may_listen(index: &Index, client: &Client) -> bool {
         (Kind::Shard, "SSUBSCRIBE"),
         (Kind::Topic, "SYNAP.SUBSCRIBE"),
     ];
-    let may = |words: &[&[u8]]| {
+    let can = |words: &[&[u8]]| {
         let command = table::lookup(words).expect("the table has it");
-        admit(client, false, command, words, Place::Alone).is_ok()
+        may(client, false, command, words, Place::Alone).is_ok()
     };
     let prefixes = client.tracking.iter().flat_map(|tracking| &tracking.prefixes);
     let mut told =
-        prefixes.map(|prefix| may(&[b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", prefix]));
+        prefixes.map(|prefix| can(&[b"CLIENT", b"TRACKING", b"ON", b"BCAST", b"PREFIX", prefix]));
     LISTENS.iter().all(|(kind, verb)| {
         let names = index.names_of(*kind, client.id);
-        names.iter().all(|name| may(&[verb.as_bytes(), name]))
-    }) && told.all(|may| may)
+        names.iter().all(|name| can(&[verb.as_bytes(), name]))
+    }) && told.all(|can| can)
 }
 
 impl Host<'_> {
@@ -330,24 +337,6 @@ impl Host<'_> {
         true
     }
 
-    /// A secret alone is an API key or the password of the default user; with a name it is a
-    /// password.
-    fn try_in_turn(&mut self, conn: ConnId, user: Option<&[u8]>, secret: &[u8]) -> Shown {
-        let refused = Shown::Known(Verdict::Refused(Refusal::Credential));
-        let Some(connection) = self.outlet.connections.get_mut(conn) else { return refused };
-        let from = connection.client.peer.ip();
-        if user.is_none()
-            && let Some(key) = Credential::from_key(secret)
-            && let Shown::Known(verdict @ Verdict::Granted(_)) = self.outlet.show(conn, &key, from)
-        {
-            return Shown::Known(verdict);
-        }
-        match Credential::from_password(user.unwrap_or(b"default"), secret) {
-            Some(password) => self.outlet.show(conn, &password, from),
-            None => refused,
-        }
-    }
-
     /// Begins what was parked and has its verdict now. Whether there was something.
     pub(super) fn unpark_words(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return false };
@@ -371,8 +360,8 @@ impl Host<'_> {
                 connection.client.becomes(identity);
                 Some((*routed, Asked::GoesOn))
             }
-            (Work::Request(routed), Verdict::Refused(_)) => {
-                Some((*routed, Asked::Refused(WRONG_IDENTITY)))
+            (Work::Request(routed), Verdict::Refused(refusal)) => {
+                Some((*routed, Asked::Refused(wrong(refusal))))
             }
         }
     }
@@ -400,30 +389,41 @@ impl Host<'_> {
             return Asked::GoesOn;
         }
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return Asked::GoesOn };
-        let (peer, trusted) = (connection.client.peer.ip(), &self.outlet.settings.trusted_proxies);
-        let forwarded = request.header("x-forwarded-for");
-        let from = client_address(peer, trusted, forwarded, request.header("x-real-ip"));
+        let from = connection.client.from;
         let identity = match credential::of(request) {
-            Err(_) => return Asked::Refused(WRONG_IDENTITY),
+            Err(_) => {
+                self.note_unreadable(conn);
+                return Asked::Refused(WRONG_IDENTITY);
+            }
             Ok(None) => {
                 let identity = self.outlet.unsaid(conn);
                 let is_open = is_open(request, directory.has_public_metrics());
                 if directory.is_required() && !identity.who().is_authenticated() && !is_open {
+                    self.outlet.stays_out(conn, identity);
                     return Asked::Refused(NO_IDENTITY);
                 }
                 identity
             }
-            Ok(Some(credential)) => match self.outlet.show(conn, &credential, from) {
-                Shown::Known(Verdict::Granted(identity)) => identity,
-                Shown::Known(Verdict::Refused(_)) => return Asked::Refused(WRONG_IDENTITY),
-                Shown::Later => return Asked::Waits,
-                Shown::Busy => return Asked::Refused(TOO_MANY_ASK),
+            Ok(Some(credential)) => match self.outlet.look(conn, &credential, from) {
+                Check::Decided(Verdict::Granted(identity)) => identity,
+                Check::Decided(Verdict::Refused(refusal)) => {
+                    return Asked::Refused(wrong(refusal));
+                }
+                Check::Ask(question) => return Asked::Unsure(Box::new(question)),
             },
         };
         if let Some(connection) = self.outlet.connections.get_mut(conn) {
             connection.client.becomes(identity);
         }
         Asked::GoesOn
+    }
+
+    /// Has the password verified that a request shows.
+    pub(super) fn verify(&mut self, conn: ConnId, question: Question) -> Asked {
+        match self.outlet.ask(conn, question) {
+            Shown::Busy => Asked::Refused(TOO_MANY_ASK),
+            Shown::Known(_) | Shown::Later => Asked::Waits,
+        }
     }
 
     /// Lets a stream begin, if its caller may hear it.
@@ -435,15 +435,15 @@ impl Host<'_> {
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return Ok(()) };
         let needs = needs_of(live);
         if connection.client.is_bound {
-            let identity = known(&connection.client, is_required)?;
-            let rights = identity.rights();
-            if !needs.iter().all(|(action, kind, name)| rights.allows(*action, *kind, name)) {
-                let missing = match live {
-                    Live::Topics(_) | Live::Events(_) => Missing::Channel,
-                    _ => Missing::Name,
-                };
-                return Err(refusal(identity, missing, ""));
+            let missing = match live {
+                Live::Topics(_) | Live::Events(_) => Missing::Channel,
+                _ => Missing::Name,
+            };
+            let admitted = holds(&connection.client, is_required, &needs, (missing, ""));
+            if admitted.is_err() {
+                note_denied(&connection.client, "stream");
             }
+            admitted?;
         }
         if self.outlet.desk.directory().is_enabled() {
             connection.granted = needs;
@@ -471,6 +471,7 @@ impl Host<'_> {
                 (Action::Read, ResourceKind::Admin, &b"metrics"[..])
             }
             Builtin::Info(_) => (Action::Admin, ResourceKind::Admin, &b"server.info"[..]),
+            Builtin::Audit(..) => (Action::Admin, ResourceKind::Admin, &b"audit"[..]),
             Builtin::KvStats | Builtin::TypeStats(_) => {
                 (Action::Read, ResourceKind::Kv, EVERYTHING)
             }
@@ -479,11 +480,16 @@ impl Host<'_> {
         if !connection.client.is_bound {
             return Ok(());
         }
-        let identity = known(&connection.client, is_required)?;
-        match identity.rights().allows(action, kind, name) {
-            true => Ok(()),
-            false => Err(refusal(identity, Missing::Command, "info")),
+        let what = match builtin {
+            Builtin::Audit(..) => "audit",
+            _ => "info",
+        };
+        let need = [(action, kind, Box::from(name))];
+        let admitted = holds(&connection.client, is_required, &need, (Missing::Command, what));
+        if admitted.is_err() {
+            note_denied(&connection.client, what);
         }
+        admitted
     }
 
     /// Whether the caller of a connection may run all of these, which were queued: rights may have

@@ -73,7 +73,7 @@ impl Live {
             Wanted::Keys(_) => Kind::Keys,
             Wanted::Queue(_) => Kind::Consumer,
             Wanted::Stream(_) if wanted.is_websocket() => Kind::Reader,
-            Wanted::Events(_) | Wanted::Stream(_) => Kind::Events,
+            Wanted::Events(_) | Wanted::Stream(_) | Wanted::Audit(_) => Kind::Events,
             Wanted::Changes { form: Form::Event, .. } => Kind::ChangeEvents,
             Wanted::Changes { .. } => Kind::Changes,
         };
@@ -198,6 +198,7 @@ impl Host<'_> {
             Wanted::Keys(keys) => self.watch_keys(id, keys, subscriber),
             Wanted::Queue(_) | Wanted::Stream(_) => self.begin_feed(id, wanted),
             Wanted::Changes { capture, from, form } => self.follow(id, capture, from, *form),
+            Wanted::Audit(after) => drop(self.outlet.readers.insert(id, *after)),
         }
         if is_websocket { Decoder::WebSocket(Box::default()) } else { Decoder::Deaf }
     }

@@ -8,6 +8,7 @@
 mod access;
 mod admit;
 mod arrival;
+mod audited;
 mod connection;
 mod envelope;
 mod fed;
@@ -16,6 +17,7 @@ mod feeding;
 mod gate;
 mod live;
 mod live_style;
+mod login;
 mod outlet;
 mod poll;
 mod pubsub;

@@ -16,11 +16,13 @@ use synap_shards::engine::event::Outbound;
 use synap_shards::id::{ConnId, CoreId, Ticket};
 use synap_shards::shard::plan::Now;
 
+use super::audited::Readers;
 use super::connection::{Connection, Connections, Noted, Style};
 use super::fed::Leaving;
 use super::feed::Feeds;
 use super::feeding::is_aside;
 use super::gate::{NO_IDENTITY, admit};
+use super::login::note_flush;
 use super::poll::Polls;
 use super::share::Turn;
 use super::tracking::Trackers;
@@ -74,6 +76,8 @@ pub(super) struct Outlet {
     pub(super) leaving: BTreeMap<ConnId, Leaving>,
     /// The server stops.
     pub(super) stops: bool,
+    /// Readers of security events.
+    pub(super) readers: Readers,
     /// Readers of captures that wait for changes.
     pub(super) feeds: Feeds,
     /// Who the request that is being handed in speaks for, where that is not its connection.
@@ -149,6 +153,7 @@ impl Outlet {
             stops: false,
             full: (false, false),
             feeds: Feeds::default(),
+            readers: Readers::new(),
             speaker: None,
             late: Vec::new(),
             watching: false,
@@ -350,6 +355,12 @@ impl Outbound for Outlet {
             }
             // Nobody can say any more who asked.
             None => Err(NO_IDENTITY),
+        }
+    }
+
+    fn flushes(&mut self, conn: ConnId, command: CommandId) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            note_flush(&connection.client, command.spec().resp);
         }
     }
 

@@ -13,11 +13,12 @@ use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
 use synap_shards::key::slot_of;
 use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
-use synap_shards::pubsub::Kind;
+use synap_shards::pubsub::Kind as Subscription;
 
 use super::connection::{Connection, Decoder, Style};
 use super::gate::admit;
 use super::outlet::{Answered, Current, Outlet};
+use crate::audit::Kind;
 use crate::protocol::resp::decode::{Decoded, RespLimits};
 use crate::protocol::resp::encode::{Protocol, protocol_error};
 use crate::session::authorize::{self, Place as Where};
@@ -59,7 +60,25 @@ pub(super) enum Stop {
     Switched(Decoder),
 }
 
-type Batch<'a> = SmallVec<[(Words<'a>, usize); LOOKAHEAD]>;
+/// Requests of a pipeline that were decoded.
+#[derive(Default)]
+struct Batch<'a> {
+    /// The words of all of them.
+    words: SmallVec<[&'a [u8]; 3 * LOOKAHEAD]>,
+    /// Of each, the end of its words and the end of its bytes in the input.
+    ends: SmallVec<[(usize, usize); LOOKAHEAD]>,
+}
+
+impl<'a> Batch<'a> {
+    /// The words of each, and the end of its bytes.
+    fn requests(&self) -> impl ExactSizeIterator<Item = (&[&'a [u8]], usize)> {
+        let mut start = 0;
+        self.ends.iter().map(move |(end, after)| {
+            let words = &self.words[std::mem::replace(&mut start, *end)..*end];
+            (words, *after)
+        })
+    }
+}
 
 impl Host<'_> {
     /// Serves what `input` holds, and returns how many bytes of it are done with.
@@ -160,25 +179,30 @@ impl Host<'_> {
             if self.unpark_words(id) {
                 continue;
             }
-            let mut batch = Batch::new();
+            let mut batch = Batch::default();
             let mut ahead = used;
             let end = loop {
-                if batch.len() == LOOKAHEAD {
+                if batch.ends.len() == LOOKAHEAD {
                     break None;
                 }
-                match decoder.decode(&input[ahead..], &limits) {
-                    Decoded::Request { words, consumed } => {
-                        ahead += consumed;
-                        batch.push((words, ahead));
-                    }
-                    other => break Some(other),
-                }
+                let rest = &input[ahead..];
+                ahead += match decoder.decode_short(rest, &limits, &mut batch.words) {
+                    Some(consumed) => consumed,
+                    None => match decoder.decode(rest, &limits) {
+                        Decoded::Request { words, consumed } => {
+                            batch.words.extend_from_slice(&words);
+                            consumed
+                        }
+                        other => break Some(other),
+                    },
+                };
+                batch.ends.push((batch.words.len(), ahead));
             };
             let places = self.look_ahead(&batch);
-            let count = batch.len();
-            for (at, (words, after)) in batch.iter().enumerate() {
+            let count = batch.ends.len();
+            for (at, (words, after)) in batch.requests().enumerate() {
                 self.dispatch(id, words, None, places[at]);
-                used = *after;
+                used = after;
                 if at + 1 < count && !self.may_start(id) {
                     // What was decoded behind it is decoded again when the connection goes on.
                     *decoder = Default::default();
@@ -211,10 +235,10 @@ impl Host<'_> {
     }
 
     fn look_ahead(&self, batch: &Batch<'_>) -> Places {
-        if batch.len() < AHEAD_FROM {
+        if batch.ends.len() < AHEAD_FROM {
             return Places::default();
         }
-        self.engine.prefetch(batch.iter().map(|(words, _)| words.get(1).copied()))
+        self.engine.prefetch(batch.requests().map(|(words, _)| words.get(1).copied()))
     }
 
     /// Carries out one request. Its reply is written in `style`, or as a RESP client wants it.
@@ -226,26 +250,63 @@ impl Host<'_> {
         style: Option<Style>,
         place: Option<Place>,
     ) {
-        let (sent, mut found) = (words, table::lookup(words));
+        let mut found = table::lookup(words);
         if style.is_none() && self.outlet.leases.is_on() {
             found = self.admit(id).and(found);
         }
-        if let Ok(command) = found
-            && command.spec().flags.has(Flags::NO_AUTH)
-            && self.parks(id, command, words)
-        {
-            return;
-        }
-        let named = match &found {
-            Ok(command) => names::qualify(command.spec(), words),
-            Err(_) => Ok(None),
+        let found = match found {
+            Ok(command)
+                if command.spec().flags.has(Flags::NO_AUTH) && self.parks(id, command, words) =>
+            {
+                return;
+            }
+            Ok(command) if names::may_be_among(command.spec(), words) => {
+                return self.dispatch_named(id, command, words, style, place);
+            }
+            Ok(command) => Ok(command),
+            Err(error) => Err((None, error)),
         };
-        let over = named.as_ref().ok().and_then(Option::as_ref).map(|names| names.over(words));
-        let (words, place) = over.as_ref().map_or((words, place), |over| (&over[..], None));
+        self.begin(id, found, (words, words), style, place);
+    }
+
+    /// The same for a command with names among its words, which become keys.
+    fn dispatch_named(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        words: &[&[u8]],
+        style: Option<Style>,
+        place: Option<Place>,
+    ) {
+        match names::qualify(command.spec(), words) {
+            Ok(None) => self.begin(id, Ok(command), (words, words), style, place),
+            Ok(Some(names)) => {
+                self.begin(id, Ok(command), (&names.over(words), words), style, None);
+            }
+            Err(error) => {
+                self.begin(id, Err((Some(command), error)), (words, words), style, None);
+            }
+        }
+    }
+
+    /// Carries a request out, or refuses it: an unknown command, or a known one with a name that is
+    /// none. `sent` is the words as they came.
+    #[inline]
+    fn begin(
+        &mut self,
+        id: ConnId,
+        found: Result<CommandId, (Option<CommandId>, CommandError)>,
+        (words, sent): (&[&[u8]], &[&[u8]]),
+        style: Option<Style>,
+        place: Option<Place>,
+    ) {
         let now_ms = self.outlet.now.unix_ms;
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         let ticket = connection.next_ticket();
-        let begun = found.as_ref().ok().copied();
+        let begun = match &found {
+            Ok(command) => Some(*command),
+            Err((command, _)) => *command,
+        };
         let heard = connection.client.begin(begun, now_ms);
         let in_multi = connection.client.pending.as_deref().is_some_and(Pending::is_open);
         let protocol = connection.client.protocol;
@@ -255,44 +316,58 @@ impl Host<'_> {
             None => Style::Silent,
         };
         self.outlet.current = Some(Current { conn: id, ticket, style: Some(style), outcome: None });
-        let (command, flow) = match found {
-            Err(error) => {
-                self.fail_transaction(id, None);
-                (None, self.refuse(id, error))
-            }
-            Ok(command) => {
-                let args = match &named {
-                    Ok(_) => Args::parse(command.spec(), words),
-                    Err(error) => Err(error.clone()),
-                };
-                let checked = match &args {
-                    Ok(args) => self.checked(id, command, args).map(|()| args),
-                    Err(error) => Err(error.clone()),
-                };
-                match checked {
-                    Err(error) => {
-                        self.stat(command, |stat| stat.rejected.add(1));
-                        self.fail_transaction(id, Some(command));
-                        (None, self.refuse(id, error))
-                    }
-                    Ok(_) if in_multi && Inside::of(command.spec()) != Inside::AtOnce => {
-                        (None, self.queue(id, command, words))
-                    }
-                    Ok(_) if self.queues_http(id, command) => {
-                        (None, self.queue_http(id, command, words))
-                    }
-                    Ok(args) => (Some(command), self.run(id, command, args, place)),
-                }
-            }
+        let (ran, flow) = match found {
+            Ok(command) => self.start(id, command, words, in_multi, place),
+            Err((command, error)) => self.reject(id, command, error),
         };
         let mut current = self.outlet.current.take().expect("it was set above");
-        let Some(connection) = self.outlet.connections.get_mut(id) else { return };
-        connection.client.has_begun(begun);
-        self.await_reply(id, &mut current, (command, sent), flow);
+        self.await_reply(id, &mut current, begun, (ran, sent), flow);
         self.outlet.tell_late();
-        if let Some(command) = command {
+        if let Some(command) = ran {
             self.note_run(id, command, sent, current.outcome);
         }
+    }
+
+    /// Checks a request, and runs or queues it. Answers with the command if that was run.
+    #[inline]
+    fn start(
+        &mut self,
+        id: ConnId,
+        command: CommandId,
+        words: &[&[u8]],
+        in_multi: bool,
+        place: Option<Place>,
+    ) -> (Option<CommandId>, Flow) {
+        let parsed = Args::parse(command.spec(), words);
+        let args = match &parsed {
+            Ok(args) => args,
+            Err(error) => return self.reject(id, Some(command), error.clone()),
+        };
+        if let Err(error) = self.checked(id, command, args) {
+            return self.reject(id, Some(command), error);
+        }
+        if in_multi && Inside::of(command.spec()) != Inside::AtOnce {
+            return (None, self.queue(id, command, words));
+        }
+        if self.queues_http(id, command) {
+            return (None, self.queue_http(id, command, words));
+        }
+        (Some(command), self.run(id, command, args, place))
+    }
+
+    #[cold]
+    fn reject(
+        &mut self,
+        id: ConnId,
+        command: Option<CommandId>,
+        error: CommandError,
+    ) -> (Option<CommandId>, Flow) {
+        if let Some(command) = command {
+            self.stat(command, |stat| stat.rejected.add(1));
+        }
+        self.fail_transaction(id, command);
+        self.reply(id, Reply::Error(error));
+        (None, Flow::Continue)
     }
 
     /// After a request was begun: makes room for a reply that is not there yet, and holds what
@@ -302,26 +377,27 @@ impl Host<'_> {
         &mut self,
         id: ConnId,
         current: &mut Current,
-        (command, sent): (Option<CommandId>, &[&[u8]]),
+        begun: Option<CommandId>,
+        (ran, sent): (Option<CommandId>, &[&[u8]]),
         flow: Flow,
     ) {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
+        connection.client.has_begun(begun);
         if connection.client.verdict.is_some() {
             // It was for this command alone, whatever became of that.
             connection.client.verdict = None;
         }
-        if let Some(style) = current.style.take() {
-            connection.issue(style);
-            if flow == Flow::Barrier {
-                connection.barrier = Some(current.ticket);
-                let waits = |command: &CommandId| command.spec().flags.has(Flags::BLOCKING);
-                let waiting = command.filter(waits);
-                connection.client.is_blocked = waiting.is_some();
-                let is_enabled = self.outlet.desk.directory().is_enabled();
-                if let (Some(command), true) = (waiting, is_enabled) {
-                    let words = sent.iter().map(|word| Box::from(*word)).collect();
-                    connection.waiting = Some(Box::new((command, words)));
-                }
+        let Some(style) = current.style.take() else { return };
+        connection.issue(style);
+        if flow == Flow::Barrier {
+            connection.barrier = Some(current.ticket);
+            let waits = |command: &CommandId| command.spec().flags.has(Flags::BLOCKING);
+            let waiting = ran.filter(waits);
+            connection.client.is_blocked = waiting.is_some();
+            let is_enabled = self.outlet.desk.directory().is_enabled();
+            if let (Some(command), true) = (waiting, is_enabled) {
+                let words = sent.iter().map(|word| Box::from(*word)).collect();
+                connection.waiting = Some(Box::new((command, words)));
             }
         }
     }
@@ -364,11 +440,6 @@ impl Host<'_> {
         let entries_max = settings.slowlog_max_entries;
         let Some(connection) = self.outlet.connections.get_mut(id) else { return };
         self.outlet.slowlog.note(elapsed_us, words, &connection.client, unix_ms, entries_max);
-    }
-
-    fn refuse(&mut self, id: ConnId, error: CommandError) -> Flow {
-        self.reply(id, Reply::Error(error));
-        Flow::Continue
     }
 
     pub(super) fn reply(&mut self, id: ConnId, reply: Reply<'_>) {
@@ -445,10 +516,10 @@ impl Host<'_> {
         args: &Args<'_>,
     ) -> Result<(), CommandError> {
         let kind = match spec.id {
-            "pubsub.subscribe" => Kind::Channel,
-            "pubsub.psubscribe" => Kind::Pattern,
-            "pubsub.ssubscribe" => Kind::Shard,
-            "pubsub.topic_subscribe" => Kind::Topic,
+            "pubsub.subscribe" => Subscription::Channel,
+            "pubsub.psubscribe" => Subscription::Pattern,
+            "pubsub.ssubscribe" => Subscription::Shard,
+            "pubsub.topic_subscribe" => Subscription::Topic,
             _ => return Ok(()),
         };
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
@@ -506,6 +577,9 @@ impl Host<'_> {
         match spec.run {
             Run::Session => return self.run_session(id, command, args),
             Run::Transaction => return self.run_transaction(id, command, args),
+            Run::Write(_) if spec.flags.has(Flags::FLUSH) => {
+                self.note_event(id, Kind::Flushed, spec.resp);
+            }
             Run::Read(_)
             | Run::Write(_)
             | Run::Block(_)
@@ -602,7 +676,10 @@ impl Host<'_> {
                     connection.close();
                 }
             }
-            Then::Shutdown => *self.stop = true,
+            Then::Shutdown => {
+                self.note_event(id, Kind::ShutDown, command.spec().resp);
+                *self.stop = true;
+            }
             Then::Snapshot(_) | Then::Track | Then::Untrack | Then::Poll => {
                 unreachable!("seen above")
             }

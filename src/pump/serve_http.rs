@@ -62,13 +62,8 @@ impl Host<'_> {
             let (routed, consumed, asked) = match decoder.decode(rest, body_max) {
                 Decoded::Request(mut request) => {
                     let consumed = request.consumed;
-                    match self.admit_request(id, &mut request) {
-                        Some(refused) => (refused, consumed, Asked::GoesOn),
-                        None => {
-                            let asked = self.identify(id, &request);
-                            (self.route(&request), consumed, asked)
-                        }
-                    }
+                    let (routed, asked) = self.receive(id, &mut request);
+                    (routed, consumed, asked)
                 }
                 Decoded::Incomplete { needs } => {
                     return (used, Stop::Incomplete(rest.len() + needs));
@@ -94,7 +89,7 @@ impl Host<'_> {
         }
     }
 
-    fn route(&self, request: &HttpRequest<'_>) -> Routed {
+    pub(super) fn route(&self, request: &HttpRequest<'_>) -> Routed {
         let Shared { http: options, topics, .. } = &*self.outlet.shared;
         match request.surface {
             Surface::Synap => route::route(request, options),
@@ -107,6 +102,7 @@ impl Host<'_> {
         match asked {
             Asked::GoesOn => self.http_request(id, routed),
             Asked::Refused(error) => self.refuse_request(id, &routed, error),
+            Asked::Unsure(_) => unreachable!("it was looked into"),
             Asked::Waits => {
                 self.park_request(id, routed);
                 After::Next

@@ -240,10 +240,7 @@ impl Core {
         }
         tls.stage = Stage::Open;
         connection.client.certificate = facts.and_then(|facts| facts.name);
-        let identity = self.outlet.unsaid(conn);
-        if let Some(connection) = self.outlet.connections.get_mut(conn) {
-            connection.client.becomes(identity);
-        }
+        self.outlet.enter_by_certificate(conn);
         self.handshakes.underway -= 1;
         let stat = &self.outlet.shared.metrics[self.id.index()].tls;
         stat.underway.set(self.handshakes.underway as u64);

@@ -4,13 +4,14 @@
 use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::Access;
+use synap_shards::command::spec::{Access, Flags};
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::event::{Event, Flow, Reads};
 use synap_shards::engine::tx::{Queued, Transaction};
 use synap_shards::id::ConnId;
 
 use super::serve::Host;
+use crate::audit::Kind;
 use crate::session::client::{Client, Listener};
 use crate::session::transaction::{DISCARD_WITHOUT_MULTI, EXEC_WITHOUT_MULTI, Pending, QUEUED};
 
@@ -128,6 +129,11 @@ impl Host<'_> {
     ) -> Flow {
         for queued in &commands {
             self.stat(queued.command(), |stat| stat.calls.add(1));
+            let spec = queued.command().spec();
+            if spec.flags.has(Flags::FLUSH) {
+                // Whether what is watched lets it run, only the shards know.
+                self.note_event(conn, Kind::Flushed, spec.resp);
+            }
         }
         let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
         let transaction = Transaction { commands, watcher, watched };

@@ -17,6 +17,7 @@ use synap_shards::types::queue;
 
 use super::access::Made;
 use super::connection::Connection;
+use super::login::Attempt;
 use super::outlet::Outlet;
 use super::{Core, drop_connection};
 use crate::auth::Answer;
@@ -84,6 +85,8 @@ pub enum Message {
         conn: ConnId,
         /// The answer.
         answer: Box<Answer>,
+        /// Whom it is about.
+        attempt: Attempt,
     },
     /// What came of a change of access control.
     Changed {
@@ -156,6 +159,7 @@ impl Core {
             self.close_deaf();
             self.ping();
             self.wake_feeds();
+            self.tell_readers();
             self.end_polls();
             self.end_feeds();
             self.forget_idle_callers();
@@ -182,7 +186,9 @@ impl Core {
                 Message::Cold(done) => {
                     self.engine.step(self.outlet.now, Event::Cold(done), &mut self.outlet);
                 }
-                Message::Verdict { conn, answer } => self.outlet.hear_verdict(conn, *answer),
+                Message::Verdict { conn, answer, attempt } => {
+                    self.outlet.hear_verdict(conn, *answer, &attempt);
+                }
                 Message::Changed { conn, ticket, made } => {
                     self.outlet.hear_change(conn, ticket, &made);
                 }
@@ -225,6 +231,7 @@ impl Core {
         });
         let cores = self.outlet.shared.shard_map.cores();
         self.outlet.leases.set_rate(settings.rate, cores);
+        self.outlet.leases.set_own(self.outlet.desk.directory().has_rate_limits());
         self.engine.set_tracking_keys(settings.tracking_keys_max.div_ceil(cores));
         self.engine.set_scripts(ScriptSettings {
             time_limit_ms: settings.script_time_limit_ms,

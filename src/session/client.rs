@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use synap_shards::command::table::CommandId;
 use synap_shards::engine::event::Reads;
@@ -11,8 +11,8 @@ use synap_shards::pubsub::KINDS;
 
 use super::tracking::{Mode, Tracking};
 use super::transaction::Pending;
-use crate::auth::{Identity, Verdict, Who};
-use crate::limits::ClientKey;
+use crate::auth::{Directory, Identity, Verdict, Who};
+use crate::limits::{ClientKey, Payer, Rate};
 use crate::protocol::resp::encode::Protocol;
 
 /// The kind of port that a connection came in on.
@@ -55,9 +55,11 @@ pub struct Client {
     pub peer: SocketAddr,
     /// Address of this side.
     pub local: SocketAddr,
+    /// Where its requests come from: its peer, or who is behind a trusted proxy that is its peer.
+    pub from: IpAddr,
     /// Whom its requests are counted for where they are limited. Whoever has shown who it is may
     /// be counted by that.
-    pub counted_as: ClientKey,
+    pub payer: Payer,
     /// Unix milliseconds at which it was accepted.
     pub created_ms: u64,
     /// Unix milliseconds of the last request.
@@ -76,8 +78,8 @@ pub struct Client {
     pub no_touch: bool,
     /// It waits for the answer to a command that waits for others.
     pub is_blocked: bool,
-    /// Who is behind it; nothing until its core has seen to that.
-    pub identity: Option<Identity>,
+    /// Who is behind it.
+    pub identity: Identity,
     /// It may not do everything, so each of its requests is looked at.
     pub is_bound: bool,
     /// What came of the credentials of the command that is about to be carried out.
@@ -113,13 +115,14 @@ pub fn client_id(nth: u64, core: CoreId, cores: usize) -> u64 {
 }
 
 impl Client {
-    /// A connection that was just accepted.
+    /// A connection that was just accepted, of someone who is looked at from its first request on.
     pub fn new(
         id: u64,
         core: CoreId,
         peer: SocketAddr,
         local: SocketAddr,
         listener: Listener,
+        identity: Identity,
         now_ms: u64,
     ) -> Self {
         Self {
@@ -130,7 +133,8 @@ impl Client {
             lib_ver: String::new(),
             peer,
             local,
-            counted_as: ClientKey::of(peer.ip()),
+            from: peer.ip(),
+            payer: payer(peer.ip(), &identity),
             created_ms: now_ms,
             active_ms: now_ms,
             protocol: Protocol::default(),
@@ -140,8 +144,8 @@ impl Client {
             no_evict: false,
             no_touch: false,
             is_blocked: false,
-            identity: None,
-            is_bound: false,
+            is_bound: !identity.is_admin(),
+            identity,
             verdict: None,
             tracking: None,
             subscriptions: [0; KINDS],
@@ -183,19 +187,32 @@ impl Client {
     /// From now on it is this one.
     pub fn becomes(&mut self, identity: Identity) {
         self.is_bound = !identity.is_admin();
-        // Over HTTP each request has a caller of its own, and is counted before that is known.
-        if self.listener != Listener::Http {
-            self.counted_as = match identity.who().is_authenticated() {
-                true => ClientKey::Principal(number_of(identity.who())),
-                false => ClientKey::of(self.peer.ip()),
-            };
+        self.payer = payer(self.from, &identity);
+        self.identity = identity;
+    }
+
+    /// Who is behind it where it says nothing: whom its certificate names, or nobody.
+    pub fn unsaid(&self, directory: &Directory, now_ms: u64) -> Identity {
+        let certified = self.certificate.as_deref().filter(|_| directory.is_enabled());
+        let found = certified.map(|name| {
+            let who = Who::Certificate(name.into());
+            directory.resolve(&who, self.from, now_ms)
+        });
+        match found {
+            Some(Ok(identity)) => identity,
+            Some(Err(_)) | None => directory.anonymous(),
         }
-        self.identity = Some(identity);
+    }
+
+    /// Its next request comes from there.
+    pub fn comes_from(&mut self, address: IpAddr) {
+        self.from = address;
+        self.payer = payer(address, &self.identity);
     }
 
     /// A name of who is behind it.
     pub fn user(&self) -> &str {
-        self.identity.as_ref().map_or("default", Identity::label)
+        self.identity.label()
     }
 
     /// What its lookups leave behind.
@@ -289,6 +306,17 @@ impl Client {
 
     fn last_command_name(&self) -> String {
         self.last_command.map_or_else(|| "NULL".into(), |id| barred_name(id.spec().resp))
+    }
+}
+
+/// Who pays for the requests of a caller.
+fn payer(from: IpAddr, identity: &Identity) -> Payer {
+    match identity.who() {
+        who if who.is_authenticated() => Payer {
+            key: ClientKey::Principal(number_of(who)),
+            rate: identity.rate_limit().map(Rate::per_minute),
+        },
+        _ => Payer::of(from),
     }
 }
 

@@ -15,6 +15,7 @@ use synap_shards::limits::VALUE_BYTES_MAX;
 use synap_shards::shard::evict::EvictionPolicy;
 
 use super::{CoreContext, CoreHandler, Handler, SessionContext};
+use crate::audit::{self, Event, Kind, Who};
 use crate::settings::Settings;
 use crate::shared::Shared;
 
@@ -314,7 +315,26 @@ fn set(cx: &mut CoreContext<'_>, args: &Args<'_>) -> Answer {
     }
     *cx.settings = settings;
     cx.effects.settings_changed = true;
+    note_changes(cx, pairs);
     Ok(Reply::Ok)
+}
+
+/// Has the core of the client tell which settings it changed.
+fn note_changes(cx: &CoreContext<'_>, pairs: &[[&[u8]; 2]]) {
+    let (mut found, caller) = (None, cx.caller);
+    cx.clients.each(&mut |client| {
+        if client.id == caller {
+            found = Some((Who::from(&client.identity), client.from));
+        }
+    });
+    let Some((who, from)) = found else { return };
+    for [name, _] in pairs {
+        let found = parameters().find(|one| name.eq_ignore_ascii_case(one.name.as_bytes()));
+        if let Some(parameter) = found {
+            let who = who.clone();
+            audit::record(Event::new(Kind::ConfigChanged, who, Some(from), parameter.name));
+        }
+    }
 }
 
 fn reset_stat(cx: &mut CoreContext<'_>, _: &Args<'_>) -> Answer {

@@ -13,7 +13,7 @@ use synap_shards::command::table::{self, CommandId};
 use super::client::Listener;
 use super::clients::check_name;
 use super::{Handler, REDIS_VERSION, SessionContext, Then};
-use crate::auth::{Identity, Verdict};
+use crate::auth::{Refusal, Verdict};
 use crate::protocol::resp::encode::Protocol;
 
 pub(super) const HANDLERS: &[(&str, Handler)] = &[
@@ -102,6 +102,9 @@ fn enter(cx: &mut SessionContext<'_>, user: Option<&[u8]>) -> Result<(), Command
             cx.client.becomes(identity);
             Ok(())
         }
+        Some(Verdict::Refused(Refusal::HeldOff { wait_ms })) => {
+            Err(CommandError::HeldOff { wait_ms })
+        }
         Some(Verdict::Refused(_)) => Err(WRONG_PASSWORD),
         None if cx.shared.authority.current().1.is_enabled() => Err(NOT_NOW),
         None => match user {
@@ -138,8 +141,7 @@ fn hello(cx: &mut SessionContext<'_>, args: &Args<'_>) -> Answer {
         [user, _] => enter(cx, Some(user))?,
         _ if cx.client.is_bound => {
             let is_required = cx.shared.authority.current().1.is_required();
-            let is_known = |identity: &Identity| identity.who().is_authenticated() || !is_required;
-            if !cx.client.identity.as_ref().is_some_and(is_known) {
+            if is_required && !cx.client.identity.who().is_authenticated() {
                 return Err(HELLO_WITHOUT_AUTH);
             }
         }
@@ -189,7 +191,9 @@ fn quit(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
 
 fn reset(cx: &mut SessionContext<'_>, _: &Args<'_>) -> Answer {
     cx.client.reset();
-    cx.client.becomes(cx.shared.authority.current().1.anonymous());
+    let directory = cx.shared.authority.current().1;
+    let identity = cx.client.unsaid(&directory, cx.now.unix_ms);
+    cx.client.becomes(identity);
     Ok(Reply::Status("RESET"))
 }
 

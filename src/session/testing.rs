@@ -10,6 +10,7 @@ use synap_shards::key::ShardMap;
 use super::client::{Listener, client_id};
 use super::finish::Finish;
 use super::*;
+use crate::auth::Directory;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::protocol::resp::encode::{Protocol, encode};
@@ -97,6 +98,7 @@ impl Server {
                 peer,
                 address("127.0.0.1:6379"),
                 Listener::Resp,
+                Directory::off().anonymous(),
                 NOW.unix_ms - 5000,
             )
         };

@@ -24,8 +24,9 @@ use resp::Resp;
 
 /// How long a start, a stop, or any awaited condition may take before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A connection to a port of this machine, whose calls end after [`PATIENCE`].
-fn connect(port: u16) -> TcpStream {
+pub fn connect(port: u16) -> TcpStream {
     try_connect(port).expect("the server accepts")
 }
 

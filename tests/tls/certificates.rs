@@ -97,6 +97,36 @@ fn certificates_of_clients_can_be_optional() {
     assert!(refused.is_err() || refused.is_ok_and(|mut c| c.try_call(&["PING"]).is_none()));
 }
 
+#[test]
+fn whom_a_certificate_names_comes_back_with_reset() {
+    const USERS: &str = "authentication:\n  enabled: true\n  require_auth: true\n\
+                         users:\n  - {username: bob, password: a long enough word, role: admin}\n  \
+                         - {username: eve, password: another long word, role: readonly}\n";
+    let world = World::new();
+    let plan = world.plan().env("SYNAP_SERVER__TLS__CLIENT_CA_PATH", world.ca().display());
+    let plan = plan.env("SYNAP_SERVER__TLS__CLIENT_AUTH", "optional").config(USERS);
+    let server = plan.start();
+    let bob = world.authority.issue(world.path(), "bob", Usage::Client);
+    let mut client =
+        Client::connect(world.resp_tls, Arc::new(world.config_of(&[&TLS13], Some(&bob))));
+    let user = |client: &mut Client| {
+        let info = client.call(&["CLIENT", "INFO"]);
+        let at = info.find(" user=").map_or(0, |at| at + 6);
+        info[at..].split(' ').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(user(&mut client), "bob");
+    assert!(client.call(&["AUTH", "eve", "another long word"]).contains("OK"));
+    assert_eq!(user(&mut client), "eve");
+    assert!(client.call(&["SET", "k", "v"]).contains("NOPERM"));
+    assert!(client.call(&["RESET"]).contains("RESET"));
+    assert_eq!(user(&mut client), "bob");
+    assert!(client.call(&["SET", "k", "v"]).contains("OK"));
+    let mut plain = server.resp();
+    assert!(plain.call(&["AUTH", "eve", "another long word"]).contains("OK"));
+    assert!(plain.call(&["RESET"]).contains("RESET"));
+    assert!(plain.call(&["GET", "k"]).contains("NOAUTH"));
+}
+
 /// The core that serves a client.
 fn core_of(client: &mut Client) -> String {
     let info = client.call(&["CLIENT", "INFO"]);

@@ -191,13 +191,15 @@ impl<'a> Parser<'_, 'a> {
     /// there is. Returns the index of the argument behind them.
     #[inline]
     fn plain(&mut self, specs: &[ArgSpec]) -> usize {
-        let words = self.args.words.len() - self.position;
-        let count = specs.iter().take(words).take_while(|spec| spec.is_plain()).count();
-        for value in &mut self.args.values[..count] {
+        let first = self.position;
+        for (spec, value) in specs.iter().zip(&mut self.args.values) {
+            if self.position == self.args.words.len() || !spec.is_plain() {
+                break;
+            }
             *value = Value::Bytes(self.position as u32);
             self.position += 1;
         }
-        count
+        self.position - first
     }
 
     fn from(&mut self, specs: &[ArgSpec], start: usize) -> Result<(), CommandError> {

@@ -152,6 +152,11 @@ pub enum CommandError {
         /// Milliseconds until it may make the next one.
         wait_ms: u64,
     },
+    /// Too many credentials of the caller were wrong; this one was not looked at.
+    HeldOff {
+        /// Milliseconds until the next one is.
+        wait_ms: u64,
+    },
     /// Any other refusal with a fixed text; the first word is not the code.
     Invalid(&'static str),
     /// A refusal with a code of its own (`NOPROTO`, `EXECABORT`, …) and fixed text.
@@ -229,7 +234,7 @@ impl CommandError {
             Self::PositionGone { .. } => "GONE",
             Self::Rebalance { .. } => "REBALANCE",
             Self::Forbidden { .. } => "NOPERM",
-            Self::RateLimited { .. } => "RATELIMIT",
+            Self::RateLimited { .. } | Self::HeldOff { .. } => "RATELIMIT",
             Self::Denied { code, .. } | Self::Coded { code, .. } => code,
             Self::UnknownCommand { .. }
             | Self::UnknownSubcommand { .. }
@@ -259,6 +264,10 @@ fn gone(oldest: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn limited(wait_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "rate limit exceeded, try again in {wait_ms} ms")
+}
+
+fn held_off(wait_ms: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "too many failed attempts to log in, try again in {wait_ms} ms")
 }
 
 /// The text after the code.
@@ -320,6 +329,7 @@ impl fmt::Display for CommandError {
                 write!(f, "rebalance: the group is in generation {generation}")
             }
             Self::RateLimited { wait_ms } => limited(*wait_ms, f),
+            Self::HeldOff { wait_ms } => held_off(*wait_ms, f),
             Self::Quoted { before, found, after } => write!(f, "{before}{found}{after}"),
         }
     }

@@ -38,6 +38,12 @@ impl Names {
     }
 }
 
+/// Whether [`qualify`] would say anything but nothing.
+#[inline]
+pub fn may_be_among(spec: &CommandSpec, words: &[&[u8]]) -> bool {
+    spec.namespace().is_some() || words.iter().any(|word| Namespace::has(word))
+}
+
 /// The keys of the names that a request has; nothing where it has keys of clients, which then are
 /// not those of a namespace. Words too few for the command are left to its arguments' check.
 ///

@@ -192,6 +192,10 @@ pub trait Outbound {
         Ok(())
     }
 
+    /// The script of a client is about to remove every key. It may be run again, and then this is
+    /// said again.
+    fn flushes(&mut self, _conn: ConnId, _command: CommandId) {}
+
     /// A line that a script wants to have in the server's log; levels are 0 (least) to 3. Where
     /// there is no log, it is nowhere.
     fn script_log(&mut self, _level: u8, _text: &[u8]) {}

@@ -42,7 +42,7 @@ const API_KEY: &[Member] = &[
     member("expires_days", int(1, 36_500)),
     member("enabled", Kind::Bool),
     member("allowed_ips", Kind::CidrList),
-    member("rate_limit", SOME),
+    member("rate_limit", int(1, 1_000_000_000)),
 ];
 const RULE: &[Member] = &[
     member("name", NAME),
@@ -220,7 +220,8 @@ pub(super) const KEYS: &[Key] = &[
         "api_keys",
         Kind::Objects(API_KEY),
         "Keys for programs: key, or key_hash with sha256: and 64 hexadecimal digits; role is \
-         readonly unless set; expires_days count from the first start that sees the key.",
+         readonly unless set; expires_days count from the first start that sees the key; \
+         rate_limit is requests per minute, with or without section rate_limit.",
     )
     .alias(&[same("authentication.api_keys"), same("auth.api_keys")])
     .reloadable(),

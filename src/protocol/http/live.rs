@@ -39,6 +39,8 @@ pub enum Live {
     Queue(QueueWanted),
     /// A WebSocket, or a stream of events, that is told events of a room or of a partition.
     Stream(StreamWanted),
+    /// A stream of security events behind the one of this number.
+    Audit(u64),
 }
 
 impl Live {
@@ -46,7 +48,7 @@ impl Live {
     pub fn is_websocket(&self) -> bool {
         match self {
             Self::Echo | Self::Topics(_) | Self::Keys(_) | Self::Queue(_) => true,
-            Self::Events(_) => false,
+            Self::Events(_) | Self::Audit(_) => false,
             Self::Stream(wanted) => wanted.form == Form::Frame,
             Self::Changes { form, .. } => *form == Form::Frame,
         }
@@ -66,6 +68,7 @@ pub(super) enum LiveRoute {
     Partition(Form),
     Changes,
     ChangeEvents,
+    Audit,
 }
 
 impl LiveRoute {
@@ -82,6 +85,10 @@ impl LiveRoute {
                 "A stream of events of a partition (server-sent events)"
             }
             Self::Partition(_) => "A WebSocket that is told events of a partition",
+            Self::Audit => {
+                "Security events as server-sent events, behind `Last-Event-ID` or `after`; for \
+                 administrators"
+            }
             Self::Changes => "A WebSocket that is told changes of keys from a position on",
             Self::ChangeEvents => {
                 "Changes of keys as server-sent events, from `Last-Event-ID` or `from` on"
@@ -94,6 +101,7 @@ impl LiveRoute {
         match self {
             Self::Events
             | Self::ChangeEvents
+            | Self::Audit
             | Self::Room(Form::Event)
             | Self::Partition(Form::Event) => "text/event-stream",
             _ => "application/json",
@@ -113,6 +121,7 @@ impl LiveRoute {
             Self::Room(_) if !path.contains("{room}") => ROOM,
             Self::Room(_) | Self::Partition(_) => FROM,
             Self::Changes | Self::ChangeEvents => &[("from", true)],
+            Self::Audit => &[("after", false)],
         }
     }
 
@@ -140,6 +149,7 @@ impl LiveRoute {
             Self::Events => Live::Events(names(inputs, "topics", check_topic)?),
             Self::Changes => changes(inputs, request, Form::Frame)?,
             Self::ChangeEvents => changes(inputs, request, Form::Event)?,
+            Self::Audit => Live::Audit(last_seen(inputs, request)?),
             Self::Queue => Live::Queue(QueueWanted::read(inputs)?),
             Self::Room(form) => Live::Stream(StreamWanted::read(inputs, request, true, form)?),
             Self::Partition(form) => {
@@ -158,6 +168,15 @@ fn changes(inputs: &Inputs<'_>, request: &HttpRequest<'_>, form: Form) -> Result
     let from = last.or_else(|| inputs.text("from").map(|from| from.into_owned()));
     let from = from.ok_or_else(|| missing("from"))?;
     Ok(Live::Changes { capture, from, form })
+}
+
+/// The number of the last security event that a reader has seen; 0 is before all of them.
+fn last_seen(inputs: &Inputs<'_>, request: &HttpRequest<'_>) -> Result<u64, HttpError> {
+    let last = request.header("last-event-id").filter(|id| !id.is_empty());
+    let last = last.map(String::from_utf8_lossy).or_else(|| inputs.text("after"));
+    last.map_or(Ok(0), |text| {
+        text.parse().map_err(|_| unexpected("after", "the number of an event", &text))
+    })
 }
 
 fn names(

@@ -122,6 +122,7 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
         Own::Metrics => ("Counters and gauges for Prometheus", "text/plain"),
         Own::Info => ("Facts about the server by section", "application/json"),
         Own::KvStats => ("Totals of the key-value store", "application/json"),
+        Own::Audit => ("Security events, oldest first; for administrators", "application/json"),
         Own::TypeStats(_) => ("Totals of all keys of this type", "application/json"),
         Own::OpenapiJson => ("This document as JSON", "application/json"),
         Own::OpenapiYaml => ("This document as YAML", "application/yaml"),
@@ -138,11 +139,14 @@ fn own_operation(route: &'static Route, own: Own) -> Value {
             })
         }));
     }
-    if own == Own::Info {
-        parameters.push(json!({
-            "name": "section", "in": "query", "required": false, "schema": { "type": "string" },
-        }));
-    }
+    let queried: &[(&str, &str)] = match own {
+        Own::Info => &[("section", "string")],
+        Own::Audit => &[("after", "integer"), ("limit", "integer")],
+        _ => &[],
+    };
+    parameters.extend(queried.iter().map(|(name, kind)| {
+        json!({ "name": name, "in": "query", "required": false, "schema": { "type": kind } })
+    }));
     let mut operation = json!({
         "summary": summary,
         "tags": [if matches!(own, Own::Access(_)) { "auth" } else { "server" }],

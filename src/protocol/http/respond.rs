@@ -151,8 +151,19 @@ fn refuse(context: &HttpContext, error: &CommandError, out: &mut Vec<u8>) -> u16
         write_json(context, status, &body, out);
         return status;
     }
-    write_error(context, status, &message, out);
+    match error {
+        CommandError::RateLimited { wait_ms } | CommandError::HeldOff { wait_ms } => {
+            write_wait(context, &message, *wait_ms, out);
+        }
+        _ => write_error(context, status, &message, out),
+    }
     status
+}
+
+/// Appends a refusal that says when to try again.
+fn write_wait(context: &HttpContext, message: &str, wait_ms: u64, out: &mut Vec<u8>) {
+    let seconds = wait_ms.div_ceil(1000).to_string();
+    write_error_with(context, 429, message, &[("Retry-After", &seconds)], out);
 }
 
 /// Status and text of what a command refuses with.
@@ -206,7 +217,9 @@ pub(super) fn of_command(context: &HttpContext, error: &CommandError) -> HttpErr
         },
         CommandError::ScriptTimeout { .. } => HttpError::new(408, "Operation timed out"),
         CommandError::Scripted { code, .. } => HttpError::with(400, format!("{code} {error}")),
-        CommandError::RateLimited { .. } => HttpError::with(429, error.to_string()),
+        CommandError::RateLimited { .. } | CommandError::HeldOff { .. } => {
+            HttpError::with(429, error.to_string())
+        }
         CommandError::NotFound { .. } => HttpError::with(404, error.to_string()),
         CommandError::Exists { .. } | CommandError::Rebalance { .. } => {
             HttpError::with(409, error.to_string())

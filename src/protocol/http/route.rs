@@ -143,6 +143,8 @@ pub enum Builtin {
     DssHealth,
     /// Its metrics as JSON.
     DssMetrics,
+    /// Security events after the one of this number, so many at most.
+    Audit(u64, usize),
     /// Totals of one type: its position in [`super::stats::TYPE_STATS`].
     TypeStats(usize),
 }
@@ -324,11 +326,23 @@ pub(super) fn builtin(own: Own, inputs: &Inputs<'_>) -> Result<Builtin, HttpErro
         Own::Metrics => Builtin::Metrics,
         Own::Info => Builtin::Info(section(inputs)?),
         Own::KvStats => Builtin::KvStats,
+        Own::Audit => Builtin::Audit(
+            number(inputs, "after")?.unwrap_or(0),
+            number(inputs, "limit")?.map_or(100, |most| usize::try_from(most).unwrap_or(100)),
+        ),
         Own::TypeStats(index) => Builtin::TypeStats(index),
         Own::OpenapiJson | Own::OpenapiYaml | Own::Live(_) | Own::Envelope | Own::Access(_) => {
             return Err(HttpError::new(404, "Not found"));
         }
     })
+}
+
+fn number(inputs: &Inputs<'_>, name: &str) -> Result<Option<u64>, HttpError> {
+    let parse = |text: &str| {
+        text.parse()
+            .map_err(|_| HttpError::with(400, format!("Invalid request: {name} is a whole number")))
+    };
+    inputs.query(name).map(parse).transpose()
 }
 
 fn component(inputs: &Inputs<'_>) -> Result<Component, HttpError> {

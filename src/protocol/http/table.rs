@@ -70,6 +70,8 @@ pub(super) enum Own {
     Metrics,
     Info,
     KvStats,
+    /// Security events; for administrators.
+    Audit,
     /// Position in [`TYPE_STATS`].
     TypeStats(usize),
     OpenapiJson,
@@ -274,6 +276,8 @@ const OWN: &[(&str, Own)] = &[
     ("/metrics", Own::Metrics),
     ("/info", Own::Info),
     ("/kv/stats", Own::KvStats),
+    ("/audit", Own::Audit),
+    ("/audit/stream", Own::Live(LiveRoute::Audit)),
     ("/openapi.json", Own::OpenapiJson),
     ("/openapi.yaml", Own::OpenapiYaml),
     ("/pubsub/ws", Own::Live(LiveRoute::Topics)),

@@ -11,6 +11,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use smallvec::SmallVec;
 use synap_shards::command::args::Words;
 use synap_shards::limits::{ARGS_MAX, LINE_BYTES_MAX, VALUE_BYTES_MAX};
 
@@ -117,7 +118,7 @@ impl std::error::Error for ProtocolError {}
 const WORD_BYTES_MIN: usize = 6;
 /// Words that are looked at again when more input arrives; beyond, the place is remembered.
 const REPEATED_WORDS_MAX: usize = 32;
-/// Words of a request that is short: those that are kept without an allocation.
+/// Most words of a request that is short.
 const SHORT_WORDS: usize = 6;
 
 /// Decodes the request at the start of `input`, from its first byte.
@@ -179,9 +180,6 @@ impl Decoder {
         match input.first() {
             None => Decoded::Incomplete { needs: 1 },
             Some(b'*') => {
-                if let Some((words, consumed)) = short(input, limits) {
-                    return Decoded::Request { words, consumed };
-                }
                 let (decoded, place) = multibulk(input, limits);
                 match place {
                     Some(place) => {
@@ -193,6 +191,31 @@ impl Decoder {
             }
             Some(_) => inline::decode(input, limits),
         }
+    }
+
+    /// Appends the words of the request at the start of `input` to `words`, and answers with the
+    /// bytes that it took, if it is there whole and has few words of less than 1,000 bytes each.
+    /// Nearly all are like that, and this is most of what reading them costs. Of any other, or one
+    /// that is wrong, it says nothing and leaves everything as it was.
+    #[inline]
+    pub fn decode_short<'a, A>(
+        &self,
+        input: &'a [u8],
+        limits: &RespLimits,
+        words: &mut SmallVec<A>,
+    ) -> Option<usize>
+    where
+        A: smallvec::Array<Item = &'a [u8]>,
+    {
+        if self.pending.is_some() {
+            return None;
+        }
+        let before = words.len();
+        let consumed = short(input, limits, words);
+        if consumed.is_none() {
+            words.truncate(before);
+        }
+        consumed
     }
 
     /// Bytes held beyond the input, for the account of a connection's buffers.
@@ -237,29 +260,27 @@ impl From<Stop> for Decoded<'_> {
     }
 }
 
-/// The words of a multi-bulk request that is there whole, with few words of less than 1,000 bytes,
-/// and the bytes that it took. Nearly all are like that, and this is most of what reading them
-/// costs; of any other, or one that is wrong, it says nothing.
+/// The words of the short multi-bulk request at the start of `input`, and the bytes that it took.
 #[inline]
-fn short<'a>(input: &'a [u8], limits: &RespLimits) -> Option<(Words<'a>, usize)> {
+fn short<'a, A>(input: &'a [u8], limits: &RespLimits, words: &mut SmallVec<A>) -> Option<usize>
+where
+    A: smallvec::Array<Item = &'a [u8]>,
+{
     let (count, mut at) = short_number(input, 1)?;
-    if count == 0 || count > SHORT_WORDS.min(limits.args_max) {
+    if input[0] != b'*' || count == 0 || count > SHORT_WORDS.min(limits.args_max) {
         return None;
     }
-    let mut words = Words::new();
     for _ in 0..count {
-        if *input.get(at)? != b'$' {
-            return None;
-        }
         let (length, start) = short_number(input, at + 1)?;
         let (word, rest) = input.get(start..)?.split_at_checked(length)?;
-        if length > limits.bulk_bytes_max || rest.first_chunk() != Some(b"\r\n") {
+        let is_bulk = input[at] == b'$' && rest.first_chunk() == Some(b"\r\n");
+        if !is_bulk || length > limits.bulk_bytes_max {
             return None;
         }
         words.push(word);
         at = start + length + 2;
     }
-    Some((words, at))
+    Some(at)
 }
 
 /// A multi-bulk request from its first byte. When it is incomplete and so long that its words

@@ -164,6 +164,9 @@ impl Runner<'_> {
             }
         }
         let Frame { now, reply_to, reads, .. } = self.frame;
+        if let (true, ReplyTo::Client { conn, .. }) = (spec.flags.has(Flags::FLUSH), reply_to) {
+            self.out.flushes(conn, command);
+        }
         let args = &args;
         let request = Request { reply_to, caller: 0, reads, command, args, target: None };
         Ok(Ok(self.engine.run_inside(now, self.frame.open, request)))

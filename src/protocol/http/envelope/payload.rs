@@ -38,7 +38,9 @@ const KEPT: &[(&str, &str)] = &[
     ("list.linsert", "value"),
     ("list.lpos", "value"),
     ("set.ismember", "member"),
+    ("set.sismember", "member"),
     ("set.move", "member"),
+    ("set.smove", "member"),
 ];
 
 /// Commands of which a member holds further members.

@@ -113,10 +113,40 @@ fn every_way_to_break_the_protocol_has_its_error() {
     }
 }
 
+/// The short way answers as the long one, or not at all.
+fn agrees(input: &[u8]) {
+    let mut words = Words::from_slice(&[b"before"]);
+    let Some(consumed) = Decoder::default().decode_short(input, &LIMITS, &mut words) else {
+        assert_eq!(words.len(), 1);
+        return;
+    };
+    let expected = Decoded::Request { words: words[1..].iter().copied().collect(), consumed };
+    assert_eq!(decode(input, &LIMITS), expected);
+}
+
+#[test]
+fn a_short_request_is_read_in_one_pass() {
+    let encode =
+        |list: &[&[u8]]| encode(&list.iter().map(|word| word.to_vec()).collect::<Vec<_>>());
+    for list in [&[&b"GET"[..], b"k"][..], &[b"SET", b"", &[b'v'; 999]], &[&b"a"[..]; 6]] {
+        let input = encode(list);
+        let mut words = Words::new();
+        let consumed = Decoder::default().decode_short(&input, &LIMITS, &mut words);
+        assert_eq!((consumed, &words[..]), (Some(input.len()), list));
+    }
+    for list in [&[&[b'v'; 1000][..]][..], &[&b"a"[..]; 7], &[]] {
+        assert_eq!(
+            Decoder::default().decode_short(&encode(list), &LIMITS, &mut Words::new()),
+            None
+        );
+    }
+}
+
 /// Feeds `input` in two pieces for every split point, then byte by byte: the first answer that is
 /// not "incomplete" is the expected one.
 fn at_every_split(input: &[u8], expected: &Seen) {
     for split in 0..=input.len() {
+        agrees(&input[..split]);
         let mut decoder = Decoder::default();
         let mut answer = seen(decoder.decode(&input[..split], &LIMITS), split);
         if answer == Seen::Incomplete {
@@ -146,6 +176,7 @@ fn random_words_come_back_in_pieces_of_any_size() {
             if answer != Seen::Incomplete {
                 break answer;
             }
+            agrees(&input[..end]);
             end = input.len().min(end + 1 + rng.below(40));
         };
         assert_eq!(answer, expected);

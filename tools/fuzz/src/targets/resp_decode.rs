@@ -1,7 +1,8 @@
 //! RESP requests: the decision does not depend on how the bytes were cut into pieces, and every
-//! decision moves on.
+//! decision moves on; reading a short request in one pass comes to the same.
 
 use synap::protocol::resp::decode::{Decoded, Decoder, RespLimits, decode};
+use synap_shards::command::args::Words;
 
 use super::{Target, texts};
 
@@ -64,6 +65,11 @@ fn run(input: &[u8]) {
         let whole = said(decode(rest, &LIMITS), rest.len());
         let pieces = in_pieces(rest);
         assert_eq!(whole, pieces, "pieces decide as the whole does");
+        let mut words = Words::new();
+        if let Some(consumed) = Decoder::default().decode_short(rest, &LIMITS, &mut words) {
+            let words = words.iter().map(|word| word.to_vec()).collect();
+            assert_eq!(whole, Said::Request(words, consumed), "the short way is the long one");
+        }
         match whole {
             Said::Request(words, consumed) => {
                 assert!(!words.is_empty() && consumed > 0 && consumed <= rest.len());
