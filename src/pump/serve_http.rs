@@ -89,6 +89,7 @@ impl Host<'_> {
         }
     }
 
+    /// What a request is, on the surface that it came to.
     pub(super) fn route(&self, request: &HttpRequest<'_>) -> Routed {
         let Shared { http: options, topics, .. } = &*self.outlet.shared;
         match request.surface {

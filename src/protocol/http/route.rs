@@ -139,12 +139,12 @@ pub enum Builtin {
     Info(Section),
     /// Totals of the key-value store.
     KvStats,
+    /// Security events after the one of this number, so many at most.
+    Audit(u64, usize),
     /// Health of the queue service.
     DssHealth,
     /// Its metrics as JSON.
     DssMetrics,
-    /// Security events after the one of this number, so many at most.
-    Audit(u64, usize),
     /// Totals of one type: its position in [`super::stats::TYPE_STATS`].
     TypeStats(usize),
 }
