@@ -66,6 +66,8 @@ pub struct Config {
     pub scripting: Scripting,
     /// Publish and subscribe over HTTP.
     pub pubsub: Pubsub,
+    /// Rooms and topics.
+    pub topics: Topics,
     /// Access control: sections `authentication`, `users`, `api_keys`, `roles`, `acl`.
     pub access: Plan,
     /// Requests per client.
@@ -181,6 +183,13 @@ pub enum SlowConsumer {
     Disconnect,
     /// It misses messages.
     Drop,
+}
+
+/// Section `topics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// Where files of events are. Default `<data_dir>/topics`.
+    pub base_dir: PathBuf,
 }
 
 /// Section `network`.
