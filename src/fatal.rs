@@ -226,6 +226,10 @@ impl From<StoreError> for Fatal {
                 let what = format!("expected {expected}, found {found}");
                 Self::Corrupt { path, offset: None, what }
             }
+            StoreError::TooLarge { path, found } => {
+                let what = format!("expected a file that can be read again, found {found} bytes");
+                Self::Corrupt { path, offset: None, what }
+            }
             StoreError::Newer { path, found } => {
                 Self::Newer { path, found, supported: store::FORMAT }
             }

@@ -280,6 +280,43 @@ fn resp_refuses_who_lacks_the_right() {
 }
 
 #[test]
+fn rules_of_redis_refuse_every_command() {
+    let server = start();
+    let mut root = login(&server, "root");
+    for rules in [&["none", "~*", "&*"][..], &["mine", "~mine:*", "&mine:*", "+@all"]] {
+        let password = format!(">{PASSWORD}");
+        let words = [&["ACL", "SETUSER", rules[0], "on", &password], &rules[1..]].concat();
+        assert_eq!(root.call(&words), "+OK");
+    }
+    let before = state(&server);
+    let (mut none, mut tried) = (login(&server, "none"), 0);
+    for spec in commands().filter(|spec| !spec.flags.has(Flags::NO_AUTH)) {
+        let words = request(spec);
+        if is_understood(spec, &words) {
+            let reply = call(&mut none, &words);
+            let why = format!("-NOPERM User none has no permissions to run the '{}' command", {
+                spec.resp.to_lowercase().replace(' ', "|")
+            });
+            assert_eq!(reply, why, "{words:?}");
+            tried += 1;
+        }
+    }
+    let mut others = 0;
+    for (spec, words) in guarded() {
+        if matches!(spec.keys, Keys::None | Keys::AllShards(_) | Keys::Cursor) {
+            continue;
+        }
+        let mut dry = ["ACL", "DRYRUN", "mine"].map(str::to_owned).to_vec();
+        dry.extend(words.clone());
+        let reply = call(&mut root, &dry);
+        assert!(reply.contains("has no permissions"), "{}: {words:?}: {reply}", spec.resp);
+        others += 1;
+    }
+    assert_eq!(state(&server), before);
+    println!("rules of Redis: {tried} commands refused, {others} on what belongs to others");
+}
+
+#[test]
 fn scripts_do_no_more_than_their_caller_may() {
     let server = start();
     let before = state(&server);

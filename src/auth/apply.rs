@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::acl::Step;
 use super::change::{Change, ChangeRefused, Changed, KeyOrder, RuleOrder, UserEdit, What};
 use super::directory::{Directory, Key, Role, Rule, Source, User};
 use super::hash::PasswordHash;
@@ -20,6 +21,8 @@ pub(super) struct Context<'a> {
     pub(super) by: &'a Who,
     /// The hash of the password in it, if there is one.
     pub(super) hash: Option<PasswordHash>,
+    /// It takes the password away.
+    pub(super) clears: bool,
     /// What the configuration says of new keys.
     pub(super) plan: &'a Plan,
     /// Unix milliseconds.
@@ -37,6 +40,9 @@ pub(super) fn apply(draft: &mut Directory, change: Change, context: Context<'_>)
             edit_user(draft, &name, UserEdit::default(), context.hash)
         }
         Change::DeleteUser { name } => delete_user(draft, &name),
+        Change::SetUser { name, steps } => set_user(draft, &name, &steps, context),
+        Change::DeleteUsers { names } => delete_users(draft, &names),
+        Change::Save | Change::Load => Ok(Changed::Done),
         Change::AddRole { name, role } => add_role(draft, &name, &role),
         Change::RemoveRole { name, role } => remove_role(draft, &name, &role),
         Change::CreateKey(order) => create_key(draft, order, &context),
@@ -127,6 +133,7 @@ fn create_user(draft: &mut Directory, name: &str, edit: UserEdit, context: Conte
         password: None,
         roles: vec![Arc::from(role::READONLY)],
         permissions: Vec::new(),
+        acl: None,
         enabled: true,
         source: Source::Runtime,
         created_ms: context.now_ms,
@@ -165,6 +172,43 @@ fn edited(
     }
     user.enabled = edit.enabled.unwrap_or(user.enabled);
     Ok(user)
+}
+
+fn set_user(draft: &mut Directory, name: &str, steps: &[Step], context: Context<'_>) -> Done {
+    let mut user = match draft.user(name) {
+        Some(_) => user_of(draft, name)?,
+        None => {
+            let name = named(name)?;
+            room(What::User, draft.users.len(), IDENTITIES_MAX)?;
+            User {
+                name,
+                password: None,
+                roles: Vec::new(),
+                permissions: Vec::new(),
+                acl: Some(Arc::default()),
+                enabled: false,
+                source: Source::Runtime,
+                created_ms: context.now_ms,
+                usage: Arc::new(Usage::default()),
+            }
+        }
+    };
+    steps.iter().try_for_each(|step| step.apply(&mut user, draft))?;
+    if context.hash.is_some() || context.clears {
+        user.password = context.hash;
+    }
+    put_user(draft, user)
+}
+
+fn delete_users(draft: &mut Directory, names: &[String]) -> Done {
+    let mut count = 0;
+    for name in names {
+        if draft.user(name).is_some() {
+            delete_user(draft, name)?;
+            count += 1;
+        }
+    }
+    Ok(Changed::Count(count))
 }
 
 fn delete_user(draft: &mut Directory, name: &str) -> Done {

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 
 use synap_io::clock;
 
+use super::acl::rule::Said;
+use super::acl::{BadRule, Step};
 use super::apply::{self, Context};
 use super::backoff::Backoff;
 use super::change::{Change, ChangeRefused, Changed, UserEdit};
@@ -212,6 +214,7 @@ impl Authority {
         let edit = UserEdit { password: Some(password.clone()), roles, ..UserEdit::default() };
         let change = Change::CreateUser { name: first.name.clone(), edit };
         let hash = Some(PasswordHash::make(password.expose()));
+        let sealed = Sealed { hash, clears: false };
         let path = match &book.store {
             Some(store) if chance => {
                 store.save_password(password.expose())?;
@@ -220,7 +223,7 @@ impl Authority {
             Some(_) | None => None,
         };
         let by = Asker::from(directory.anonymous());
-        let made = self.make(&mut book, &by, change, hash, now_ms);
+        let made = self.make(&mut book, &by, change, sealed, now_ms);
         made.map_err(|refused| match refused {
             ChangeRefused::Store(error) => OpenError::Store(error),
             other => {
@@ -372,9 +375,21 @@ impl Authority {
         if !own && !identity.is_admin() {
             return Err(ChangeRefused::NotAllowed);
         }
-        let hash = hash_of(&change)?;
         let by = Asker { identity, from: by.from };
-        self.make(&mut self.book(), &by, change, hash, now_ms)
+        match &change {
+            Change::Save => self.save_again(now_ms),
+            Change::Load => self.load_again(&by, now_ms),
+            Change::SetUser { name, steps } => {
+                // Taken before the password is compared with what it must still be afterwards.
+                let mut book = self.book();
+                let sealed = seal(&self.current().1, name, steps)?;
+                self.make(&mut book, &by, change, sealed, now_ms)
+            }
+            _ => {
+                let sealed = Sealed { hash: hash_of(&change)?, clears: false };
+                self.make(&mut self.book(), &by, change, sealed, now_ms)
+            }
+        }
     }
 
     fn make(
@@ -382,17 +397,24 @@ impl Authority {
         book: &mut Book,
         by: &Asker,
         change: Change,
-        hash: Option<PasswordHash>,
+        sealed: Sealed,
         now_ms: u64,
     ) -> Result<Changed, ChangeRefused> {
         let before = self.current().1;
         let mut draft = before.draft();
-        let new_password_of = match (&change, &hash) {
-            (Change::SetPassword { name, .. } | Change::EditUser { name, .. }, Some(_))
-            | (Change::DeleteUser { name }, None) => Some(name.clone()),
-            _ => None,
+        let first = book.plan.first_admin.as_ref().map(|first| first.name.clone());
+        let of = |name: &String| Some(name) == first.as_ref();
+        let Sealed { hash, clears } = sealed;
+        let ends_first_password = match &change {
+            Change::SetPassword { name, .. } | Change::EditUser { name, .. } => {
+                hash.is_some() && of(name)
+            }
+            Change::SetUser { name, .. } => (hash.is_some() || clears) && of(name),
+            Change::DeleteUser { name } => of(name),
+            Change::DeleteUsers { names } => names.iter().any(of),
+            _ => false,
         };
-        let context = Context { by: by.identity.who(), hash, plan: &book.plan, now_ms };
+        let context = Context { by: by.identity.who(), hash, clears, plan: &book.plan, now_ms };
         let changed = apply::apply(&mut draft, change, context)?;
         if before.has_admin() && !draft.has_admin() {
             return Err(ChangeRefused::LastAdmin);
@@ -401,8 +423,7 @@ impl Authority {
         if let Some(store) = &book.store {
             let saved = store.save(&Records::of(&directory, &book.seen));
             saved.map_err(ChangeRefused::Store)?;
-            let first = book.plan.first_admin.as_ref().map(|first| first.name.as_str());
-            if new_password_of.is_some() && new_password_of.as_deref() == first {
+            if ends_first_password {
                 // The password is worth nothing any more; that it lies there is only untidy.
                 if let Err(error) = store.remove_password() {
                     tracing::warn!(%error, "the first password stays where it was written down");
@@ -494,6 +515,44 @@ impl Authority {
         if unsaved { self.save_now(now_ms) } else { Ok(()) }
     }
 
+    fn save_again(&self, now_ms: u64) -> Result<Changed, ChangeRefused> {
+        if self.book().store.is_none() {
+            return Err(ChangeRefused::NoStore);
+        }
+        self.save_now(now_ms).map_err(ChangeRefused::Store)?;
+        Ok(Changed::Done)
+    }
+
+    /// Takes what is on disk, whole or not at all.
+    fn load_again(&self, by: &Asker, now_ms: u64) -> Result<Changed, ChangeRefused> {
+        let mut book = self.book();
+        let store = book.store.as_ref().ok_or(ChangeRefused::NoStore)?;
+        let contradicts = |problems: Vec<Problem>| {
+            let problems: Vec<String> = problems.iter().map(Problem::to_string).collect();
+            ChangeRefused::Contradiction(problems.join("; "))
+        };
+        let refuse = |error| match error {
+            OpenError::Store(error) => ChangeRefused::Store(error),
+            OpenError::Config(problems) => contradicts(problems),
+        };
+        let kept = load(Some(store)).map_err(refuse)?;
+        let before = self.current().1;
+        let mut clear = std::mem::take(&mut book.clear);
+        let mut hash = |user: &PlannedUser| hash_clear(user, &self.hasher, &mut clear);
+        let merged = merge(&book.plan, kept, (before.generation() + 1, now_ms), &mut hash);
+        book.clear = clear;
+        let (directory, seen) = merged.map_err(contradicts)?;
+        if before.has_admin() && !directory.has_admin() {
+            return Err(ChangeRefused::LastAdmin);
+        }
+        book.seen = seen;
+        (book.saved_ms, book.saved_uses) = (now_ms, uses(&directory));
+        let noted = noted::changes(&before, &directory);
+        self.put_in_force(directory);
+        noted::record(noted, &by.as_noted(), by.from);
+        Ok(Changed::Done)
+    }
+
     fn save_now(&self, now_ms: u64) -> Result<(), StoreError> {
         let mut book = self.book();
         let directory = self.current().1;
@@ -534,6 +593,53 @@ fn hash_clear(
             known.entry(fingerprint).or_insert_with(made).clone()
         }
     }
+}
+
+/// What a change makes of a password.
+#[derive(Debug, Default)]
+struct Sealed {
+    /// The hash of the new one.
+    hash: Option<PasswordHash>,
+    /// There is none any more.
+    clears: bool,
+}
+
+/// What these steps make of the password of a user. Slow; nobody may change it meanwhile.
+fn seal(directory: &Directory, name: &str, steps: &[Step]) -> Result<Sealed, ChangeRefused> {
+    enum Now<'s> {
+        Kept(&'s PasswordHash),
+        None,
+        New(&'s Secret),
+    }
+    let before = directory.user(name).and_then(|user| user.password.as_ref());
+    let mut now = before.map_or(Now::None, Now::Kept);
+    for step in steps {
+        now = match (step.what(), now) {
+            (Said::Reset | Said::NoPassword, _) => Now::None,
+            (Said::Password(password), Now::None) => {
+                policy::check(name, password.expose()).map_err(ChangeRefused::Weak)?;
+                Now::New(password)
+            }
+            (Said::Password(password), Now::Kept(hash)) if hash.verify(password.expose()) => {
+                Now::Kept(hash)
+            }
+            (Said::Password(password), Now::New(other)) if password == other => Now::New(other),
+            (Said::Password(_), _) => return Err(step.refused(BadRule::AnotherPassword)),
+            (Said::NotPassword(password), Now::Kept(hash)) if hash.verify(password.expose()) => {
+                Now::None
+            }
+            (Said::NotPassword(password), Now::New(other)) if password == other => Now::None,
+            (Said::NotPassword(_), _) => return Err(step.refused(BadRule::NoSuchPassword)),
+            (_, now) => now,
+        };
+    }
+    Ok(match now {
+        Now::Kept(_) => Sealed::default(),
+        Now::None => Sealed { hash: None, clears: true },
+        Now::New(password) => {
+            Sealed { hash: Some(PasswordHash::make(password.expose())), clears: true }
+        }
+    })
 }
 
 /// The hash of the password in a change, once it is found good enough. Slow.

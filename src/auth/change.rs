@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::acl::{BadRule, Step};
 use super::action::Actions;
 use super::cidr::Cidr;
 use super::credential::Secret;
@@ -73,6 +74,23 @@ pub enum Change {
         /// What changes.
         edit: UserEdit,
     },
+    /// Does these things to a user one after the other, all of them or none; one that there is not
+    /// is made, disabled, without a password and without rights. (`ACL SETUSER`)
+    SetUser {
+        /// Its name.
+        name: String,
+        /// What is done.
+        steps: Vec<Step>,
+    },
+    /// Removes those of these users that there are; answered with [`Changed::Count`].
+    DeleteUsers {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Writes everything to disk, where it is already.
+    Save,
+    /// Reads everything that was changed while the server ran from disk again.
+    Load,
     /// Removes a user.
     DeleteUser {
         /// Its name.
@@ -137,6 +155,8 @@ pub enum Change {
 pub enum Changed {
     /// It is in effect and on disk.
     Done,
+    /// The same, of so many.
+    Count(usize),
     /// As above, and here is the key, which nobody will see again.
     Key(NewKey),
 }
@@ -200,6 +220,17 @@ pub enum ChangeRefused {
         /// A user, API key or rule that has it.
         by: String,
     },
+    /// A rule of `ACL SETUSER` (400).
+    Rule {
+        /// The rule, without what is secret.
+        said: String,
+        /// What is wrong with it.
+        why: BadRule,
+    },
+    /// There is no data directory to write to and to read from (409).
+    NoStore,
+    /// What is on disk contradicts the configuration (409).
+    Contradiction(String),
     /// The password is not good enough (400).
     Weak(super::policy::Weak),
     /// A name or value cannot be used (400).
@@ -234,6 +265,11 @@ impl fmt::Display for ChangeRefused {
             ),
             Self::LastAdmin => f.write_str("this is the last administrator"),
             Self::InUse { role, by } => write!(f, "role `{role}` is in use by {by}"),
+            Self::Rule { said, why } => {
+                write!(f, "Error in ACL SETUSER modifier '{said}': {why}")
+            }
+            Self::NoStore => f.write_str("there is no data directory, so there is no file"),
+            Self::Contradiction(with) => f.write_str(with),
             Self::Weak(weak) => write!(f, "weak password: {weak}"),
             Self::Invalid { expected, found } => write!(f, "expected {expected}, found `{found}`"),
             Self::Full { what, max } => {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::acl::Acl;
 use super::action::Actions;
 use super::cidr::Cidr;
 use super::credential::Credential;
@@ -39,6 +40,8 @@ pub struct User {
     pub roles: Vec<Arc<str>>,
     /// Rights of its own besides those of its roles.
     pub permissions: Vec<Permission>,
+    /// The same in the words of Redis, where it was given some.
+    pub acl: Option<Arc<Acl>>,
     /// Whether it may come in.
     pub enabled: bool,
     /// Where it was defined.
@@ -303,7 +306,7 @@ impl Directory {
                 if !user.enabled {
                     return Err(Refusal::Disabled);
                 }
-                let rights = self.rights(who, &user.roles, &user.permissions);
+                let rights = Arc::new(self.rights_of(user, who));
                 Ok(Identity::new(who.clone(), Arc::clone(&user.name), rights, self.generation))
             }
             Who::Key(id) => {
@@ -319,15 +322,21 @@ impl Directory {
     /// Who comes with this key, which may be used.
     pub(super) fn identify(&self, key: &Key) -> Identity {
         let who = Who::Key(Arc::clone(&key.id));
-        let rights = self.rights(&who, &key.roles, &key.permissions);
+        let rights = Arc::new(self.rights(&who, &key.roles, &key.permissions));
         Identity::new(who, Arc::clone(&key.name), rights, self.generation).limited(key.rate_limit)
     }
 
-    fn rights(&self, who: &Who, roles: &[Arc<str>], own: &[Permission]) -> Arc<Rights> {
+    /// What a user may do, whether or not it may come in.
+    #[must_use]
+    pub fn rights_of(&self, user: &User, who: &Who) -> Rights {
+        self.rights(who, &user.roles, &user.permissions).with_acl(user.acl.clone())
+    }
+
+    fn rights(&self, who: &Who, roles: &[Arc<str>], own: &[Permission]) -> Rights {
         let mut permissions = self.permissions_of(roles);
         permissions.extend_from_slice(own);
         let rules = self.rules_for(who, roles);
-        Arc::new(Rights::new(roles.to_vec(), permissions, &rules))
+        Rights::new(roles.to_vec(), permissions, &rules)
     }
 
     pub(super) fn permissions_of(&self, roles: &[Arc<str>]) -> Vec<Permission> {
@@ -344,6 +353,12 @@ impl Directory {
             actions: rule.actions,
         };
         applying.map(permission).collect()
+    }
+
+    /// What rules allow everybody.
+    #[must_use]
+    pub fn public_permissions(&self) -> Vec<Permission> {
+        self.rules_for(&Who::Anonymous, &[])
     }
 
     /// A user.
@@ -406,11 +421,12 @@ impl Directory {
         &self.rules
     }
 
-    /// Whether a user may do everything by its roles and its own rights.
+    /// Whether a user may do everything by its roles and what is its own.
     #[must_use]
     pub fn is_admin(&self, user: &User) -> bool {
         let of_roles = self.permissions_of(&user.roles);
         of_roles.iter().chain(&user.permissions).any(Permission::is_everything)
+            || user.acl.as_deref().is_some_and(Acl::is_everything)
     }
 
     /// Whether anybody who may come in may do everything.

@@ -171,6 +171,7 @@ impl Joining<'_> {
                 password: Some(password),
                 roles: shared(&planned.roles),
                 permissions: Vec::new(),
+                acl: None,
                 enabled: planned.enabled,
                 source: Source::Config,
                 created_ms: 0,

@@ -12,6 +12,7 @@
 //! [`Identity`] and, when [`Desk::refresh`] says that the directory is another, finds it again by
 //! [`Directory::resolve`].
 
+pub mod acl;
 pub mod action;
 mod apply;
 pub mod authority;
@@ -38,6 +39,7 @@ pub mod store;
 pub mod usage;
 mod verified;
 
+pub use acl::{Acl, BadRule, Selector, Step};
 pub use action::{Action, Actions};
 pub use authority::{Asker, Authority, Busy, FirstPassword, OpenError};
 pub use backoff::{Backoff, Guess};

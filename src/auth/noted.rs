@@ -71,7 +71,8 @@ fn user(pair: Pair<'_, User>) -> [Option<&'static str>; 3] {
         (None, _) => return [Some("user_created"), None, None],
         (_, None) => return [Some("user_deleted"), None, None],
     };
-    let has_other_rights = old.roles != new.roles || old.permissions != new.permissions;
+    let has_other_rights =
+        old.roles != new.roles || old.permissions != new.permissions || old.acl != new.acl;
     [
         (old.password != new.password).then_some("password_set"),
         has_other_rights.then_some("user_rights_changed"),

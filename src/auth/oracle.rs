@@ -118,6 +118,7 @@ fn random_directory(dice: &mut Rng) -> Directory {
             password: None,
             roles: some(dice),
             permissions: (0..below(dice, 2)).map(|_| random_permission(dice)).collect(),
+            acl: None,
             enabled: true,
             source: Source::Runtime,
             created_ms: 0,

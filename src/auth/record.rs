@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::acl::{Acl, Selector};
 use super::action::{Action, Actions};
 use super::cidr::Cidr;
 use super::directory::{Directory, Key, Role, Rule, Source, User};
@@ -43,6 +44,9 @@ pub(super) struct UserRecord {
     password: Option<String>,
     roles: Vec<String>,
     permissions: Vec<PermissionRecord>,
+    /// Rules of selectors, the one outside of parentheses first; since format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    acl: Option<Vec<String>>,
     enabled: bool,
     created_ms: u64,
     uses: u64,
@@ -141,6 +145,19 @@ fn write_permissions(list: &[Permission]) -> Vec<PermissionRecord> {
     list.iter().map(record).collect()
 }
 
+fn read_acl(list: &[String]) -> Result<Acl, Meaningless> {
+    let mut selectors = list.iter().map(|rules| {
+        let mut selector = Selector::default();
+        for rule in rules.split(' ') {
+            let known = selector.apply(rule).ok().flatten();
+            known.ok_or_else(|| wrong("a rule about commands, keys or channels", rule))?;
+        }
+        Ok(selector)
+    });
+    let root = selectors.next().ok_or_else(|| wrong("at least one selector", "none"))??;
+    Ok(Acl { root, more: selectors.collect::<Result<_, _>>()? })
+}
+
 fn read_permissions(list: &[PermissionRecord]) -> Result<Vec<Permission>, Meaningless> {
     let permission = |record: &PermissionRecord| {
         let resource = read_resource(&record.resource)?;
@@ -150,6 +167,11 @@ fn read_permissions(list: &[PermissionRecord]) -> Result<Vec<Permission>, Meanin
 }
 
 impl Records {
+    /// The oldest format that can hold them.
+    pub(super) fn format(&self) -> u32 {
+        if self.users.iter().any(|user| user.acl.is_some()) { 2 } else { 1 }
+    }
+
     /// What of a directory was made while the server ran, and the uses of everything.
     pub(super) fn of(directory: &Directory, seen: &Seen) -> Self {
         let runtime = |source: Source| source == Source::Runtime;
@@ -194,6 +216,7 @@ impl UserRecord {
             password: user.password.as_ref().map(|hash| hash.as_str().to_owned()),
             roles: names(&user.roles),
             permissions: write_permissions(&user.permissions),
+            acl: user.acl.as_deref().map(|acl| acl.selectors().map(Selector::rules).collect()),
             enabled: user.enabled,
             created_ms: user.created_ms,
             uses: user.usage.count(),
@@ -210,6 +233,7 @@ impl UserRecord {
             password: self.password.as_ref().map(hash).transpose()?,
             roles: shared(&self.roles),
             permissions: read_permissions(&self.permissions)?,
+            acl: self.acl.as_deref().map(read_acl).transpose()?.map(Arc::new),
             enabled: self.enabled,
             source: Source::Runtime,
             created_ms: self.created_ms,
@@ -315,6 +339,7 @@ impl Records {
                 password: Some(format!("$2b$12${}", "a".repeat(53))),
                 roles: vec!["admin".to_owned()],
                 permissions: vec![permission()],
+                acl: None,
                 enabled: true,
                 created_ms: 5,
                 uses: 2,

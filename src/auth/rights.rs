@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::acl::Acl;
 use super::action::{Action, Actions};
 use super::resource::{KINDS, Pattern, Resource, ResourceKind};
 
@@ -53,6 +54,7 @@ pub struct Rights {
     some: [Vec<Grant>; KINDS],
     roles: Vec<Arc<str>>,
     permissions: Vec<Permission>,
+    acl: Option<Arc<Acl>>,
 }
 
 impl Rights {
@@ -77,7 +79,14 @@ impl Rights {
                 }
             }
         }
-        Self { admin, whole, some, roles, permissions }
+        Self { admin, whole, some, roles, permissions, acl: None }
+    }
+
+    /// The same, and what selectors of commands allow besides.
+    #[must_use]
+    pub fn with_acl(self, acl: Option<Arc<Acl>>) -> Self {
+        let admin = self.admin || acl.as_deref().is_some_and(Acl::is_everything);
+        Self { admin, acl, ..self }
     }
 
     /// Those of someone who may do everything.
@@ -99,7 +108,8 @@ impl Rights {
         self.admin
     }
 
-    /// Whether the action is allowed on the thing of this kind and name.
+    /// Whether the action is allowed on the thing of this kind and name, by anything but selectors
+    /// of commands ([`Self::acl`]).
     #[must_use]
     pub fn allows(&self, action: Action, kind: ResourceKind, name: &[u8]) -> bool {
         let granted = |grant: &Grant| grant.actions.has(action) && grant.pattern.matches(name);
@@ -118,6 +128,19 @@ impl Rights {
     pub fn allows_some(&self, action: Action, kind: ResourceKind) -> bool {
         let granted = |grant: &Grant| grant.actions.has(action);
         self.allows_all(action, kind) || self.some[kind as usize].iter().any(granted)
+    }
+
+    /// Selectors of commands, any of which may allow a command as a whole.
+    #[inline]
+    #[must_use]
+    pub fn acl(&self) -> Option<&Acl> {
+        self.acl.as_deref()
+    }
+
+    /// Whether they come from roles, or were given without regard to commands.
+    #[must_use]
+    pub fn are_inherited(&self) -> bool {
+        !self.roles.is_empty() || !self.permissions.is_empty()
     }
 
     /// The roles they come from.

@@ -3,9 +3,12 @@
 //! One line says what it is, the rest is JSON:
 //!
 //! ```text
-//! synap-access 1 crc32c=0a1b2c3d bytes=1234
+//! synap-access 2 crc32c=0a1b2c3d bytes=1234
 //! {"users":[…],"keys":[…],"roles":[…],"rules":[…],"seen":[…],"uses":[…]}
 //! ```
+//!
+//! Format 2 adds rules of Redis (`acl`) to users; while nobody has any, format 1 is written, which
+//! older programs can read.
 //!
 //! It is always written whole, beside the old one, synced and renamed, so a crash leaves one or the
 //! other. Only the server's user may read it: it holds hashes of passwords. A file that is not what
@@ -26,8 +29,8 @@ pub const DIRECTORY: &str = "auth";
 pub const FILE: &str = "access";
 /// The file with the password of the first administrator, until it is changed.
 pub const PASSWORD_FILE: &str = "admin-password";
-/// Format of the file that this program writes and reads.
-pub const FORMAT: u32 = 1;
+/// The newest format of the file that this program reads and writes; it reads all before.
+pub const FORMAT: u32 = 2;
 /// Bytes of the file: ten times what the most identities need.
 const BYTES_MAX: u64 = 64 << 20;
 const MAGIC: &str = "synap-access";
@@ -53,6 +56,13 @@ pub enum StoreError {
         /// What it is.
         found: String,
     },
+    /// There is more to write than the file may hold.
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes there are.
+        found: usize,
+    },
     /// The file was written by a newer program.
     Newer {
         /// The file.
@@ -71,6 +81,10 @@ impl fmt::Display for StoreError {
             Self::Damaged { path, expected, found } => {
                 write!(f, "{}: expected {expected}, found {found}", path.display())
             }
+            Self::TooLarge { path, found } => {
+                let most = BYTES_MAX / 2;
+                write!(f, "{}: expected at most {most} bytes, found {found}", path.display())
+            }
             Self::Newer { path, found } => {
                 write!(f, "{}: expected format {FORMAT} or older, found {found}", path.display())
             }
@@ -82,7 +96,7 @@ impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::Damaged { .. } | Self::Newer { .. } => None,
+            Self::Damaged { .. } | Self::TooLarge { .. } | Self::Newer { .. } => None,
         }
     }
 }
@@ -135,7 +149,11 @@ impl Store {
     /// Replaces the file; it is on disk when this returns.
     pub(super) fn save(&self, records: &Records) -> Result<(), StoreError> {
         let body = serde_json::to_vec(records).expect("texts, numbers and lists are JSON");
-        let mut bytes = head(&body).into_bytes();
+        if body.len() as u64 > BYTES_MAX / 2 {
+            // What could not be read again must not be written.
+            return Err(StoreError::TooLarge { path: self.path(), found: body.len() });
+        }
+        let mut bytes = head(records.format(), &body).into_bytes();
         bytes.extend_from_slice(&body);
         self.replace(FILE, &bytes)
     }
@@ -194,8 +212,8 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreE
     move |source| StoreError::Io { action, path, source }
 }
 
-fn head(body: &[u8]) -> String {
-    format!("{MAGIC} {FORMAT} crc32c={:08x} bytes={}\n", crc32c::crc32c(body), body.len())
+fn head(format: u32, body: &[u8]) -> String {
+    format!("{MAGIC} {format} crc32c={:08x} bytes={}\n", crc32c::crc32c(body), body.len())
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
@@ -223,16 +241,16 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Records, StoreError> {
     let line = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
     let body = bytes.get(end + 1..).unwrap_or_default();
     let format = line.strip_prefix(MAGIC).and_then(|rest| rest.split_whitespace().next());
-    match format.and_then(|format| format.parse::<u32>().ok()) {
-        Some(FORMAT) => {}
+    let format = match format.and_then(|format| format.parse::<u32>().ok()) {
+        Some(format @ 1..=FORMAT) => format,
         Some(found) if found > FORMAT => {
             return Err(StoreError::Newer { path: path.to_owned(), found });
         }
         Some(_) | None => {
-            return Err(damaged("a line that starts with `synap-access 1`", "another".to_owned()));
+            return Err(damaged("a line that starts with `synap-access`", "another".to_owned()));
         }
-    }
-    let expected = head(body);
+    };
+    let expected = head(format, body);
     if expected.trim_end() != line {
         return Err(damaged(
             "the checksum and length in its first line",
@@ -281,7 +299,7 @@ mod tests {
             assert!(decode(Path::new("x"), &bytes).is_err(), "bit flipped in byte {at}");
             assert!(decode(Path::new("x"), &sound[..at]).is_err(), "cut at {at}");
         }
-        let newer = b"synap-access 2 whatever\n{}";
-        assert!(matches!(decode(Path::new("x"), newer), Err(StoreError::Newer { found: 2, .. })));
+        let newer = b"synap-access 3 whatever\n{}";
+        assert!(matches!(decode(Path::new("x"), newer), Err(StoreError::Newer { found: 3, .. })));
     }
 }

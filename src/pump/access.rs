@@ -3,7 +3,7 @@
 
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
-use synap_shards::engine::event::Outbound as _;
+use synap_shards::engine::event::{Flow, Outbound as _};
 use synap_shards::id::{ConnId, Ticket};
 
 use super::connection::{Noted, Style};
@@ -17,11 +17,14 @@ use crate::auth::{
 };
 use crate::protocol::http::access::{self, Access};
 use crate::protocol::http::{HttpContext, respond};
+use crate::session::acl;
 use crate::session::authorize::Missing;
 
 /// The name of the right to look at users, keys, roles and rules.
 const NAME: &[u8] = b"auth";
 const DISABLED: &str = "Access control is disabled (authentication.enabled)";
+const TOO_MANY_CHANGES: CommandError =
+    CommandError::Coded { code: "BUSY", message: "too many changes are being made, try again" };
 const CHALLENGE: &[(&str, &str)] = &[("WWW-Authenticate", "Basic realm=\"synap\", Bearer")];
 
 /// What came of a change that was asked for over HTTP.
@@ -162,6 +165,25 @@ impl Host<'_> {
             connection.issue(Style::Ready);
             connection.barrier = Some(ticket);
         }
+    }
+
+    /// The reply comes when the change is made.
+    pub(super) fn change_over_resp(&mut self, conn: ConnId, change: Change) -> Flow {
+        let Some(connection) = self.outlet.connections.get_mut(conn) else { return Flow::Continue };
+        let by = Asker::at(connection.client.identity.clone(), connection.client.from);
+        let ticket = self.outlet.current.as_ref().expect("a request is being handled").ticket;
+        let (mail, bell) = self.outlet.mail.clone();
+        let done = move |outcome| {
+            let reply = Box::new(acl::changed(outcome));
+            // A core that has ended needs no answer.
+            let _ended = mail.send(Message::Reply { conn, ticket, reply });
+            bell.ring();
+        };
+        if self.outlet.desk.authority().submit(by, change, done).is_err() {
+            self.reply(conn, Reply::Error(TOO_MANY_CHANGES));
+            return Flow::Continue;
+        }
+        Flow::Barrier
     }
 
     fn say_json(

@@ -18,14 +18,14 @@ use super::connection::Connection;
 use super::login::{Shown, note_denied};
 use super::outlet::Outlet;
 use super::serve::Host;
-use crate::auth::{Action, Check, Identity, Question, Refusal, ResourceKind, Verdict};
+use crate::auth::{Action, Check, Identity, Question, Refusal, ResourceKind, Rights, Verdict};
 use crate::protocol::http::credential;
 use crate::protocol::http::decode::HttpRequest;
 use crate::protocol::http::head::Verb;
 use crate::protocol::http::live::Live;
 use crate::protocol::http::route::{Builtin, Routed};
-use crate::session::authorize::{self, EVERYTHING, Glob, Missing, Need, Place};
-use crate::session::client::Client;
+use crate::session::authorize::{self, EVERYTHING, Glob, Missing, Need, Place, Touch};
+use crate::session::client::{Client, Listener};
 use crate::session::topics::NO_SUBSCRIBER;
 use crate::session::visible::Sight;
 
@@ -69,8 +69,28 @@ impl Parked {
     }
 }
 
-/// A right that a connection was let in with and goes on using.
-pub(super) type Held = (Action, ResourceKind, Box<[u8]>);
+/// A right that a connection was let in with and goes on using, as part of a command.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    command: CommandId,
+    action: Action,
+    kind: ResourceKind,
+    name: Box<[u8]>,
+}
+
+impl Held {
+    /// That right, as part of the command of this name, which the table has.
+    fn new(command: &[u8], action: Action, kind: ResourceKind, name: &[u8]) -> Self {
+        let command = table::by_name(command).expect("the table has it");
+        Self { command, action, kind, name: Box::from(name) }
+    }
+
+    fn is_granted(&self, rights: &Rights) -> bool {
+        let (action, kind, name) = (self.action, self.kind, &*self.name);
+        let touch = if action == Action::Read { Touch::Reads } else { Touch::Both };
+        authorize::grants(rights, self.command, Need { action, kind, name, touch })
+    }
+}
 
 /// A command that waits for others, with its words.
 pub(super) type Waiting = (CommandId, Vec<Box<[u8]>>);
@@ -124,9 +144,7 @@ fn may(
         return Ok(());
     }
     let identity = known(client, is_required)?;
-    let rights = identity.rights();
-    let mut allows = |need: Need<'_>| rights.allows(need.action, need.kind, need.name);
-    authorize::check(command, words, place, &mut allows)
+    authorize::admits(identity.rights(), command, words, place)
         .map_err(|missing| refusal(identity, missing, spec.resp))
 }
 
@@ -153,7 +171,7 @@ fn holds(
 ) -> Result<(), CommandError> {
     let identity = known(client, is_required)?;
     let rights = identity.rights();
-    match needs.iter().all(|(action, kind, name)| rights.allows(*action, *kind, name)) {
+    match needs.iter().all(|held| held.is_granted(rights)) {
         true => Ok(()),
         false => Err(refusal(identity, missing, what)),
     }
@@ -169,30 +187,35 @@ fn refusal(identity: &Identity, missing: Missing, name: &str) -> CommandError {
 
 /// The rights that a stream needs to begin and to go on.
 fn needs_of(live: &Live) -> Vec<Held> {
-    let held = |action, kind, name: &[u8]| (action, kind, Box::from(name));
+    let held = Held::new;
     match live {
         Live::Echo => Vec::new(),
         Live::Topics(topics) | Live::Events(topics) => {
             let cover = |topic: &String| authorize::cover(topic.as_bytes(), Glob::Topic);
             let topics = topics.iter().map(cover);
-            topics.map(|name| held(Action::Read, ResourceKind::PubSub, &name)).collect()
+            let kind = ResourceKind::PubSub;
+            topics.map(|name| held(b"SYNAP.SUBSCRIBE", Action::Read, kind, &name)).collect()
         }
         Live::Keys(keys) => {
             let cover = |key: &String| authorize::cover(key.as_bytes(), Glob::Redis);
             let keys = keys.iter().map(cover);
-            keys.map(|name| held(Action::Read, ResourceKind::Kv, &name)).collect()
+            let kind = ResourceKind::Kv;
+            keys.map(|name| held(b"PSUBSCRIBE", Action::Read, kind, &name)).collect()
         }
-        Live::Audit(_) => vec![held(Action::Admin, ResourceKind::Admin, b"audit")],
-        Live::Changes { .. } => vec![held(Action::Read, ResourceKind::Kv, EVERYTHING)],
+        Live::Changes { .. } => {
+            vec![held(b"CDC.READ", Action::Read, ResourceKind::Kv, EVERYTHING)]
+        }
+        Live::Audit(_) => vec![held(b"ACL LIST", Action::Admin, ResourceKind::Admin, b"audit")],
         Live::Queue(wanted) => {
-            vec![held(Action::Consume, ResourceKind::Queue, wanted.queue.as_bytes())]
+            let queue = wanted.queue.as_bytes();
+            vec![held(b"QCONSUME", Action::Consume, ResourceKind::Queue, queue)]
         }
         Live::Stream(wanted) => {
-            let kind = match wanted.partition {
-                None => ResourceKind::Stream,
-                Some(_) => ResourceKind::Topic,
+            let (command, kind) = match wanted.partition {
+                None => (&b"SREAD"[..], ResourceKind::Stream),
+                Some(_) => (&b"TREAD"[..], ResourceKind::Topic),
             };
-            vec![held(Action::Read, kind, wanted.name.as_bytes())]
+            vec![held(command, Action::Read, kind, wanted.name.as_bytes())]
         }
     }
 }
@@ -253,8 +276,13 @@ impl Outlet {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let client = &mut connection.client;
         let found = directory.resolve(client.identity.who(), client.from, now_ms);
+        // Connections of a user end with it; over HTTP each request says who it is.
+        let is_over = matches!(found, Err(Refusal::Credential))
+            && client.identity.who().user().is_some()
+            && client.listener != Listener::Http;
         client.becomes(found.unwrap_or_else(|_| directory.anonymous()));
-        let may_go_on = !client.is_bound || self.may_go_on(conn, directory.is_required());
+        let may_go_on =
+            !is_over && (!client.is_bound || self.may_go_on(conn, directory.is_required()));
         let Some(connection) = self.connections.get_mut(conn) else { return };
         if !may_go_on {
             connection.close();
@@ -275,13 +303,12 @@ impl Outlet {
         }
         let Ok(identity) = known(&connection.client, is_required) else { return false };
         let rights = identity.rights();
-        let holds = |(action, kind, name): &Held| rights.allows(*action, *kind, name);
         let may_wait = connection.waiting.as_deref().is_none_or(|(command, words)| {
             let words: Words<'_> = words.iter().map(|word| &**word).collect();
             may(&connection.client, is_required, *command, &words, Place::Alone).is_ok()
         });
         may_wait
-            && connection.granted.iter().all(holds)
+            && connection.granted.iter().all(|held| held.is_granted(rights))
             && may_listen(&self.pubsub.index, &connection.client)
     }
 }
@@ -462,18 +489,22 @@ impl Host<'_> {
     ) -> Result<(), CommandError> {
         let directory = self.outlet.desk.directory();
         let (is_required, is_public) = (directory.is_required(), directory.has_public_metrics());
-        let (action, kind, name) = match builtin {
+        let (part_of, action, kind, name) = match builtin {
             Builtin::Health | Builtin::DssHealth => return Ok(()),
             Builtin::Metrics | Builtin::DssMetrics | Builtin::HealthOf(_) if is_public => {
                 return Ok(());
             }
             Builtin::Metrics | Builtin::DssMetrics | Builtin::HealthOf(_) => {
-                (Action::Read, ResourceKind::Admin, &b"metrics"[..])
+                (&b"INFO"[..], Action::Read, ResourceKind::Admin, &b"metrics"[..])
             }
-            Builtin::Info(_) => (Action::Admin, ResourceKind::Admin, &b"server.info"[..]),
-            Builtin::Audit(..) => (Action::Admin, ResourceKind::Admin, &b"audit"[..]),
+            Builtin::Info(_) => {
+                (&b"INFO"[..], Action::Admin, ResourceKind::Admin, &b"server.info"[..])
+            }
+            Builtin::Audit(..) => {
+                (&b"ACL LIST"[..], Action::Admin, ResourceKind::Admin, &b"audit"[..])
+            }
             Builtin::KvStats | Builtin::TypeStats(_) => {
-                (Action::Read, ResourceKind::Kv, EVERYTHING)
+                (&b"SYNAP.KVSTATS"[..], Action::Read, ResourceKind::Kv, EVERYTHING)
             }
         };
         let Some(connection) = self.outlet.connections.get_mut(conn) else { return Ok(()) };
@@ -484,7 +515,7 @@ impl Host<'_> {
             Builtin::Audit(..) => "audit",
             _ => "info",
         };
-        let need = [(action, kind, Box::from(name))];
+        let need = [Held::new(part_of, action, kind, name)];
         let admitted = holds(&connection.client, is_required, &need, (Missing::Command, what));
         if admitted.is_err() {
             note_denied(&connection.client, what);

@@ -227,12 +227,13 @@ impl Core {
         let started_ns = clock::monotonic_ns();
         self.outlet.now = Now { unix_ms: clock::unix_ms(), monotonic_ns: started_ns };
         self.outlet.disk_full = self.outlet.shared.logs_full.load(Ordering::Relaxed) > 0;
-        self.outlet.refresh_rights();
-        self.outlet.begin_turn();
         let mut happened = std::mem::take(&mut self.happened);
         while let Some(completion) = self.reactor.next() {
             happened.push(completion);
         }
+        // After what has come was taken: who was told of a change may have sent it.
+        self.outlet.refresh_rights();
+        self.outlet.begin_turn();
         self.look_ahead(&happened);
         if !happened.is_empty() || self.mesh.has_incoming() {
             self.busy_until_ns = started_ns + BUSY_NS;

@@ -328,6 +328,7 @@ impl Outbound for Outlet {
             now: self.now,
             core: self.core,
             then: Then::Continue,
+            change: None,
         };
         let outcome = session::run(&mut context, command, args);
         assert_eq!(outcome.then, Then::Continue, "what ends something is not queued");

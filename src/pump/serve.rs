@@ -642,8 +642,12 @@ impl Host<'_> {
             now: self.outlet.now,
             core: self.outlet.core,
             then: Then::Continue,
+            change: None,
         };
         let outcome = session::run(&mut context, command, args);
+        if let Some(change) = context.change.take() {
+            return self.change_over_resp(id, *change);
+        }
         if let Then::Snapshot(answer) = outcome.then {
             return self.wait_for_snapshot(id, answer);
         }
@@ -680,7 +684,7 @@ impl Host<'_> {
                 self.note_event(id, Kind::ShutDown, command.spec().resp);
                 *self.stop = true;
             }
-            Then::Snapshot(_) | Then::Track | Then::Untrack | Then::Poll => {
+            Then::Snapshot(_) | Then::Track | Then::Untrack | Then::Poll | Then::Change => {
                 unreachable!("seen above")
             }
         }

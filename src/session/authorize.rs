@@ -15,7 +15,7 @@ use synap_shards::key::Namespace;
 use synap_shards::pubsub::WATCH_PREFIX;
 use synap_shards::script::sha1;
 
-use crate::auth::{Action, ResourceKind};
+use crate::auth::{Acl, Action, ResourceKind, Rights, Selector};
 
 /// The name that only a pattern for every name matches.
 pub const EVERYTHING: &[u8] = b"*";
@@ -83,6 +83,77 @@ const LISTS: &[&str] = &[
     "pubsub.topics",
 ];
 
+/// Commands that change their keys and tell nothing of what these held, but whether and how much.
+const WRITES_BLINDLY: &[&str] = &[
+    "APPEND",
+    "DEL",
+    "DSS.ENQUEUE",
+    "EXPIRE",
+    "EXPIREAT",
+    "GEOADD",
+    "HDEL",
+    "HMSET",
+    "HSET",
+    "HSETNX",
+    "LINSERT",
+    "LPUSH",
+    "LPUSHX",
+    "LREM",
+    "LSET",
+    "LTRIM",
+    "MSET",
+    "MSETNX",
+    "PERSIST",
+    "PEXPIRE",
+    "PEXPIREAT",
+    "PFADD",
+    "PSETEX",
+    "QMPUBLISH",
+    "QPUBLISH",
+    "QSEND",
+    "RESTORE",
+    "RPUSH",
+    "RPUSHX",
+    "SADD",
+    "SAPPEND",
+    "SETEX",
+    "SETNX",
+    "SETRANGE",
+    "SREM",
+    "TMPUBLISH",
+    "TPUBLISH",
+    "UNLINK",
+    "XACK",
+    "XADD",
+    "XDEL",
+    "XGROUP CREATE",
+    "XGROUP CREATECONSUMER",
+    "XGROUP DELCONSUMER",
+    "XGROUP DESTROY",
+    "XGROUP SETID",
+    "XSETID",
+    "XTRIM",
+    "ZADD",
+    "ZREM",
+    "ZREMRANGEBYLEX",
+    "ZREMRANGEBYRANK",
+    "ZREMRANGEBYSCORE",
+];
+/// Commands that make their first key of the others.
+const MAKES_OF_OTHERS: &[&str] = &[
+    "BITOP",
+    "GEOSEARCHSTORE",
+    "SDIFFSTORE",
+    "SINTERSTORE",
+    "SUNIONSTORE",
+    "ZDIFFSTORE",
+    "ZINTERSTORE",
+    "ZRANGESTORE",
+    "ZUNIONSTORE",
+];
+/// Commands that read their first key, and write the others where there are some.
+const READS_THE_FIRST: &[&str] = &["COPY", "GEORADIUS", "GEORADIUSBYMEMBER", "SORT"];
+
 /// One right that a request needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Need<'n> {
@@ -92,6 +163,31 @@ pub struct Need<'n> {
     pub kind: ResourceKind,
     /// Which of them.
     pub name: &'n [u8],
+    /// What becomes of it, where that is a key.
+    pub touch: Touch,
+}
+
+/// What a command does with one of its keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Touch {
+    /// Tells what it holds.
+    Reads,
+    /// Changes it, and does not tell what it held.
+    Writes,
+    /// Both.
+    Both,
+}
+
+impl Touch {
+    /// Whether it tells what the key holds.
+    pub fn reads(self) -> bool {
+        self != Self::Writes
+    }
+
+    /// Whether it changes the key.
+    pub fn writes(self) -> bool {
+        self != Self::Reads
+    }
 }
 
 /// What kind of right was missing; a client is told in the words of Redis.
@@ -279,47 +375,174 @@ pub fn check(
     let spec = command.spec();
     let Rule { action, kind, scope } = RULES[command.index()];
     let arguments = words.get(spec.words()..).unwrap_or_default();
-    let mut ask = |action, kind, name: &[u8], missing| {
-        if allows(Need { action, kind, name }) { Ok(()) } else { Err(missing) }
+    let touch = if action == Action::Read { Touch::Reads } else { Touch::Both };
+    let mut ask = |action, kind, name: &[u8], touch, missing| {
+        if allows(Need { action, kind, name, touch }) { Ok(()) } else { Err(missing) }
     };
     match scope {
         Scope::Nothing => Ok(()),
         Scope::Listed if place == Place::Alone => Ok(()),
-        Scope::Command => ask(action, kind, spec.id.as_bytes(), Missing::Command),
-        Scope::Everything | Scope::Listed => ask(action, kind, EVERYTHING, Missing::Command),
+        Scope::Command => ask(action, kind, spec.id.as_bytes(), touch, Missing::Command),
+        Scope::Everything | Scope::Listed => ask(action, kind, EVERYTHING, touch, Missing::Command),
         Scope::Script(verb) => {
             let name = script_name(verb, arguments.first().copied().unwrap_or_default());
-            ask(action, kind, &name, Missing::Command)
+            ask(action, kind, &name, touch, Missing::Command)
         }
         Scope::Channel => {
             let name = arguments.first().copied().unwrap_or_default();
-            ask(action, kind, name, Missing::Channel)
+            ask(action, kind, name, touch, Missing::Channel)
         }
         Scope::Channels => arguments.iter().try_for_each(|name| {
             let heard = heard(name);
-            ask(heard.action, heard.kind, heard.name, Missing::Channel)
+            ask(heard.action, heard.kind, heard.name, heard.touch, Missing::Channel)
         }),
         Scope::Patterns(glob) => arguments.iter().try_for_each(|pattern| {
             heard_by_pattern(pattern, glob, &mut |need| {
-                ask(need.action, need.kind, need.name, Missing::Channel)
+                ask(need.action, need.kind, need.name, need.touch, Missing::Channel)
             })
         }),
-        Scope::Tracking => {
-            prefixes(arguments, &mut |need| ask(need.action, need.kind, need.name, Missing::Name))
-        }
+        Scope::Tracking => prefixes(arguments, &mut |need| {
+            ask(need.action, need.kind, need.name, need.touch, Missing::Name)
+        }),
         Scope::Names => {
             if spec.flags.has(Flags::REACHES) && reaches(arguments) {
-                ask(Action::Read, kind, EVERYTHING, Missing::Name)?;
+                ask(Action::Read, kind, EVERYTHING, Touch::Reads, Missing::Name)?;
             }
             let is_named = spec.namespace().is_some();
-            spec.key_positions(words).into_iter().filter(|at| *at < words.len()).try_for_each(
-                |at| {
-                    let kind = if is_named { named_kind(spec, at).unwrap_or(kind) } else { kind };
-                    ask(action, kind, name_of(words[at]), Missing::Name)
-                },
-            )
+            let positions = spec.key_positions(words);
+            let first = positions.iter().min().copied();
+            positions.into_iter().filter(|at| *at < words.len()).try_for_each(|at| {
+                let kind = if is_named { named_kind(spec, at).unwrap_or(kind) } else { kind };
+                let touch = match touch {
+                    Touch::Reads => touch,
+                    _ => touch_of(spec, Some(at) == first, arguments),
+                };
+                ask(action, kind, name_of(words[at]), touch, Missing::Name)
+            })
         }
     }
+}
+
+/// What a command that changes something does with one of its keys, the first of them or another:
+/// as Redis declares it, and both where it is not sure.
+fn touch_of(spec: &CommandSpec, is_first: bool, arguments: &[&[u8]]) -> Touch {
+    let tells = || arguments.iter().skip(2).any(|word| word.eq_ignore_ascii_case(b"GET"));
+    match spec.resp {
+        "SET" if tells() => Touch::Both,
+        "SET" => Touch::Writes,
+        name if WRITES_BLINDLY.contains(&name) => Touch::Writes,
+        name if MAKES_OF_OTHERS.contains(&name) => match is_first {
+            true => Touch::Writes,
+            false => Touch::Reads,
+        },
+        name if READS_THE_FIRST.contains(&name) => match is_first {
+            true => Touch::Reads,
+            false => Touch::Writes,
+        },
+        "PFMERGE" if !is_first => Touch::Reads,
+        "XREADGROUP" => Touch::Reads,
+        _ => Touch::Both,
+    }
+}
+
+/// Whether someone with these rights may run a command with these words.
+///
+/// # Errors
+/// What is missing.
+pub fn admits(
+    rights: &Rights,
+    command: CommandId,
+    words: &[&[u8]],
+    place: Place,
+) -> Result<(), Missing> {
+    admits_telling(rights, command, words, place, &mut |_| {})
+}
+
+/// The same, and tells the last right that was missing.
+///
+/// # Errors
+/// What is missing.
+pub fn admits_telling(
+    rights: &Rights,
+    command: CommandId,
+    words: &[&[u8]],
+    place: Place,
+    tell: &mut dyn FnMut(Need<'_>),
+) -> Result<(), Missing> {
+    let mut asked = |allowed: bool, need: Need<'_>| {
+        if !allowed {
+            tell(need);
+        }
+        allowed
+    };
+    let mut missing = Missing::Command;
+    if let Some(acl) = rights.acl() {
+        for selector in acl.selectors().filter(|selector| selector.runs(command)) {
+            let mut allows = |need: Need<'_>| asked(covers(selector, need), need);
+            let checked = check(command, words, place, &mut allows);
+            match checked.and_then(|()| check_declared(command, words, &mut allows)) {
+                Ok(()) => return Ok(()),
+                Err(other) => missing = other,
+            }
+        }
+        // Selectors are about commands, and so is what others may do without any right.
+        if !rights.are_inherited() && is_free(command) {
+            return Err(missing);
+        }
+    }
+    let is_inherited = rights.acl().is_none() || rights.are_inherited();
+    let mut allows = |need: Need<'_>| {
+        let allowed = rights.allows(need.action, need.kind, need.name);
+        if is_inherited { asked(allowed, need) } else { allowed }
+    };
+    check(command, words, place, &mut allows)
+        .map_err(|other| if is_inherited { other } else { missing })
+}
+
+/// Whether someone with these rights may do this one thing, which is part of that command.
+pub fn grants(rights: &Rights, command: CommandId, need: Need<'_>) -> bool {
+    let by_selector = |acl: &Acl| {
+        let mut running = acl.selectors().filter(|selector| selector.runs(command));
+        running.any(|selector| covers(selector, need))
+    };
+    rights.allows(need.action, need.kind, need.name) || rights.acl().is_some_and(by_selector)
+}
+
+/// Asks about keys that a command has and that no right but this is about: those that a script is
+/// said to use (it is asked again about those that it does), and those that administrators ask for.
+fn check_declared(
+    command: CommandId,
+    words: &[&[u8]],
+    allows: &mut dyn FnMut(Need<'_>) -> bool,
+) -> Result<(), Missing> {
+    let (spec, scope) = (command.spec(), RULES[command.index()].scope);
+    if !matches!(scope, Scope::Script(_) | Scope::Command) {
+        return Ok(());
+    }
+    let (action, touch) = match spec.access {
+        Access::Write => (Action::Write, Touch::Both),
+        _ => (Action::Read, Touch::Reads),
+    };
+    let all =
+        spec.key_positions(words).into_iter().filter(|at| *at < words.len()).all(|at| {
+            allows(Need { action, kind: ResourceKind::Kv, name: name_of(words[at]), touch })
+        });
+    if all { Ok(()) } else { Err(Missing::Name) }
+}
+
+/// Whether a selector that has the command covers this need of it.
+fn covers(selector: &Selector, need: Need<'_>) -> bool {
+    match need.kind {
+        ResourceKind::PubSub => selector.hears(need.name),
+        // What is not about a key is allowed with the command.
+        ResourceKind::Admin | ResourceKind::Script | ResourceKind::Cluster => true,
+        _ => selector.reaches(need.name, need.touch.reads(), need.touch.writes()),
+    }
+}
+
+/// Whether a command can be run without a right to anything.
+pub fn is_free(command: CommandId) -> bool {
+    matches!(RULES[command.index()].scope, Scope::Nothing | Scope::Listed | Scope::Tracking)
 }
 
 /// What kind of names a command lists, where its answer is to be filtered.
@@ -361,7 +584,7 @@ fn script_name(verb: ScriptVerb, word: &[u8]) -> Vec<u8> {
 
 /// The right to hear a channel: where it tells of a key, that to read the key.
 fn heard(channel: &[u8]) -> Need<'_> {
-    let read = |kind, name| Need { action: Action::Read, kind, name };
+    let read = |kind, name| Need { action: Action::Read, kind, name, touch: Touch::Reads };
     for prefix in [WATCH_PREFIX, KEYSPACE] {
         if let Some(key) = channel.strip_prefix(prefix) {
             return read(ResourceKind::Kv, key);
@@ -380,7 +603,7 @@ fn heard_by_pattern(
     glob: Glob,
     ask: &mut dyn FnMut(Need<'_>) -> Result<(), Missing>,
 ) -> Result<(), Missing> {
-    let read = |kind, name| Need { action: Action::Read, kind, name };
+    let read = |kind, name| Need { action: Action::Read, kind, name, touch: Touch::Reads };
     let covered = cover(pattern, glob);
     let fixed = covered.strip_suffix(b"*").unwrap_or(&covered);
     let fixed = &fixed[..fixed.iter().position(|byte| *byte == b'*').unwrap_or(fixed.len())];
@@ -427,14 +650,17 @@ fn prefixes(
         return Ok(());
     }
     let named = arguments.windows(2).filter(|pair| is(pair[0], b"PREFIX"));
+    fn read(name: &[u8]) -> Need<'_> {
+        let (action, kind) = (Action::Read, ResourceKind::Kv);
+        Need { action, kind, name, touch: Touch::Reads }
+    }
     let mut any = false;
     for pair in named {
         any = true;
         let name = [pair[1], b"*"].concat();
-        ask(Need { action: Action::Read, kind: ResourceKind::Kv, name: &name })?;
+        ask(read(&name))?;
     }
-    let every = Need { action: Action::Read, kind: ResourceKind::Kv, name: EVERYTHING };
-    if any { Ok(()) } else { ask(every) }
+    if any { Ok(()) } else { ask(read(EVERYTHING)) }
 }
 
 /// Whether patterns of `SORT` name keys that only the data tells.
@@ -534,6 +760,9 @@ mod tests {
         }
         for id in [DELETES, CONSUMES, CONFIGURES, PUBLISHES, SHOWS_SERVER, LISTS].concat() {
             assert!(table::commands().any(|spec| spec.id == id), "{id} is no command");
+        }
+        for name in [WRITES_BLINDLY, MAKES_OF_OTHERS, READS_THE_FIRST].concat() {
+            assert!(table::commands().any(|spec| spec.resp == name), "{name} is no command");
         }
     }
 }

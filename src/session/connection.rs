@@ -24,6 +24,7 @@ pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("connection.select", select),
     ("connection.quit", quit),
     ("connection.reset", reset),
+    ("acl.help", help),
     ("client.help", help),
     ("cluster.help", help),
     ("command.help", help),

@@ -4,14 +4,14 @@ use synap_shards::command::args::{Arg, Args};
 use synap_shards::command::error::CommandError;
 use synap_shards::command::reply::Reply;
 use synap_shards::command::spec::{
-    Access, ArgKind, ArgSpec, Atomicity, CommandSpec, Family, Flags, Fold, Keys, PerKey,
-    least_arguments,
+    Access, ArgKind, ArgSpec, Atomicity, CommandSpec, Flags, Fold, Keys, PerKey, least_arguments,
 };
 use synap_shards::command::table::{self, CommandId};
 use synap_shards::glob;
 
 use super::client::barred_name;
 use super::{Handler, SessionContext};
+use crate::auth::acl::category::categories;
 
 pub(super) const HANDLERS: &[(&str, Handler)] = &[
     ("command.all", |_, _| Ok(Reply::Array(top_level().map(info_of).collect()))),
@@ -130,39 +130,6 @@ fn flags(spec: &CommandSpec) -> Vec<&'static str> {
 /// Whether the positions of its keys depend on its arguments.
 fn has_movable_keys(spec: &CommandSpec) -> bool {
     matches!(spec.keys, Keys::Counted { .. } | Keys::Tokened { .. } | Keys::Streams)
-}
-
-fn categories(spec: &CommandSpec) -> Vec<&'static str> {
-    let family = match spec.family {
-        Family::Kv => Some("@string"),
-        Family::Bitmap => Some("@bitmap"),
-        Family::List => Some("@list"),
-        Family::Set => Some("@set"),
-        Family::SortedSet => Some("@sortedset"),
-        Family::Geo => Some("@geo"),
-        Family::Hash => Some("@hash"),
-        Family::Stream => Some("@stream"),
-        Family::Queue => Some("@queue"),
-        Family::Topic => Some("@topic"),
-        Family::Group => Some("@group"),
-        Family::Capture => Some("@capture"),
-        Family::HyperLogLog => Some("@hyperloglog"),
-        Family::Transaction => Some("@transaction"),
-        Family::Scripting => Some("@scripting"),
-        Family::Pubsub => Some("@pubsub"),
-        Family::Key => Some("@keyspace"),
-        Family::Connection => Some("@connection"),
-        Family::Server | Family::Cluster => None,
-    };
-    let access: &[&str] = match spec.access {
-        Access::Open => &[],
-        Access::Read => &["@read"],
-        Access::Write => &["@write"],
-        Access::Admin => &["@admin", "@dangerous"],
-    };
-    let pace = if spec.flags.has(Flags::FAST) { "@fast" } else { "@slow" };
-    let blocking = spec.flags.has(Flags::BLOCKING).then_some("@blocking");
-    family.into_iter().chain(access.iter().copied()).chain(blocking).chain([pace]).collect()
 }
 
 /// Hints for clients that spread commands over nodes.

@@ -9,6 +9,7 @@
 //! [`Run::Session`]: synap_shards::command::spec::Run::Session
 //! [`Run::EveryCore`]: synap_shards::command::spec::Run::EveryCore
 
+pub(crate) mod acl;
 pub mod authorize;
 pub mod client;
 mod clients;
@@ -41,6 +42,7 @@ use synap_shards::command::table::{self, CommandId};
 use synap_shards::id::CoreId;
 use synap_shards::shard::plan::Now;
 
+use crate::auth::Change;
 use crate::latency::LatencyLog;
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -73,6 +75,8 @@ pub struct SessionContext<'a> {
     pub pubsub: &'a mut Pubsub,
     /// What happens next; a command may change it.
     pub then: Then,
+    /// What is to be changed of access control then.
+    pub change: Option<Box<Change>>,
 }
 
 /// What happens after a reply.
@@ -89,6 +93,8 @@ pub enum Then {
     Track,
     /// The reply comes when every core knows that the client does not want to be told any more.
     Untrack,
+    /// The reply comes when the change is made.
+    Change,
     /// The reply comes when there are messages for a subscriber, or the time is over.
     Poll,
     /// The reply comes when a snapshot is there; what the command replied meanwhile is nothing.
@@ -151,6 +157,7 @@ type CoreHandler = fn(&mut CoreContext<'_>, &Args<'_>) -> Result<Reply<'static>,
 
 /// Commands by the id of their declaration.
 const HANDLERS: &[&[(&str, Handler)]] = &[
+    acl::HANDLERS,
     connection::HANDLERS,
     clients::HANDLERS,
     cluster::HANDLERS,

@@ -168,6 +168,7 @@ impl Server {
                     now: NOW,
                     core: CoreId::new(0),
                     then: Then::Continue,
+                    change: None,
                 },
                 command,
                 &args,
@@ -527,7 +528,7 @@ fn the_table_is_told_in_the_shapes_that_clients_parse() {
         ),
         (
             "COMMAND INFO client|id",
-            "*1 *10 $9 client|id :2 *2 +noscript +fast :0 :0 :0 *2 +@connection +@fast *0 *0 *0",
+            "*1 *10 $9 client|id :2 *2 +noscript +fast :0 :0 :0 *2 +@connection +@slow *0 *0 *0",
         ),
         (
             "COMMAND DOCS echo nope",

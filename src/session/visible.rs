@@ -5,7 +5,7 @@ use std::sync::Arc;
 use synap_shards::command::reply::Reply;
 
 use super::authorize;
-use crate::auth::{Action, ResourceKind, Rights};
+use crate::auth::{Action, ResourceKind, Rights, Selector};
 
 /// What somebody sees of lists of names of one kind.
 #[derive(Clone, Debug)]
@@ -17,7 +17,9 @@ pub struct Sight {
 impl Sight {
     /// What these rights let see of `kind`; nothing where that is everything.
     pub fn of(rights: &Arc<Rights>, kind: ResourceKind) -> Option<Self> {
-        let sees_all = rights.allows_all(Action::Read, kind);
+        let all = |selector: &Selector| reads(selector, kind, authorize::EVERYTHING);
+        let sees_all = rights.allows_all(Action::Read, kind)
+            || rights.acl().is_some_and(|acl| acl.selectors().any(all));
         (!sees_all).then(|| Self { rights: Arc::clone(rights), kind })
     }
 
@@ -28,7 +30,10 @@ impl Sight {
             name => Some(name),
         };
         let Some(Reply::Bytes(name)) = name else { return false };
-        self.rights.allows(Action::Read, self.kind, authorize::name_of(name))
+        let name = authorize::name_of(name);
+        let selected = |selector: &Selector| reads(selector, self.kind, name);
+        self.rights.allows(Action::Read, self.kind, name)
+            || self.rights.acl().is_some_and(|acl| acl.selectors().any(selected))
     }
 
     /// A list without the names that are not to be seen: names, or a cursor and names.
@@ -45,6 +50,14 @@ impl Sight {
             Reply::Error(error) => Reply::Error(error),
             _ => Reply::Array(Vec::new()),
         }
+    }
+}
+
+/// Whether a selector has a name, or a channel, among its own.
+fn reads(selector: &Selector, kind: ResourceKind, name: &[u8]) -> bool {
+    match kind {
+        ResourceKind::PubSub => selector.hears(name),
+        _ => selector.reaches(name, true, false),
     }
 }
 

@@ -2,6 +2,7 @@
 //! the server carries them out, on one core or on each.
 
 mod acknowledge;
+mod acl;
 mod command;
 mod config;
 mod save;
@@ -25,6 +26,18 @@ pub const COMMANDS: &[&CommandSpec] = &[
     &config::RESETSTAT,
     &config::REWRITE,
     &config::HELP,
+    &acl::WHOAMI,
+    &acl::USERS,
+    &acl::LIST,
+    &acl::GETUSER,
+    &acl::SETUSER,
+    &acl::DELUSER,
+    &acl::CAT,
+    &acl::DRYRUN,
+    &acl::GENPASS,
+    &acl::SAVE,
+    &acl::LOAD,
+    &acl::HELP,
     &watch::SLOWLOG_GET,
     &watch::SLOWLOG_LEN,
     &watch::SLOWLOG_RESET,

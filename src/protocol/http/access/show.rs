@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::Listed;
 use crate::auth::{
-    Actions, ChangeRefused, Changed, Directory, Identity, Key, Permission, Refusal, Source, User,
+    Acl, Actions, ChangeRefused, Changed, Directory, Identity, Key, Permission, Refusal, Source,
+    User,
 };
 
 fn seconds(ms: Option<u64>) -> Value {
@@ -37,6 +38,11 @@ fn texts(names: &[std::sync::Arc<str>]) -> Vec<&str> {
     names.iter().map(|name| &**name).collect()
 }
 
+/// Selectors in the words of Redis, the one outside of parentheses first.
+fn selectors(acl: &Acl) -> Vec<String> {
+    acl.selectors().map(crate::auth::Selector::rules).collect()
+}
+
 /// A user.
 pub(crate) fn user(directory: &Directory, user: &User) -> Value {
     json!({
@@ -46,6 +52,7 @@ pub(crate) fn user(directory: &Directory, user: &User) -> Value {
         "enabled": user.enabled,
         "has_password": user.password.is_some(),
         "permissions": permissions(&user.permissions),
+        "acl": user.acl.as_deref().map(selectors),
         "source": source(user.source),
         "created_at": seconds(Some(user.created_ms)),
         "last_login": seconds(user.usage.last_ms()),
@@ -135,7 +142,7 @@ pub(crate) fn denied(_: Refusal) -> Value {
 /// A change was made.
 pub(crate) fn changed(changed: &Changed, message: &str) -> Value {
     match changed {
-        Changed::Done => json!({ "success": true, "message": message }),
+        Changed::Done | Changed::Count(_) => json!({ "success": true, "message": message }),
         Changed::Key(new) => json!({
             "success": true,
             "message": format!("{message}; it is shown only this once"),
@@ -158,8 +165,12 @@ pub(crate) fn refused(refused: &ChangeRefused) -> (u16, String) {
         ChangeRefused::Exists { .. }
         | ChangeRefused::Fixed { .. }
         | ChangeRefused::LastAdmin
+        | ChangeRefused::NoStore
+        | ChangeRefused::Contradiction(_)
         | ChangeRefused::InUse { .. } => (409, "Conflict: "),
-        ChangeRefused::Weak(_) | ChangeRefused::Invalid { .. } => (400, "Invalid request: "),
+        ChangeRefused::Rule { .. } | ChangeRefused::Weak(_) | ChangeRefused::Invalid { .. } => {
+            (400, "Invalid request: ")
+        }
         ChangeRefused::Full { .. } => (507, "Insufficient storage: "),
         ChangeRefused::Store(_) => (500, "Internal error: "),
     };
