@@ -46,7 +46,7 @@ pub struct Inboxes {
     reads: Receiver<(CoreId, ColdJob)>,
 }
 
-/// Where files of events lie in a data directory.
+/// Where files of events lie in a data directory, unless they were moved.
 #[must_use]
 pub fn directory(data: &Path) -> PathBuf {
     data.join(DIRECTORY)
@@ -84,12 +84,13 @@ pub fn mend(directory: &Path, facts: &[ColdFacts]) -> Result<usize, Fatal> {
 }
 
 impl Cold {
-    /// For the data directory `data`; the threads are started with what is returned beside it.
+    /// For files of events in `directory`; the threads are started with what is returned beside it.
     #[must_use]
-    pub fn new(data: &Path) -> (Self, Inboxes) {
+    pub fn new(directory: &Path) -> (Self, Inboxes) {
         let (writes, write_inbox) = mpsc::channel();
         let (reads, read_inbox) = mpsc::channel();
-        let cold = Self { directory: directory(data), writes, reads, unrecorded: Mutex::default() };
+        let cold =
+            Self { directory: directory.to_owned(), writes, reads, unrecorded: Mutex::default() };
         (cold, Inboxes { writes: write_inbox, reads: read_inbox })
     }
 

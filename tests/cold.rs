@@ -98,6 +98,29 @@ fn snapshot(server: &Server) {
 }
 
 #[test]
+fn files_are_where_the_configuration_says() {
+    let other = tempfile::tempdir().expect("a directory");
+    let place = other.path().join("deep/events");
+    let plan = plan().env("SYNAP_TOPICS__BASE_DIR", place.display());
+    let server = plan.start();
+    let mut client = server.resp();
+    client.call(&["TCREATE", "t", "PARTITIONS", "1", "FOREVER"]);
+    publish(&mut client, "t", 0, 1_000);
+    let count = || std::fs::read_dir(&place).map_or(0, Iterator::count);
+    wait_for("events to go to files", || count() > 0);
+    assert!(!directory(&plan).exists(), "the usual place is empty");
+    snapshot(&server);
+    server.kill();
+    let server = plan.start();
+    assert_eq!(read(&mut server.resp(), "t", 0), (0..1_000).collect::<Vec<_>>());
+    server.stop();
+    // Without them nothing is started.
+    std::fs::rename(&place, other.path().join("gone")).expect("it can be moved");
+    let (started, _) = plan.try_start();
+    assert!(started.is_none(), "files are missing");
+}
+
+#[test]
 fn events_in_files_are_read_by_whatever_way() {
     let server = plan().start();
     filled(&server);

@@ -204,6 +204,40 @@ fn unknown_keys_warn_with_line_and_suggestion() {
 }
 
 #[test]
+fn the_environment_of_a_node_of_distributed_sync_system_counts_by_its_type() {
+    let node = [
+        ("NODE_TYPE", "queue"),
+        ("NODE_ID", "queue_0"),
+        ("NODE_HOST", "127.0.0.1"),
+        ("API_PORT", "9001"),
+        ("PEER_NODES", "queue_0:queue_0:9001"),
+        ("LOG_LEVEL", "WARNING"),
+        ("QUEUE_PERSISTENCE", "false"),
+        ("ENABLE_METRICS", "false"),
+    ];
+    let config = with_env("", &node).config;
+    let dss = &config.dss;
+    assert_eq!((dss.queue_port, dss.node_id.as_str()), (Some(9001), "queue_0"));
+    assert_eq!((dss.host.as_str(), config.logging.level.as_str()), ("127.0.0.1", "warn"));
+    assert!(!config.persistence.enabled && !config.monitoring.enabled);
+    assert_eq!(config.unsupported(), []);
+    let ours = [node.as_slice(), &[("SYNAP_DSS__QUEUE_PORT", "9005")]].concat();
+    assert_eq!(with_env("", &ours).config.dss.queue_port, Some(9005));
+    // Such names mean nothing without the type of a node.
+    let config = with_env("", &node[1..]).config;
+    assert_eq!((config.dss.queue_port, config.dss.node_id.as_str()), (None, "node_0"));
+    assert_eq!(with_env("", &[("NODE_TYPE", "queue")]).config.dss.queue_port, Some(9000));
+    for (pairs, key) in [
+        ([("NODE_TYPE", "lock_manager"), ("NODE_ID", "a")], "dss.lock_port"),
+        ([("NODE_TYPE", "cache"), ("NODE_ID", "a")], "dss.cache_port"),
+        ([("NODE_TYPE", "queue"), ("PEER_NODES", "b:10.0.0.2:9000")], "dss.peer_nodes"),
+    ] {
+        let refused = with_env("", &pairs).config.unsupported();
+        assert_eq!(refused.iter().map(|it| it.key).collect::<Vec<_>>(), [key]);
+    }
+}
+
+#[test]
 fn known_keys_without_effect_warn() {
     let yaml = "monitoring: {prometheus_port: 9090}\ncluster: {enabled: false}\n";
     let heard = warnings(yaml);

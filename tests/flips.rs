@@ -53,6 +53,7 @@ fn content(recovered: &Recovered) -> Content {
 fn recover(root: &Path) -> Result<Recovered, Fatal> {
     let options = Options {
         data: root.to_owned(),
+        events: synap::cold::directory(root),
         logs: root.join("wal"),
         snapshots: root.join("snapshots"),
         mode: AccessMode::Recency,

@@ -898,6 +898,21 @@ fn the_echo_route_answers_with_the_request_only_where_configured() {
 }
 
 #[test]
+fn what_is_switched_off_is_not_found() {
+    let status = |head: &str, options: &HttpOptions| refusal(&send_with(head, "", options)).0;
+    let options = HttpOptions { without_metrics: true, ..HttpOptions::default() };
+    assert_eq!(status("GET /metrics", &options), 404);
+    let options = HttpOptions { without_rest: true, ..HttpOptions::default() };
+    for head in ["GET /kv/get/k", "GET /kv/stats", "GET /set/stats", "GET /queue/list"] {
+        assert_eq!(status(head, &options), 404, "{head}");
+    }
+    for head in ["GET /health", "GET /metrics", "GET /openapi.json"] {
+        let routed = send_with(head, "", &options);
+        assert!(matches!(routed, Routed::Builtin { .. } | Routed::Direct { status: 200, .. }));
+    }
+}
+
+#[test]
 fn large_answers_are_compressed_for_those_who_take_it() {
     use std::io::Read as _;
     let value = "x".repeat(5000);

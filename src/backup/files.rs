@@ -42,7 +42,7 @@ impl Files {
             root: config.data_dir.clone(),
             logs: config.persistence.wal.path.clone(),
             snapshots: config.persistence.snapshot.directory.clone(),
-            events: cold::directory(&config.data_dir),
+            events: config.topics.base_dir.clone(),
         }
     }
 

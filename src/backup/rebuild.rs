@@ -192,6 +192,7 @@ impl Rebuild {
 fn read_back(files: &Files, mends: bool) -> Result<usize, Fatal> {
     let options = recover::Options {
         data: files.root.clone(),
+        events: files.events.clone(),
         logs: files.logs.clone(),
         snapshots: files.snapshots.clone(),
         mode: AccessMode::Recency,

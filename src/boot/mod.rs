@@ -77,7 +77,7 @@ pub fn run(blocked: Blocked, sources: Sources) -> Result<(), Fatal> {
     let (answers, inbox) = mpsc::channel();
     let options = Options::from_config(config, recovered.history.epoch);
     let asks = options.is_some().then(|| answers.clone());
-    let (cold, cold_inboxes) = Cold::new(&config.data_dir);
+    let (cold, cold_inboxes) = Cold::new(&config.topics.base_dir);
     let cold = config.persistence.enabled.then_some(cold);
     let parts = (asks, cold, authority);
     let shared = Arc::new(facts(&loaded, &listeners, placement.cpus.len(), parts));

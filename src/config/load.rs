@@ -2,7 +2,7 @@
 
 use super::error::{ConfigError, ConfigErrors, Origin, Warning, WarningKind};
 use super::settings::{Layer, Names, Settings};
-use super::{Config, check, env, file};
+use super::{Config, check, env, file, foreign};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -96,6 +96,7 @@ impl Config {
             errors.extend(failed);
         };
         lay(&|layer| file::load(text.unwrap_or_default(), &names, layer));
+        lay(&|layer| foreign::load(&sources.env, layer));
         lay(&|layer| env::load(&sources.env, &names, layer));
         lay(&|layer| {
             for flag in &sources.flags {

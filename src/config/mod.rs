@@ -12,6 +12,7 @@ mod check;
 mod env;
 mod error;
 mod file;
+mod foreign;
 pub mod key;
 mod keys;
 mod load;
@@ -65,6 +66,8 @@ pub struct Config {
     pub scripting: Scripting,
     /// Publish and subscribe over HTTP.
     pub pubsub: Pubsub,
+    /// Rooms and topics.
+    pub topics: Topics,
     /// Access control: sections `authentication`, `users`, `api_keys`, `roles`, `acl`.
     pub access: Plan,
     /// Requests per client.
@@ -180,6 +183,13 @@ pub enum SlowConsumer {
     Disconnect,
     /// It misses messages.
     Drop,
+}
+
+/// Section `topics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// Where files of events are. Default `<data_dir>/topics`.
+    pub base_dir: PathBuf,
 }
 
 /// Section `network`.

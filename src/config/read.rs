@@ -10,7 +10,7 @@ use super::{
     ClientAuth, CommitPath, Config, Cors, Dss, EvictionPolicy, FsyncMode, KvStore, LogFormat,
     LogOutput, Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery,
     Resp3, Rest, Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls,
-    Wal, access,
+    Topics, Wal, access,
 };
 use crate::limits::{Block, OutputLimits, Rate};
 use crate::session::config::memory;
@@ -181,6 +181,11 @@ impl<'a> Reader<'a> {
                 patterns: self.int("pubsub.max_wildcard_subscriptions"),
             },
         }
+    }
+
+    fn topics_dir(&self, data_dir: &Path) -> PathBuf {
+        let moved = self.opt_text("topics.base_dir");
+        moved.map_or_else(|| crate::cold::directory(data_dir), PathBuf::from)
     }
 
     fn rate_limit(&self) -> RateLimit {
@@ -405,6 +410,7 @@ impl<'a> Reader<'a> {
             monitoring: self.monitoring(),
             scripting: self.scripting(),
             pubsub: self.pubsub(),
+            topics: Topics { base_dir: self.topics_dir(&data_dir) },
             access: access::plan(self).0,
             rate_limit: self.rate_limit(),
             data_dir,

@@ -54,6 +54,8 @@ pub struct Options {
     pub logs: PathBuf,
     /// Directory of the snapshots.
     pub snapshots: PathBuf,
+    /// Directory of the files of events.
+    pub events: PathBuf,
     /// How uses of keys will be noted.
     pub mode: AccessMode,
     /// When containers leave their packed form.
@@ -75,6 +77,7 @@ impl Options {
             data: config.data_dir.clone(),
             logs: config.persistence.wal.path.clone(),
             snapshots: config.persistence.snapshot.directory.clone(),
+            events: config.topics.base_dir.clone(),
             mode,
             thresholds: config.kv_store.thresholds,
             workers: cpus.clamp(1, WORKERS_MAX),
@@ -191,9 +194,8 @@ fn check_events(
     shards: &[Box<Shard>],
     skipped: &mut Vec<String>,
 ) -> Result<(), Fatal> {
-    let directory = cold::directory(&options.data);
     for facts in shards.iter().flat_map(|shard| shard.cold_facts()) {
-        match cold::check(&directory, &[facts]) {
+        match cold::check(&options.events, &[facts]) {
             Err(fatal @ Fatal::Corrupt { .. }) if options.read.skip_damage => {
                 let damage = fatal.what();
                 tracing::error!("EVENTS ARE LOST, reading them answers an error: {damage}");

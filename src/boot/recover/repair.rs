@@ -28,7 +28,7 @@ pub(super) fn run(
 ) -> Result<(), Fatal> {
     let mut mended = 0;
     for shard in shards {
-        mended += cold::mend(&cold::directory(&options.data), &shard.cold_facts())?;
+        mended += cold::mend(&options.events, &shard.cold_facts())?;
     }
     if mended > 0 {
         tracing::warn!(files = mended, "files of events were replaced: what they held is lost");

@@ -44,12 +44,8 @@ pub(super) const KEYS: &[Key] = &[
     used("queue.dead_letter.max_size", SOME, "10000", "Dead letters kept per queue."),
     used("queue.dead_letter.retention_hours", int(1, 87_600), "24", "Hours they are kept."),
     used("streams.enabled", Kind::Bool, "true", "Serve rooms, topics and consumer groups."),
-    Key::new(
-        "streams.base_dir",
-        Kind::Path,
-        "Directory of rooms. Unset is `streams` below data_dir.",
-    )
-    .dormant(),
+    Key::new("streams.base_dir", Kind::Path, "Directory of rooms in earlier versions.")
+        .no_effect("rooms are kept as topics are: in the log, snapshots and topics.base_dir"),
     used("streams.max_buffer_size", SOME, "10000", "Events that a new room keeps.")
         .alias(&[same("streams.max_events_per_room")]),
     Key::new("streams.max_unread_buffer_size", SOME, "Cap while readers lag.").no_effect(READERS),
@@ -75,9 +71,9 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(
         "topics.base_dir",
         Kind::Path,
-        "Directory of topics. Unset is `topics` below data_dir.",
-    )
-    .dormant(),
+        "Directory of the files with older events of topics and rooms, of this server alone. Unset \
+         is `topics` below data_dir. Where it is changed, the files have to be moved by hand.",
+    ),
     used("topics.default_partitions", int(1, 1024), "3", "Partitions of a new topic.")
         .alias(&[same("topics.num_partitions")]),
     used("topics.replication_factor", int(1, 64), "1", "Of a new topic; kept and shown."),
@@ -86,7 +82,7 @@ pub(super) const KEYS: &[Key] = &[
         int(0, 1 << 30),
         "8192",
         "KiB of events that memory holds of each partition and room; older ones go to files in \
-         `topics` below data_dir and are read from there. 0 keeps all in memory.",
+         topics.base_dir and are read from there. 0 keeps all in memory.",
     ),
     used("topics.segment_bytes", SOME, "104857600", "Of a new topic; kept and shown."),
     used("topics.max_batch_size", int(1, 1000), "1000", "Events that one read answers at most."),

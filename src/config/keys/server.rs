@@ -202,7 +202,13 @@ pub(super) const KEYS: &[Key] = &[
         .or("127.0.0.1")
         .dormant(),
     Key::new("synap_rpc.port", PORT, "TCP port of RPC.").or("15600").dormant(),
-    Key::new("protocols.rest.enabled", Kind::Bool, "Serve the REST routes.").or("true"),
+    Key::new(
+        "protocols.rest.enabled",
+        Kind::Bool,
+        "Serve commands as REST routes; off, they are not found. Envelopes, WebSocket, streams of \
+         events, health, metrics and access control have keys of their own, or are always there.",
+    )
+    .or("true"),
     Key::new("protocols.rest.prefix", TEXT, "Path prefix of REST routes in earlier versions.")
         .no_effect("the routes are fixed"),
     Key::new(
@@ -225,7 +231,8 @@ pub(super) const KEYS: &[Key] = &[
         .or("json"),
     Key::new("logging.output", Kind::Path, "stdout, stderr or the path of a file to append to.")
         .or("stdout"),
-    Key::new("monitoring.enabled", Kind::Bool, "Serve GET /metrics.").or("true"),
+    Key::new("monitoring.enabled", Kind::Bool, "Serve GET /metrics; off, it is not found.")
+        .or("true"),
     Key::new("monitoring.prometheus_port", PORT, "Separate metrics port of earlier versions.")
         .no_effect("metrics are served at /metrics on server.port"),
     Key::new(

@@ -222,6 +222,9 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
         return unmatched(request, context);
     };
     let mut context = HttpContext::new(id, request, &options.cors_origins);
+    if is_off(route, options) {
+        return refuse(&HttpError::new(404, "Not found"), context);
+    }
     if options.without_pubsub && route.is_pubsub() {
         return refuse(&WITHOUT_PUBSUB, context);
     }
@@ -232,6 +235,15 @@ pub fn route(request: &HttpRequest<'_>, options: &HttpOptions) -> Routed {
         Ok(Work::Live(live, response)) => Routed::Live { live, response, context },
         Ok(Work::Document(content_type, text)) => direct(context, content_type, text.as_bytes()),
         Err(error) => refuse(&error, context),
+    }
+}
+
+/// Whether the configuration leaves a route out.
+fn is_off(route: &Route, options: &HttpOptions) -> bool {
+    match route.target {
+        Target::Own(Own::Metrics) => options.without_metrics,
+        Target::Command(_) | Target::Own(Own::KvStats | Own::TypeStats(_)) => options.without_rest,
+        Target::Own(_) | Target::Dss(_) => false,
     }
 }
 
