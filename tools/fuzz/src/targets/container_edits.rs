@@ -28,7 +28,7 @@ const HELD_MAX: usize = 16 << 20;
 /// The number of a type, and edits of it: images of real values, and the edits in the log.
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for shard in solo::of_every_type(SMALL).into_shards() {
+    for shard in solo::of_every_type(&SMALL).into_shards() {
         let mut position = Some(0);
         while let Some(at) = position {
             position = shard.walk(at, |entry| {
@@ -60,13 +60,13 @@ fn run(input: &[u8]) {
         return;
     };
     for thresholds in [SMALL, Thresholds::default()] {
-        apply(value_type, edits, thresholds);
+        apply(value_type, edits, &thresholds);
     }
 }
 
-fn empty(thresholds: Thresholds) -> Shard {
+fn empty(thresholds: &Thresholds) -> Shard {
     let mut shard = Shard::new(ShardId::new(3), 1, AccessMode::Recency);
-    shard.set_thresholds(thresholds);
+    shard.set_thresholds(*thresholds);
     shard
 }
 
@@ -81,7 +81,7 @@ fn replay(shard: &mut Shard, record: &Record<'_>) -> bool {
     true
 }
 
-fn apply(value_type: ValueType, edits: &[u8], thresholds: Thresholds) {
+fn apply(value_type: ValueType, edits: &[u8], thresholds: &Thresholds) {
     let mut shard = empty(thresholds);
     let (before, nothing) = (shard.held_bytes(), shard.live_bytes());
     let (key, deadline_ms) = (KEY, None);
@@ -101,7 +101,7 @@ fn apply(value_type: ValueType, edits: &[u8], thresholds: Thresholds) {
 }
 
 /// A shard from the image of another holds the same, whether it was written whole or in pieces.
-fn rebuild(shard: &Shard, thresholds: Thresholds) {
+fn rebuild(shard: &Shard, thresholds: &Thresholds) {
     let entry = shard.get(KEY).expect("it was stored");
     let mut whole = Vec::new();
     push_entry(&mut whole, &entry);
@@ -130,7 +130,7 @@ fn rebuild(shard: &Shard, thresholds: Thresholds) {
 
 /// The whole input as an image of a shard.
 fn image(mut input: &[u8]) {
-    let mut shard = empty(SMALL);
+    let mut shard = empty(&SMALL);
     shard.begin_load(Seq::ZERO);
     while let Ok(entry) = take_entry(&mut input) {
         shard.load(&entry);

@@ -14,7 +14,7 @@ pub(crate) const TARGET: Target = Target {
 };
 
 fn seeds() -> Vec<Vec<u8>> {
-    let mut solo = solo::of_every_type(Default::default());
+    let mut solo = solo::of_every_type(&Default::default());
     let mut held = |key: &str| match solo.run(&[b"GET", key.as_bytes()]) {
         Reply::Bytes(bytes) => bytes.to_vec(),
         other => panic!("{key} is a string, not {other:?}"),
@@ -28,7 +28,7 @@ fn run(input: &[u8]) {
     dense.resize(16 + 12 * 1024, input.last().copied().unwrap_or(0));
     for value in [input, &dense] {
         for thresholds in [SMALL, Default::default()] {
-            let mut solo = Solo::new(thresholds);
+            let mut solo = Solo::new(&thresholds);
             solo.run(&[b"SET", b"a", value]);
             for line in [
                 "PFCOUNT a",

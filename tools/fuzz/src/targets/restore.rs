@@ -26,7 +26,7 @@ const FOOTER_BYTES: usize = 10;
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for thresholds in [SMALL, synap_shards::types::Thresholds::default()] {
-        let mut solo = solo::of_every_type(thresholds);
+        let mut solo = solo::of_every_type(&thresholds);
         for key in KEYS {
             let Reply::Bytes(dump) = solo.run(&[b"DUMP", key.as_bytes()]) else {
                 panic!("{key} is there");
@@ -87,7 +87,8 @@ fn run(input: &[u8]) {
     };
     // One element may pass the bound by what stands around it.
     assert!(length <= BYTES_MAX + input.len() + 64, "{length} bytes came of {}", input.len());
-    let mut solo = Solo::new(if body.len().is_multiple_of(2) { SMALL } else { Default::default() });
+    let mut solo =
+        Solo::new(&if body.len().is_multiple_of(2) { SMALL } else { Default::default() });
     let before = solo.held_bytes();
     assert_eq!(solo.run(&[b"RESTORE", b"a", b"0", &sealed]), Reply::Ok, "it was read before");
     assert!(solo.held_bytes() - before < HELD_MAX, "it takes {} bytes", solo.held_bytes());

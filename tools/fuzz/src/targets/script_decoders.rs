@@ -50,7 +50,7 @@ const SCRIPT: &[u8] = b"local bytes, format = ARGV[1], ARGV[2]\n\
 fn run(input: &[u8]) {
     thread_local! {
         // An interpreter costs more than an input; nothing that a script does outlives it.
-        static SOLO: RefCell<Solo> = RefCell::new(Solo::new(Thresholds::default()));
+        static SOLO: RefCell<Solo> = RefCell::new(Solo::new(&Thresholds::default()));
     }
     let format = &input[..input.len() / 2];
     let words: [&[u8]; 5] = [b"EVAL", SCRIPT, b"0", input, format];

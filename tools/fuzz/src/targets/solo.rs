@@ -36,6 +36,7 @@ pub(super) const SMALL: Thresholds = Thresholds {
     queue_auto_create: true,
     defaults: Defaults::DEFAULT,
     partition_hot_kb: 0,
+    read_elements_max: 40,
 };
 
 #[derive(Default)]
@@ -64,7 +65,7 @@ pub(super) struct Solo {
 }
 
 impl Solo {
-    pub(super) fn new(thresholds: Thresholds) -> Self {
+    pub(super) fn new(thresholds: &Thresholds) -> Self {
         let memory = MemorySettings {
             limit_keys: 0,
             limit_bytes: 0,
@@ -72,7 +73,7 @@ impl Solo {
             sample_size: 5,
             mode: AccessMode::Recency,
             notices: 0,
-            thresholds,
+            thresholds: *thresholds,
         };
         let acknowledge = Acknowledge::OnAppend;
         let settings = EngineSettings { epoch: Epoch(1), acknowledge, memory };
@@ -134,7 +135,7 @@ impl Solo {
 }
 
 /// Keys of every type, small and large, and one with fields that expire.
-pub(super) fn of_every_type(thresholds: Thresholds) -> Solo {
+pub(super) fn of_every_type(thresholds: &Thresholds) -> Solo {
     let mut solo = Solo::new(thresholds);
     let lines = [
         "SET string 12345",
