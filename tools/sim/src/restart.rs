@@ -28,6 +28,7 @@ const SMALL: Thresholds = Thresholds {
     queue_auto_create: true,
     defaults: Defaults::DEFAULT,
     partition_hot_kb: 0,
+    read_elements_max: usize::MAX,
 };
 
 /// Where shards stand.
