@@ -1,42 +1,26 @@
-//! From the bytes of a connection to commands: decode, check, hand to the engine or the session.
+//! A request from its connection to the engine or the session: looked up, its names made keys,
+//! begun, checked, run or refused, and counted.
 
-use smallvec::SmallVec;
 use synap_io::clock;
-use synap_shards::command::args::{Arg, Args, Words};
+use synap_shards::command::args::Args;
 use synap_shards::command::error::CommandError;
 use synap_shards::command::names;
 use synap_shards::command::reply::Reply;
-use synap_shards::command::spec::{Access, CommandSpec, Family, Flags, Keys, Run};
+use synap_shards::command::spec::{Access, Family, Flags, Run};
 use synap_shards::command::table::{self, CommandId};
+use synap_shards::engine::Engine;
 use synap_shards::engine::event::{Event, Flow, Place};
-use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
-use synap_shards::key::slot_of;
-use synap_shards::limits::{PREFETCH_MAX, SLOTS_PER_SHARD};
-use synap_shards::pubsub::Kind as Subscription;
 
-use super::connection::{Connection, Decoder, Style};
-use super::gate::admit;
+use super::connection::{Decoder, Style};
 use super::outlet::{Answered, Current, Outlet};
 use crate::audit::Kind;
-use crate::protocol::resp::decode::{Decoded, RespLimits};
-use crate::protocol::resp::encode::{Protocol, protocol_error};
-use crate::session::authorize::{self, Place as Where};
-use crate::session::client::{Client, Listener};
+use crate::session::authorize;
+use crate::session::client::Listener;
 use crate::session::finish::Finish;
 use crate::session::transaction::{Inside, Pending};
 use crate::session::{self, SessionContext, Then};
 use crate::snapshot::{Waiter, Wanted};
-
-/// Requests of a pipeline that are decoded before the first of them runs, so that the cache misses
-/// of their lookups overlap.
-const LOOKAHEAD: usize = PREFETCH_MAX;
-/// Below this many, looking ahead costs more than it saves.
-const AHEAD_FROM: usize = 3;
-
-/// Why a write is refused. Redis's code for a log that cannot be written.
-const DISK_FULL: &str =
-    "Errors writing to the log: the disk is full. Writes are refused until there is room";
 
 /// What serving works on.
 pub(super) struct Host<'a> {
@@ -58,26 +42,6 @@ pub(super) enum Stop {
     Closed,
     /// What follows is of another protocol.
     Switched(Decoder),
-}
-
-/// Requests of a pipeline that were decoded.
-#[derive(Default)]
-struct Batch<'a> {
-    /// The words of all of them.
-    words: SmallVec<[&'a [u8]; 3 * LOOKAHEAD]>,
-    /// Of each, the end of its words and the end of its bytes in the input.
-    ends: SmallVec<[(usize, usize); LOOKAHEAD]>,
-}
-
-impl<'a> Batch<'a> {
-    /// The words of each, and the end of its bytes.
-    fn requests(&self) -> impl ExactSizeIterator<Item = (&[&'a [u8]], usize)> {
-        let mut start = 0;
-        self.ends.iter().map(move |(end, after)| {
-            let words = &self.words[std::mem::replace(&mut start, *end)..*end];
-            (words, *after)
-        })
-    }
 }
 
 impl Host<'_> {
@@ -162,83 +126,6 @@ impl Host<'_> {
         }
         self.outlet.put_off(id);
         false
-    }
-
-    fn serve_resp(
-        &mut self,
-        id: ConnId,
-        input: &[u8],
-        decoder: &mut crate::protocol::resp::decode::Decoder,
-    ) -> (usize, Stop) {
-        let limits = RespLimits::default();
-        let mut used = 0;
-        loop {
-            if !self.may_start(id) {
-                return (used, Stop::Blocked);
-            }
-            if self.unpark_words(id) {
-                continue;
-            }
-            let mut batch = Batch::default();
-            let mut ahead = used;
-            let end = loop {
-                if batch.ends.len() == LOOKAHEAD {
-                    break None;
-                }
-                let rest = &input[ahead..];
-                ahead += match decoder.decode_short(rest, &limits, &mut batch.words) {
-                    Some(consumed) => consumed,
-                    None => match decoder.decode(rest, &limits) {
-                        Decoded::Request { words, consumed } => {
-                            batch.words.extend_from_slice(&words);
-                            consumed
-                        }
-                        other => break Some(other),
-                    },
-                };
-                batch.ends.push((batch.words.len(), ahead));
-            };
-            let places = self.look_ahead(&batch);
-            let count = batch.ends.len();
-            for (at, (words, after)) in batch.requests().enumerate() {
-                self.dispatch(id, words, None, places[at]);
-                used = after;
-                if at + 1 < count && !self.may_start(id) {
-                    // What was decoded behind it is decoded again when the connection goes on.
-                    *decoder = Default::default();
-                    return (used, Stop::Blocked);
-                }
-            }
-            match end {
-                None | Some(Decoded::Request { .. }) => {}
-                Some(Decoded::Quoted { words, consumed }) => {
-                    if !self.may_start(id) {
-                        return (used, Stop::Blocked);
-                    }
-                    let words: Words<'_> = words.iter().map(Vec::as_slice).collect();
-                    self.dispatch(id, &words, None, None);
-                    used += consumed;
-                }
-                Some(Decoded::Empty { consumed }) => used += consumed,
-                Some(Decoded::Incomplete { needs }) => return (used, Stop::Incomplete(needs)),
-                Some(Decoded::Broken(error)) => {
-                    let mut bytes = Vec::new();
-                    protocol_error(error, &mut bytes);
-                    if let Some(connection) = self.outlet.connections.get_mut(id) {
-                        connection.say(&bytes);
-                    }
-                    self.outlet.shared.metrics[self.outlet.core.index()].protocol_errors.add(1);
-                    return (used, Stop::Closed);
-                }
-            }
-        }
-    }
-
-    fn look_ahead(&self, batch: &Batch<'_>) -> Places {
-        if batch.ends.len() < AHEAD_FROM {
-            return Places::default();
-        }
-        self.engine.prefetch(batch.requests().map(|(words, _)| words.get(1).copied()))
     }
 
     /// Carries out one request. Its reply is written in `style`, or as a RESP client wants it.
@@ -448,124 +335,6 @@ impl Host<'_> {
         self.outlet.reply(id, ticket, reply);
     }
 
-    /// Checks what does not depend on data.
-    #[inline]
-    pub(super) fn checked(
-        &mut self,
-        id: ConnId,
-        command: CommandId,
-        args: &Args<'_>,
-    ) -> Result<(), CommandError> {
-        let (spec, words) = (command.spec(), args.words());
-        if let Some(connection) = self.outlet.connections.get_mut(id) {
-            if connection.client.is_bound {
-                let is_required = self.outlet.desk.directory().is_required();
-                admit(&connection.client, is_required, command, words, place_of(connection))?;
-            }
-            check_subscribed(&connection.client, spec)?;
-        }
-        let settings = &self.outlet.settings;
-        if spec.flags.has(Flags::FLUSH) && !settings.allow_flush_commands {
-            return Err(CommandError::Disabled { key: "kv_store.allow_flush_commands" });
-        }
-        match spec.family {
-            Family::Queue if !settings.queues => return Err(switched_off("Queue system disabled")),
-            Family::Topic | Family::Group if !settings.streams => {
-                return Err(switched_off("Stream system disabled"));
-            }
-            Family::Pubsub => self.admit_subscriptions(id, spec, args)?,
-            _ => {}
-        }
-        let settings = &self.outlet.settings;
-        if spec.id == "server.waitaof"
-            && args.integer(Arg(0)) > 0
-            && !self.outlet.shared.persistence
-        {
-            return Err(CommandError::Invalid(
-                "WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-            ));
-        }
-        if spec.access == Access::Write {
-            if self.outlet.disk_full {
-                let metrics = &self.outlet.shared.metrics[self.outlet.core.index()];
-                metrics.wal_refused.add(1);
-                return Err(CommandError::Coded { code: "MISCONF", message: DISK_FULL });
-            }
-            if settings.read_only {
-                return Err(CommandError::Coded {
-                    code: "READONLY",
-                    message: "You can't write against a read only server.",
-                });
-            }
-            let limit = settings.max_value_bytes;
-            if words.iter().any(|word| word.len() > limit) {
-                return Err(CommandError::StringTooLong { limit });
-            }
-        }
-        if matches!(spec.keys, Keys::Range { .. }) {
-            self.check_slots(id, command, words)?;
-        }
-        Ok(())
-    }
-
-    /// Whether there may be as many subscriptions as a command asks for.
-    fn admit_subscriptions(
-        &mut self,
-        id: ConnId,
-        spec: &CommandSpec,
-        args: &Args<'_>,
-    ) -> Result<(), CommandError> {
-        let kind = match spec.id {
-            "pubsub.subscribe" => Subscription::Channel,
-            "pubsub.psubscribe" => Subscription::Pattern,
-            "pubsub.ssubscribe" => Subscription::Shard,
-            "pubsub.topic_subscribe" => Subscription::Topic,
-            _ => return Ok(()),
-        };
-        let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
-        let client = self.outlet.speaker.unwrap_or(connection.client.id);
-        let limits = &self.outlet.settings.subscriptions;
-        self.outlet.pubsub.index.admit(kind, args.rest(Arg(0)), client, limits)
-    }
-
-    /// On a shard-aware port, sends the client to the core that owns the keys.
-    fn check_slots(
-        &mut self,
-        id: ConnId,
-        command: CommandId,
-        words: &[&[u8]],
-    ) -> Result<(), CommandError> {
-        let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
-        if connection.client.listener != Listener::RespShard {
-            return Ok(());
-        }
-        let host = connection.client.local.ip();
-        let spec = command.spec();
-        let mut slots = spec.key_positions(words).into_iter().map(|at| slot_of(words[at]));
-        let Some(slot) = slots.next() else { return Ok(()) };
-        if slots.any(|other| other != slot) {
-            return Err(CommandError::Coded {
-                code: "CROSSSLOT",
-                message: "Keys in request don't hash to the same slot",
-            });
-        }
-        let shard = synap_shards::id::ShardId::new(usize::from(slot) / SLOTS_PER_SHARD);
-        let owner = self.outlet.shared.shard_map.owner(shard);
-        let base = self.outlet.shared.shard_port_base;
-        match base {
-            Some(base) if owner != self.outlet.core => {
-                let port = usize::from(base) + owner.index();
-                let address = if host.is_ipv6() {
-                    format!("[{host}]:{port}")
-                } else {
-                    format!("{host}:{port}")
-                };
-                Err(CommandError::Moved { slot, address })
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
     fn run(
         &mut self,
         id: ConnId,
@@ -699,33 +468,4 @@ impl Host<'_> {
         }
         Flow::Barrier
     }
-}
-
-/// Where a command of this connection is run.
-fn place_of(connection: &Connection) -> Where {
-    let is_open = connection.client.pending.as_deref().is_some_and(Pending::is_open);
-    if is_open { Where::Inside } else { Where::Alone }
-}
-
-fn switched_off(message: &'static str) -> CommandError {
-    CommandError::Coded { code: "DISABLED", message }
-}
-
-/// In the second version of the protocol a client that listens may send little else: it could not
-/// tell replies from messages.
-fn check_subscribed(client: &Client, spec: &CommandSpec) -> Result<(), CommandError> {
-    const ALLOWED: [&str; 3] = ["PING", "QUIT", "RESET"];
-    if client.protocol == Protocol::Resp3 || !client.is_subscribed() {
-        return Ok(());
-    }
-    let subscribes = spec.family == Family::Pubsub && matches!(spec.run, Run::EveryCore(_));
-    if subscribes || ALLOWED.contains(&spec.resp) {
-        return Ok(());
-    }
-    Err(CommandError::Quoted {
-        before: "Can't execute '",
-        found: spec.resp.to_ascii_lowercase().replace(' ', "|"),
-        after: "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in \
-                this context",
-    })
 }
