@@ -3,6 +3,9 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
 use support::resp::encode;
 use support::{Plan, Server};
 
@@ -23,7 +26,7 @@ fn flood(server: &Server, request: &[u8], count: usize, answer: &[u8]) {
         let socket = client.socket().try_clone().expect("a second handle");
         scope.spawn(move || {
             let mut socket = socket;
-            std::io::Write::write_all(&mut socket, &bytes).expect("the server reads");
+            socket.write_all(&bytes).expect("the server reads");
         });
         for at in 0..count {
             assert_eq!(client.reply(), answer, "answer {at}");
@@ -72,5 +75,29 @@ fn http_and_envelopes_keep_to_their_share() {
     }
     let most = metric(&server, "synap_core_share_max_commands");
     assert!(most <= COMMANDS, "{most}");
+    server.stop();
+}
+
+#[test]
+fn what_has_to_wait_waits_in_its_socket() {
+    const WAITING_MAX: u64 = 4 << 20;
+    let server = Plan::new().workers(1).start();
+    let flood = server.resp();
+    let pipeline = encode(&["PING"]).repeat(10_000);
+    let mut watcher = server.resp();
+    std::thread::scope(|scope| {
+        let (mut writer, mut reader) = (flood.socket(), flood.socket());
+        scope.spawn(move || while writer.write_all(&pipeline).is_ok() {});
+        scope.spawn(move || while reader.read(&mut [0; 1 << 16]).is_ok_and(|read| read > 0) {});
+        for _ in 0..300 {
+            let clients = watcher.call(&["CLIENT", "LIST"]);
+            let waiting = clients.split(" qbuf=").skip(1).map(|rest| {
+                rest.split(' ').next().and_then(|word| word.parse::<u64>().ok()).expect("a number")
+            });
+            let most = waiting.max().expect("there are clients");
+            assert!(most < WAITING_MAX, "{most} bytes wait outside of their socket");
+        }
+        flood.socket().shutdown(Shutdown::Both).expect("it is open");
+    });
     server.stop();
 }

@@ -412,6 +412,8 @@ impl Core {
             connection.reading_paused = false;
             self.reactor.resume_reading(conn);
         }
+        // Between being put off and going on it looked free, and may have been read all the while.
+        self.rest_reading(conn);
         self.outlet.mark_dirty(conn);
     }
 
