@@ -39,8 +39,10 @@ pub const CONNECTIONS_MAX: usize = crate::net::conn::CONNECTIONS_MAX;
 /// How long accepting rests after the kernel refused to hand out a connection (no descriptors, no
 /// memory): such errors come back at once, again and again.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Bytes of one SEND request; longer buffers take several.
-const SEND_BYTES_MAX: usize = 1 << 30;
+/// Bytes of one SEND request; longer buffers take several. The kernel copies what a socket takes
+/// while the request is submitted, and over loopback carries it to its receiver too: of a buffer of
+/// 10 MiB that is several milliseconds, in which the core does nothing else.
+const SEND_BYTES_MAX: usize = 256 * 1024;
 /// How often dropping a reactor looks whether the kernel has let go, and for how long each time.
 const DROP_TURNS_MAX: usize = 1000;
 const DROP_WAIT: Duration = Duration::from_millis(10);
