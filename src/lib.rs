@@ -16,6 +16,7 @@ pub mod auth;
 pub mod alive;
 pub mod audit;
 pub mod captures;
+pub mod cidr;
 pub mod latency;
 pub mod limits;
 pub mod mailboxes;

@@ -7,7 +7,8 @@ use synap_shards::pubsub::Limits;
 use synap_shards::shard::evict::{AccessMode, EvictionPolicy};
 use synap_shards::types::Thresholds;
 
-use crate::limits::{Block, OutputLimits, Rate};
+use crate::cidr::Cidr;
+use crate::limits::{OutputLimits, Rate};
 
 /// The changeable settings of one core.
 #[derive(Clone, Debug)]
@@ -78,7 +79,7 @@ pub struct Settings {
     /// Requests that one client may make; nothing is no limit.
     pub rate: Option<Rate>,
     /// Proxies that are believed who the client is.
-    pub trusted_proxies: Arc<[Block]>,
+    pub trusted_proxies: Arc<[Cidr]>,
 }
 
 impl Settings {

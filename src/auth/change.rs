@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::acl::{BadRule, Step};
 use super::action::Actions;
-use super::cidr::Cidr;
 use super::credential::Secret;
 use super::key::NewKey;
 use super::resource::Resource;
 use super::rights::Permission;
 use super::store::StoreError;
+use crate::cidr::Cidr;
 
 /// What to change of a user; what is `None` stays.
 #[derive(Clone, Debug, Default)]

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::acl::Acl;
 use super::action::Actions;
-use super::cidr::Cidr;
 use super::credential::Credential;
 use super::hash::PasswordHash;
 use super::identity::{Identity, Who};
@@ -17,6 +16,7 @@ use super::key::Digest;
 use super::resource::Resource;
 use super::rights::{Permission, Rights};
 use super::usage::Usage;
+use crate::cidr::Cidr;
 
 /// Where something was defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -130,6 +130,15 @@ impl Joining<'_> {
         self.problems.push(Problem { place: place.clone(), with });
     }
 
+    /// What was also made while the server ran, a `user` or a `role`.
+    fn refuse_twice(&mut self, place: &Place, what: &str, name: &str) {
+        let with = format!(
+            "names {what} `{name}`, which was also made while the server ran: remove it here, or \
+             by DELETE /auth/{what}s/{name}"
+        );
+        self.refuse(place, with);
+    }
+
     fn usage(&mut self, key: bool, name: &str) -> Arc<Usage> {
         self.uses.remove(&(key, name.to_owned())).unwrap_or_default()
     }
@@ -138,11 +147,7 @@ impl Joining<'_> {
         for planned in &plan.roles {
             let name: Arc<str> = Arc::from(planned.name.as_str());
             if self.draft.roles.contains_key(&name) {
-                let with = format!(
-                    "names role `{name}`, which was also made while the server ran: remove it \
-                     here, or by DELETE /auth/roles/{name}"
-                );
-                self.refuse(&planned.place, with);
+                self.refuse_twice(&planned.place, "role", &name);
                 continue;
             }
             let permissions = planned.permissions.clone();
@@ -155,11 +160,7 @@ impl Joining<'_> {
         for planned in &plan.users {
             let name: Arc<str> = Arc::from(planned.name.as_str());
             if self.draft.users.contains_key(&name) {
-                let with = format!(
-                    "names user `{name}`, which was also made while the server ran: remove it \
-                     here, or by DELETE /auth/users/{name}"
-                );
-                self.refuse(&planned.place, with);
+                self.refuse_twice(&planned.place, "user", &name);
                 continue;
             }
             let password = match &planned.proof {

@@ -6,13 +6,13 @@ use std::fmt;
 use crate::config::Origin;
 
 use super::action::Actions;
-use super::cidr::Cidr;
 use super::credential::Secret;
 use super::directory::Switches;
 use super::hash::PasswordHash;
 use super::key::Digest;
 use super::resource::Resource;
 use super::rights::Permission;
+use crate::cidr::Cidr;
 
 /// Where something was said.
 #[derive(Clone, Debug, PartialEq, Eq)]

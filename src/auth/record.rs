@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::acl::{Acl, Selector};
 use super::action::{Action, Actions};
-use super::cidr::Cidr;
 use super::directory::{Directory, Key, Role, Rule, Source, User};
 use super::hash::PasswordHash;
 use super::key::Digest;
@@ -15,6 +14,7 @@ use super::merge::Seen;
 use super::resource::Resource;
 use super::rights::Permission;
 use super::usage::Usage;
+use crate::cidr::Cidr;
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use super::plan::{DAY_MS, Plan};
 use super::policy::Weak;
 use super::store::Store;
 use super::*;
+use crate::cidr::Cidr;
 use crate::config::{Config, Sources};
 
 const NOW: u64 = 1_700_000_000_000;

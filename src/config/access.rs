@@ -13,7 +13,8 @@ use crate::auth::plan::{
     DAY_MS, FirstAdmin, Place, Plan, PlannedKey, PlannedRole, PlannedRule, PlannedUser, Proof,
 };
 use crate::auth::role::{self, IDENTITIES_MAX, PERMISSIONS_MAX, ROLES_MAX};
-use crate::auth::{Action, Actions, Cidr, Permission, Resource, Secret, Switches, policy};
+use crate::auth::{Action, Actions, Permission, Resource, Secret, Switches, policy};
+use crate::cidr::Cidr;
 use std::collections::BTreeSet;
 
 const MASKED: &str = "a masked value";

@@ -36,7 +36,8 @@ use crate::auth::Plan;
 use synap_shards::pubsub::Limits;
 use synap_shards::types::Thresholds;
 
-use crate::limits::{Block, OutputLimits, Rate};
+use crate::cidr::Cidr;
+use crate::limits::{OutputLimits, Rate};
 
 /// The effective configuration. Its fields are documented, with unit, range and default, in
 /// `config/config.yml`; the notes here say what the types add.
@@ -158,7 +159,7 @@ pub struct RateLimit {
     /// How many requests; `None` without a limit, the default.
     pub rate: Option<Rate>,
     /// Proxies that are believed who the client is. Default empty.
-    pub trust_forwarded_for: Vec<Block>,
+    pub trust_forwarded_for: Vec<Cidr>,
 }
 
 /// Section `pubsub`.

@@ -12,7 +12,8 @@ use super::{
     Resp3, Rest, Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls,
     Topics, Wal, access,
 };
-use crate::limits::{Block, OutputLimits, Rate};
+use crate::cidr::Cidr;
+use crate::limits::{OutputLimits, Rate};
 use crate::session::config::memory;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -192,7 +193,7 @@ impl<'a> Reader<'a> {
         let per_second = self.int("rate_limit.requests_per_second");
         let rate = Rate::per_second(per_second, self.int("rate_limit.burst_size"));
         let trusted = self.list("rate_limit.trust_forwarded_for").unwrap_or_default();
-        let block = |value: &Value| Block::parse(&value.to_string()).expect("the kind checks it");
+        let block = |value: &Value| Cidr::parse(&value.to_string()).expect("the kind checks it");
         RateLimit {
             rate: self.flag("rate_limit.enabled").then_some(rate),
             trust_forwarded_for: trusted.iter().map(block).collect(),

@@ -11,6 +11,6 @@ pub mod output;
 
 pub use addresses::Addresses;
 pub use bucket::{Buckets, Rate, Standing};
-pub use client::{Block, ClientKey, Payer};
+pub use client::{ClientKey, Payer};
 pub use lease::Leases;
 pub use output::OutputLimits;

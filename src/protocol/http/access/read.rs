@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 
 use super::{Access, AccessRoute, Listed};
 use crate::auth::{
-    Action, Actions, Change, Cidr, Credential, KeyOrder, Permission, Resource, RuleOrder, Secret,
+    Action, Actions, Change, Credential, KeyOrder, Permission, Resource, RuleOrder, Secret,
     UserEdit,
 };
+use crate::cidr::Cidr;
 use crate::protocol::http::error::HttpError;
 use crate::protocol::http::route::Params;
 
