@@ -395,7 +395,8 @@ fn unmatched(request: &HttpRequest<'_>, context: HttpContext) -> Routed {
     Routed::Direct { response, status: 405, context }
 }
 
-fn method(verb: Verb) -> Option<Method> {
+/// The method of a command's route that a request asks for.
+pub(super) fn method(verb: Verb) -> Option<Method> {
     match verb {
         Verb::Get | Verb::Head => Some(Method::Get),
         Verb::Post => Some(Method::Post),

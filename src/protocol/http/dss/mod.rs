@@ -25,7 +25,7 @@ use super::error::HttpError;
 use super::head::Verb;
 use super::input::percent_decode;
 use super::respond;
-use super::route::{Builtin, HttpOptions, Routed, refuse};
+use super::route::{Builtin, HttpOptions, Routed, method, refuse};
 use super::table::{ROUTES as ALL, RouteId, Target};
 use super::words::OwnedWords;
 use show::Body;
@@ -189,16 +189,6 @@ pub(super) fn context(
     let is_listed = |origin: &str| !*asks_who || origins.iter().any(|listed| listed == origin);
     context.with_credentials = context.origin.as_deref().is_some_and(is_listed);
     context
-}
-
-fn method(verb: Verb) -> Option<Method> {
-    match verb {
-        Verb::Get | Verb::Head => Some(Method::Get),
-        Verb::Post => Some(Method::Post),
-        Verb::Delete => Some(Method::Delete),
-        Verb::Put => Some(Method::Put),
-        Verb::Options | Verb::Other => None,
-    }
 }
 
 /// The route of a path, its number, and what stands in the path for the queue.

@@ -2,8 +2,9 @@
 //! or refused; rules are read or refused; what is read means the same when it is written and read
 //! again, and a pattern agrees with the plainest matcher there is.
 
-use synap::auth::{Action, Cidr, Credential, Pattern, Resource, ResourceKind, Rights};
+use synap::auth::{Action, Credential, Pattern, Resource, ResourceKind, Rights};
 use synap::auth::{Actions, Permission};
+use synap::cidr::Cidr;
 use synap::config::{Config, Sources};
 
 use super::{Target, texts};
