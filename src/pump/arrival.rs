@@ -46,47 +46,44 @@ impl TooMany {
     }
 }
 
-const IN_ALL_HTTP: &[u8] = concat!(
-    "HTTP/1.1 503 Service Unavailable\r\n",
-    "Content-Type: application/json\r\n",
-    "Retry-After: 1\r\n",
-    "Content-Length: 43\r\n",
-    "Connection: close\r\n\r\n",
-    r#"{"error":"Too many connections","code":503}"#
-)
-.as_bytes();
+/// An answer over HTTP that is known before anything was asked: status, length of the body, body.
+macro_rules! refusal {
+    ($status:literal, $length:literal, $body:expr) => {
+        concat!(
+            "HTTP/1.1 ",
+            $status,
+            "\r\nContent-Type: application/json\r\nRetry-After: 1\r\nContent-Length: ",
+            $length,
+            "\r\nConnection: close\r\n\r\n",
+            $body
+        )
+        .as_bytes()
+    };
+}
 
-const OF_ADDRESS_HTTP: &[u8] = concat!(
-    "HTTP/1.1 429 Too Many Requests\r\n",
-    "Content-Type: application/json\r\n",
-    "Retry-After: 1\r\n",
-    "Content-Length: 59\r\n",
-    "Connection: close\r\n\r\n",
+const IN_ALL_HTTP: &[u8] =
+    refusal!("503 Service Unavailable", 43, r#"{"error":"Too many connections","code":503}"#);
+const OF_ADDRESS_HTTP: &[u8] = refusal!(
+    "429 Too Many Requests",
+    59,
     r#"{"error":"Too many connections of this address","code":429}"#
-)
-.as_bytes();
-
-const IN_ALL_DSS: &[u8] = concat!(
-    "HTTP/1.1 503 Service Unavailable\r\n",
-    "Content-Type: application/json\r\n",
-    "Retry-After: 1\r\n",
-    "Content-Length: 97\r\n",
-    "Connection: close\r\n\r\n",
-    r#"{"error":"Too many connections","status_code":503,"#,
-    r#""detail":"Too many connections","details":null}"#
-)
-.as_bytes();
-
-const OF_ADDRESS_DSS: &[u8] = concat!(
-    "HTTP/1.1 429 Too Many Requests\r\n",
-    "Content-Type: application/json\r\n",
-    "Retry-After: 1\r\n",
-    "Content-Length: 129\r\n",
-    "Connection: close\r\n\r\n",
-    r#"{"error":"Too many connections of this address","status_code":429,"#,
-    r#""detail":"Too many connections of this address","details":null}"#
-)
-.as_bytes();
+);
+const IN_ALL_DSS: &[u8] = refusal!(
+    "503 Service Unavailable",
+    97,
+    concat!(
+        r#"{"error":"Too many connections","status_code":503,"#,
+        r#""detail":"Too many connections","details":null}"#
+    )
+);
+const OF_ADDRESS_DSS: &[u8] = refusal!(
+    "429 Too Many Requests",
+    129,
+    concat!(
+        r#"{"error":"Too many connections of this address","status_code":429,"#,
+        r#""detail":"Too many connections of this address","details":null}"#
+    )
+);
 
 impl Core {
     pub(super) fn accepted(&mut self, conn: ConnId, listener: ListenerTag) {

@@ -127,8 +127,7 @@ fn sorted<'s>(
     options: &Options<'_>,
 ) -> Result<Vec<Option<Bytes<'s>>>, CommandError> {
     let Some(entry) = view.get(key) else { return Ok(Vec::new()) };
-    view.may_read(length(&entry)?)?;
-    let elements = order::sorted(view, elements(&entry)?, entry.value_type(), options)?;
+    let elements = order::sorted(view, elements(view, &entry)?, entry.value_type(), options)?;
     if options.get.is_empty() {
         return Ok(elements.into_iter().map(Some).collect());
     }
@@ -141,26 +140,23 @@ fn sorted<'s>(
     Ok(rows)
 }
 
-fn length(entry: &Entry<'_>) -> Result<usize, CommandError> {
+/// What is sorted, unless there is more of it than a command may read.
+fn elements<'s>(view: &View<'s>, entry: &Entry<'s>) -> Result<Vec<Bytes<'s>>, CommandError> {
     match entry.value_type() {
-        ValueType::List => Ok(ListView::of(entry).len()),
-        ValueType::Set => Ok(SetView::of(entry).len()),
-        ValueType::SortedSet => Ok(ZsetView::of(entry).len()),
-        ValueType::String
-        | ValueType::Hash
-        | ValueType::Stream
-        | ValueType::Queue
-        | ValueType::Partition
-        | ValueType::Group => Err(CommandError::WrongType),
-    }
-}
-
-fn elements<'s>(entry: &Entry<'s>) -> Result<Vec<Bytes<'s>>, CommandError> {
-    match entry.value_type() {
-        ValueType::List => Ok(ListView::of(entry).iter().map(Cow::Borrowed).collect()),
-        ValueType::Set => Ok(SetView::of(entry).iter().map(|member| member.bytes()).collect()),
+        ValueType::List => {
+            let list = ListView::of(entry);
+            view.may_read(list.len())?;
+            Ok(list.iter().map(Cow::Borrowed).collect())
+        }
+        ValueType::Set => {
+            let set = SetView::of(entry);
+            view.may_read(set.len())?;
+            Ok(set.iter().map(|member| member.bytes()).collect())
+        }
         ValueType::SortedSet => {
-            Ok(ZsetView::of(entry).iter().map(|(_, member)| Cow::Borrowed(member)).collect())
+            let zset = ZsetView::of(entry);
+            view.may_read(zset.len())?;
+            Ok(zset.iter().map(|(_, member)| Cow::Borrowed(member)).collect())
         }
         ValueType::String
         | ValueType::Hash
