@@ -239,10 +239,10 @@ fn sow(
         by_core[shared.shard_map.owner(shard.id()).index()].push(shard);
     }
     let durable_first = config.persistence.wal.fsync_mode == FsyncMode::Always;
-    let acknowledge = if config.persistence.enabled && durable_first {
-        Acknowledge::OnDisk
-    } else {
-        Acknowledge::OnAppend
+    let acknowledge = match (config.persistence.enabled, durable_first) {
+        (false, _) => Acknowledge::Unlogged,
+        (true, true) => Acknowledge::OnDisk,
+        (true, false) => Acknowledge::OnAppend,
     };
     let memory = MemorySettings {
         limit_bytes: 0,

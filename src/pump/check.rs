@@ -32,7 +32,9 @@ impl Host<'_> {
         args: &Args<'_>,
     ) -> Result<(), CommandError> {
         let (spec, words) = (command.spec(), args.words());
+        let mut is_slotted = false;
         if let Some(connection) = self.outlet.connections.get_mut(id) {
+            is_slotted = connection.client.listener == Listener::RespShard;
             if connection.client.is_bound {
                 let is_required = self.outlet.desk.directory().is_required();
                 admit(&connection.client, is_required, command, words, place_of(connection))?;
@@ -77,7 +79,7 @@ impl Host<'_> {
                 return Err(CommandError::StringTooLong { limit });
             }
         }
-        if matches!(spec.keys, Keys::Range { .. }) {
+        if is_slotted && matches!(spec.keys, Keys::Range { .. }) {
             self.check_slots(id, command, words)?;
         }
         Ok(())
@@ -103,7 +105,8 @@ impl Host<'_> {
         self.outlet.pubsub.index.admit(kind, args.rest(Arg(0)), client, limits)
     }
 
-    /// On a shard-aware port, sends the client to the core that owns the keys.
+    /// Of a client on a shard-aware port: sends it to the core that owns the keys.
+    #[cold]
     fn check_slots(
         &mut self,
         id: ConnId,
@@ -111,9 +114,6 @@ impl Host<'_> {
         words: &[&[u8]],
     ) -> Result<(), CommandError> {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
-        if connection.client.listener != Listener::RespShard {
-            return Ok(());
-        }
         let host = connection.client.local.ip();
         let spec = command.spec();
         let mut slots = spec.key_positions(words).into_iter().map(|at| slot_of(words[at]));

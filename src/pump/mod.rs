@@ -511,9 +511,6 @@ impl Core {
             let lacks_room = wal.lacks_room();
             self.note_room(lacks_room);
             self.became_durable();
-        } else if !self.log.is_empty() {
-            let event = Event::Durable(self.engine.log_end());
-            self.engine.step(self.outlet.now, event, &mut self.outlet);
         }
         if !self.log.is_empty() && self.wal.is_some() {
             self.copy_to_tail();

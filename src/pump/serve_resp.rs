@@ -1,14 +1,13 @@
 //! From the bytes of a RESP connection to commands. Of a pipeline some are decoded before the first
 //! of them runs, so that what they will look up is on its way from memory.
 
-use smallvec::SmallVec;
 use synap_shards::command::args::Words;
 use synap_shards::engine::Places;
 use synap_shards::id::ConnId;
 use synap_shards::limits::PREFETCH_MAX;
 
 use super::serve::{Host, Stop};
-use crate::protocol::resp::decode::{Decoded, Decoder, RespLimits};
+use crate::protocol::resp::decode::{Decoded, Decoder, RespLimits, SHORT_WORDS, ShortWords};
 use crate::protocol::resp::encode::protocol_error;
 
 /// Requests of a pipeline that are decoded before the first of them runs, so that the cache misses
@@ -17,23 +16,49 @@ const LOOKAHEAD: usize = PREFETCH_MAX;
 /// Below this many, looking ahead costs more than it saves.
 const AHEAD_FROM: usize = 3;
 
-/// Requests of a pipeline that were decoded.
+/// Requests of a pipeline that were decoded, those with few words.
 #[derive(Default)]
 struct Batch<'a> {
-    /// The words of all of them.
-    words: SmallVec<[&'a [u8]; 3 * LOOKAHEAD]>,
-    /// Of each, the end of its words and the end of its bytes in the input.
-    ends: SmallVec<[(usize, usize); LOOKAHEAD]>,
+    words: [ShortWords<'a>; LOOKAHEAD],
+    /// Of each, how many words it has and the end of its bytes in the input.
+    ends: [(usize, usize); LOOKAHEAD],
+    count: usize,
 }
 
 impl<'a> Batch<'a> {
+    /// Takes in the requests at the start of `input[used..]`, as many as there is room for. Answers
+    /// with what follows them where that is not another such request.
+    #[inline]
+    fn fill(
+        &mut self,
+        decoder: &mut Decoder,
+        (input, used): (&'a [u8], usize),
+        limits: &RespLimits,
+    ) -> Option<Decoded<'a>> {
+        let mut end = used;
+        while self.count < LOOKAHEAD {
+            let (rest, words) = (&input[end..], &mut self.words[self.count]);
+            let (count, consumed) = match decoder.decode_short(rest, limits, words) {
+                Some(short) => short,
+                None => match decoder.decode(rest, limits) {
+                    Decoded::Request { words: found, consumed } if found.len() <= SHORT_WORDS => {
+                        words[..found.len()].copy_from_slice(&found);
+                        (found.len(), consumed)
+                    }
+                    other => return Some(other),
+                },
+            };
+            end += consumed;
+            self.ends[self.count] = (count, end);
+            self.count += 1;
+        }
+        None
+    }
+
     /// The words of each, and the end of its bytes.
     fn requests(&self) -> impl ExactSizeIterator<Item = (&[&'a [u8]], usize)> {
-        let mut start = 0;
-        self.ends.iter().map(move |(end, after)| {
-            let words = &self.words[std::mem::replace(&mut start, *end)..*end];
-            (words, *after)
-        })
+        let ends = &self.ends[..self.count];
+        self.words.iter().zip(ends).map(|(words, (count, after))| (&words[..*count], *after))
     }
 }
 
@@ -54,26 +79,9 @@ impl Host<'_> {
                 continue;
             }
             let mut batch = Batch::default();
-            let mut ahead = used;
-            let end = loop {
-                if batch.ends.len() == LOOKAHEAD {
-                    break None;
-                }
-                let rest = &input[ahead..];
-                ahead += match decoder.decode_short(rest, &limits, &mut batch.words) {
-                    Some(consumed) => consumed,
-                    None => match decoder.decode(rest, &limits) {
-                        Decoded::Request { words, consumed } => {
-                            batch.words.extend_from_slice(&words);
-                            consumed
-                        }
-                        other => break Some(other),
-                    },
-                };
-                batch.ends.push((batch.words.len(), ahead));
-            };
+            let end = batch.fill(decoder, (input, used), &limits);
             let places = self.look_ahead(&batch);
-            let count = batch.ends.len();
+            let count = batch.count;
             for (at, (words, after)) in batch.requests().enumerate() {
                 self.dispatch(id, words, None, places[at]);
                 used = after;
@@ -84,9 +92,16 @@ impl Host<'_> {
                 }
             }
             match end {
-                None | Some(Decoded::Request { .. }) => {}
+                None => {}
+                Some(Decoded::Request { words, consumed }) => {
+                    if count > 0 && !self.may_start(id) {
+                        return (used, Stop::Blocked);
+                    }
+                    self.dispatch(id, &words, None, None);
+                    used += consumed;
+                }
                 Some(Decoded::Quoted { words, consumed }) => {
-                    if !self.may_start(id) {
+                    if count > 0 && !self.may_start(id) {
                         return (used, Stop::Blocked);
                     }
                     let words: Words<'_> = words.iter().map(Vec::as_slice).collect();
@@ -109,7 +124,7 @@ impl Host<'_> {
     }
 
     fn look_ahead(&self, batch: &Batch<'_>) -> Places {
-        if batch.ends.len() < AHEAD_FROM {
+        if batch.count < AHEAD_FROM {
             return Places::default();
         }
         self.engine.prefetch(batch.requests().map(|(words, _)| words.get(1).copied()))

@@ -43,7 +43,7 @@ pub(crate) fn open_single(out: &mut Vec<u8>) {
 }
 
 /// Makes a batch of one part of the records that were appended to `out` since [`open_single`] left
-/// room at `start`. The bytes are those of [`seal`].
+/// room at `start`. With [`set_checksum`] the bytes are those of [`seal`].
 #[inline]
 pub(crate) fn seal_single(
     out: &mut [u8],
@@ -57,7 +57,6 @@ pub(crate) fn seal_single(
     assert!(bytes <= BATCH_BYTES_MAX, "a batch of {bytes} bytes passed the planner's check");
     batch[..HEADER_BYTES].copy_from_slice(&header(bytes, 1, epoch, time_ms));
     batch[HEADER_BYTES..HEADER_BYTES + PART_BYTES].copy_from_slice(&part_bytes(&part));
-    set_checksum(batch);
 }
 
 /// The header of a batch of `bytes` bytes, its checksum still zero.
@@ -76,7 +75,8 @@ fn part_bytes(part: &PartSpec) -> [u8; PART_BYTES] {
     [part.shard.index() as u8, a, b, c, d, e, f]
 }
 
-fn set_checksum(batch: &mut [u8]) {
+/// Writes the checksum of a batch into its header.
+pub(crate) fn set_checksum(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[8..]);
     batch[4..8].copy_from_slice(&crc.to_le_bytes());
 }

@@ -9,7 +9,7 @@
 use super::event::{Acknowledge, Outbound};
 use super::parcel::Envelope;
 use super::{Appended, Engine, ReplyTo, shards_in};
-use crate::batch::{Batch, PartSpec, seal, seal_single};
+use crate::batch::{Batch, PartSpec, seal, seal_single, set_checksum};
 use crate::capture::Cause;
 use crate::command::reply::Reply;
 use crate::id::ShardId;
@@ -54,7 +54,7 @@ impl Engine {
     /// What a reply waits for after a batch over `touched` was sealed and applied.
     #[inline]
     pub(super) fn committed(&mut self, touched: u64, unstable: u64) -> Needs {
-        if self.settings.acknowledge == Acknowledge::OnAppend {
+        if self.settings.acknowledge != Acknowledge::OnDisk {
             return Needs::default();
         }
         if touched & self.gates.mask() != 0 && touched.count_ones() > 1 {
@@ -84,8 +84,9 @@ impl Engine {
         }
         let part = PartSpec { shard, seq: self.seq_of(shard).next() };
         seal_single(&mut self.log, start, part, self.settings.epoch, now.unix_ms);
-        self.log_end += (self.log.len() - start) as u64;
-        self.stats.batches += 1;
+        if self.settings.acknowledge != Acknowledge::Unlogged {
+            set_checksum(&mut self.log[start..]);
+        }
         let at_home = self.shards[shard.index()].as_deref_mut();
         let at_home = at_home.expect("a command writes to shards that are here");
         self.used_bytes -= at_home.live_bytes();
@@ -95,9 +96,10 @@ impl Engine {
         self.used_bytes += at_home.live_bytes();
         self.fired |= u64::from(at_home.has_news()) << shard.index();
         let has_topic_news = at_home.has_topic_news();
-        if self.settings.acknowledge == Acknowledge::OnAppend {
+        if self.settings.acknowledge != Acknowledge::OnDisk {
             at_home.set_stable(part.seq);
         }
+        self.applied(start);
         if has_topic_news {
             self.tell_topics(1 << shard.index());
         }
@@ -114,8 +116,6 @@ impl Engine {
             .collect();
         let start = self.log.len();
         seal(&mut self.log, &parts, &self.records, self.settings.epoch, now.unix_ms);
-        self.log_end += (self.log.len() - start) as u64;
-        self.stats.batches += 1;
         let batch = Batch::sealed(&self.log[start..]);
         let records: SmallVec<[_; 8]> = batch.records().collect();
         let mut topic_news = 0;
@@ -128,12 +128,25 @@ impl Engine {
             self.used_bytes += shard.live_bytes();
             self.fired |= u64::from(shard.has_news()) << part.shard.index();
             topic_news |= u64::from(shard.has_topic_news()) << part.shard.index();
-            if self.settings.acknowledge == Acknowledge::OnAppend {
+            if self.settings.acknowledge != Acknowledge::OnDisk {
                 shard.set_stable(part.seq);
             }
         }
         drop(records);
+        self.applied(start);
         self.tell_topics(topic_news);
+    }
+
+    /// Counts the batch that begins at `start` of the log, and leaves it there for whoever keeps
+    /// one.
+    #[inline]
+    pub(super) fn applied(&mut self, start: usize) {
+        self.stats.batches += 1;
+        if self.settings.acknowledge == Acknowledge::Unlogged {
+            self.log.truncate(start);
+        } else {
+            self.log_end += (self.log.len() - start) as u64;
+        }
     }
 
     pub(super) fn seq_of(&self, shard: ShardId) -> Seq {

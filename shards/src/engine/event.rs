@@ -9,14 +9,17 @@ use crate::command::reply::Reply;
 use crate::command::table::CommandId;
 use crate::id::{ConnId, CoreId, Epoch, ShardId, Ticket};
 use crate::shard::evict::{AccessMode, EvictionPolicy};
+use crate::shard::index::Slot;
 use crate::shard::plan::Rules;
 use crate::types::Thresholds;
 
-/// Where a key lives, worked out once per request: its shard, and its hash in the index.
+/// Where a key lives, worked out once per request: its shard, and its hash in the index of that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     pub(crate) shard: ShardId,
     pub(crate) hash: u64,
+    /// Where its entry probably stands. It is looked at again before it is used.
+    pub(crate) likely: Option<Slot>,
 }
 
 /// Whose lookups a request makes, and what they leave behind.
@@ -204,6 +207,9 @@ pub trait Outbound {
 /// When a batch counts as acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Acknowledge {
+    /// At once, because nobody keeps a log: a batch gets no checksum and is gone once it is
+    /// applied, and [`super::Engine::take_log`] has nothing.
+    Unlogged,
     /// When it is appended to the log.
     OnAppend,
     /// When the log has it on disk.

@@ -298,7 +298,7 @@ impl Engine {
         self.place(borrowed);
         let Some(totals) = self.run_convoy(now, &mut convoy, has_room, out) else { return };
         let Totals { touched, unstable, answers } = totals;
-        let settled_at_once = self.settings.acknowledge == Acknowledge::OnAppend;
+        let settled_at_once = self.settings.acknowledge != Acknowledge::OnDisk;
         if touched != 0 || !answers.is_empty() {
             if settled_at_once {
                 for (reply_to, reply) in answers {

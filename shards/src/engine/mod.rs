@@ -425,12 +425,12 @@ impl Engine {
             let Some(key) = key else { continue };
             let id = shard_of(key);
             if let Some(shard) = self.shards[id.index()].as_deref() {
-                *place = Some(Place { shard: id, hash: shard.prefetch_index(key) });
+                *place = Some(Place { shard: id, hash: shard.prefetch_index(key), likely: None });
             }
         }
-        for place in places.iter().flatten() {
+        for place in places.iter_mut().flatten() {
             if let Some(shard) = self.shards[place.shard.index()].as_deref() {
-                shard.prefetch_entry(place.hash);
+                place.likely = shard.prefetch_entry(place.hash);
             }
         }
         places

@@ -177,9 +177,8 @@ impl Engine {
             .collect();
         let start = self.log.len();
         seal(&mut self.log, &parts, &open.records, self.settings.epoch, now.unix_ms);
-        self.log_end += (self.log.len() - start) as u64;
-        self.stats.batches += 1;
-        if self.settings.acknowledge == super::event::Acknowledge::OnAppend {
+        self.applied(start);
+        if self.settings.acknowledge != super::event::Acknowledge::OnDisk {
             for part in &parts {
                 let shard = self.shards[part.shard.index()].as_deref_mut();
                 shard.expect("it is here").set_stable(part.seq);

@@ -22,7 +22,7 @@ use crate::id::{CoreId, ShardId};
 use crate::key::shard_of;
 use crate::limits::{BATCH_BYTES_MAX, PREFETCH_MAX, SHARDS, WAITING_MAX};
 use crate::shard::evict::AccessMode;
-use crate::shard::plan::{Focus, Now, Plan, View};
+use crate::shard::plan::{Focus, Now, Plan, Used, View};
 
 /// Bytes of records that fit one batch, whatever number of shards it touches.
 pub(super) const RECORDS_BYTES_MAX: usize =
@@ -230,7 +230,7 @@ impl Engine {
 
     fn place_of(&self, id: ShardId, key: &[u8]) -> Place {
         let shard = self.shards[id.index()].as_deref().expect("the shard is here");
-        Place { shard: id, hash: shard.hash(key) }
+        Place { shard: id, hash: shard.hash(key), likely: None }
     }
 
     #[inline]
@@ -242,7 +242,7 @@ impl Engine {
             AccessMode::Frequency { .. } | AccessMode::Recency => 0,
         };
         let shard = self.shards[place.shard.index()].as_deref_mut().expect("the shard is here");
-        let located = shard.locate(key, place.hash);
+        let located = shard.locate_at(key, &place);
         if let (Some(located), true) = (located, counts) {
             shard.touch(located, now.unix_ms, draw);
         }
@@ -387,7 +387,9 @@ impl Engine {
                 Planned { reply, touched: 0, unstable, access: None, pause: None }
             }
             Ok(reply) => {
-                self.told.extend(told);
+                if !told.is_empty() {
+                    self.told.extend(told);
+                }
                 Planned { reply, touched, unstable, access, pause }
             }
             Err(error) => {
@@ -397,11 +399,11 @@ impl Engine {
     }
 
     #[inline]
-    pub(super) fn set_access(&mut self, access: Option<(ShardId, Vec<u8>, u32)>) {
-        if let Some((shard, key, access)) = access
+    pub(super) fn set_access(&mut self, used: Option<Box<Used>>) {
+        if let Some(Used { shard, key, access }) = used.as_deref()
             && let Some(shard) = self.shards[shard.index()].as_deref_mut()
         {
-            shard.set_access(&key, access);
+            shard.set_access(key, *access);
         }
     }
 
@@ -561,7 +563,7 @@ pub(super) struct Planned {
     pub(super) reply: Reply<'static>,
     pub(super) touched: u64,
     pub(super) unstable: u64,
-    pub(super) access: Option<(ShardId, Vec<u8>, u32)>,
+    pub(super) access: Option<Box<Used>>,
     /// The command found nothing, and this is how it wants to wait.
     pub(super) pause: Option<Box<Pause>>,
 }

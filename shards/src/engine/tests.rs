@@ -1,7 +1,9 @@
 //! Regressions that the simulator found, each boiled down to the fewest steps: two cores, replies
 //! that wait for the disk, and a test that moves every log and parcel by hand.
 
-use super::event::{Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound, Reads};
+use super::event::{
+    Acknowledge, EngineSettings, Event, Flow, MemorySettings, Outbound, Place, Reads,
+};
 use super::{Engine, Lane};
 use crate::command::args::{Args, Words};
 use crate::command::reply::Reply;
@@ -44,6 +46,10 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(Acknowledge::OnDisk)
+    }
+
+    fn with(acknowledge: Acknowledge) -> Self {
         let map = ShardMap::new(2);
         let memory = MemorySettings {
             limit_keys: 0,
@@ -54,7 +60,6 @@ impl Pair {
             notices: 0,
             thresholds: Thresholds::default(),
         };
-        let acknowledge = Acknowledge::OnDisk;
         let settings = EngineSettings { epoch: Epoch(1), acknowledge, memory };
         let engine = |core: usize| {
             let core = CoreId::new(core);
@@ -67,6 +72,11 @@ impl Pair {
 
     /// Asks a core; the ticket to expect.
     fn ask(&mut self, core: usize, line: &str) -> u64 {
+        self.ask_at(core, line, None)
+    }
+
+    /// The same with what was found out about the key ahead.
+    fn ask_at(&mut self, core: usize, line: &str, place: Option<Place>) -> u64 {
         let words: Words<'_> = line.split(' ').map(str::as_bytes).collect();
         let command = table::lookup(&words).expect("the test names commands");
         let args = Args::parse(command.spec(), &words).expect("the test writes good commands");
@@ -81,7 +91,7 @@ impl Pair {
             here: false,
             command,
             args: &args,
-            place: None,
+            place,
         };
         let _flow: Flow = self.engines[core].step(NOW, event, &mut self.replies);
         ticket
@@ -351,4 +361,51 @@ fn cores_that_want_the_same_shards_take_turns() {
     assert!(tickets.iter().all(|ticket| pair.reply(*ticket) == Some(&Reply::Ok)));
     assert!(lent(&pair) <= 20 * 4, "{} loans for {} tasks", lent(&pair), tickets.len());
     assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn where_nobody_keeps_a_log_nothing_waits_and_nothing_is_left() {
+    let mut pair = Pair::with(Acknowledge::Unlogged);
+    let (near, far) = (key(0, 0), key(1, 0));
+    let lines = [
+        format!("SET {near} 1"),
+        format!("MSET {near} 2 {far} 2"),
+        format!("INCR {far}"),
+        format!("MGET {near} {far}"),
+    ];
+    let tickets = lines.map(|line| {
+        let ticket = pair.ask(0, &line);
+        pair.exchange();
+        ticket
+    });
+    for engine in &mut pair.engines {
+        let mut log = Vec::new();
+        engine.take_log(&mut log);
+        assert!(log.is_empty() && engine.log_end() == 0);
+    }
+    let values = [b"2", b"3"].map(|value| Reply::borrowed(value)).to_vec();
+    let expected = [Reply::Ok, Reply::Ok, Reply::Integer(3), Reply::Array(values)];
+    for (ticket, reply) in tickets.into_iter().zip(&expected) {
+        assert_eq!(pair.reply(ticket), Some(reply), "request {ticket}");
+    }
+    assert!(pair.engines.iter().all(Engine::is_idle));
+}
+
+#[test]
+fn where_a_key_was_ahead_is_where_it_may_not_be_any_more() {
+    let (key, other) = (key(0, 0), key(0, 1));
+    for between in ["FLUSHALL", &format!("DEL {key}"), &format!("RENAME {key} {other}")] {
+        let mut pair = Pair::with(Acknowledge::Unlogged);
+        pair.ask(0, &format!("SET {key} old"));
+        let [place, ..] = pair.engines[0].prefetch([Some(key.as_bytes())].into_iter());
+        assert!(place.is_some_and(|place| place.likely.is_some()), "it was found ahead");
+        pair.ask(0, between);
+        pair.exchange();
+        let read = pair.ask_at(0, &format!("GET {key}"), place);
+        let write = pair.ask_at(0, &format!("SET {key} new GET"), place);
+        let again = pair.ask_at(0, &format!("GET {key}"), place);
+        assert_eq!(pair.reply(read), Some(&Reply::Nil), "after {between}");
+        assert_eq!(pair.reply(write), Some(&Reply::Nil), "after {between}");
+        assert_eq!(pair.reply(again), Some(&Reply::borrowed(b"new")), "after {between}");
+    }
 }

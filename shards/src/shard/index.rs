@@ -137,12 +137,20 @@ impl Index {
         prefetch(&self.segments[self.segment_of(hash) as usize][home_of(hash)].tags);
     }
 
-    /// The first entry in its home bucket that has the tag of `hash`: nearly always the one.
+    /// The first slot of its home bucket that has the tag of `hash`: nearly always the one.
     #[inline]
-    pub(crate) fn likely(&self, hash: u64) -> Option<Handle> {
-        let bucket = &self.segments[self.segment_of(hash) as usize][home_of(hash)];
-        let slot = matches(bucket, tag_of(hash)).next()?;
-        Some(Handle(bucket.handles[slot]))
+    pub(crate) fn likely(&self, hash: u64) -> Option<Slot> {
+        let (segment, home) = (self.segment_of(hash), home_of(hash));
+        let slot = matches(&self.segments[segment as usize][home], tag_of(hash)).next()?;
+        Some(Slot { segment, bucket: home as u8, slot: slot as u8, home: home as u8 })
+    }
+
+    /// What stands in a slot now, whatever has become of the index since the slot was named.
+    #[inline]
+    pub(crate) fn handle_in(&self, slot: Slot) -> Option<Handle> {
+        let bucket = &self.segments.get(slot.segment as usize)?[usize::from(slot.bucket) % BUCKETS];
+        let handle = *bucket.handles.get(usize::from(slot.slot))?;
+        (handle != 0).then_some(Handle(handle))
     }
 
     /// The slot among those with the tag of `hash` for whose handle `is_it` says yes.
@@ -373,16 +381,18 @@ fn reach(buckets: &[Bucket; BUCKETS], home: usize) -> impl Iterator<Item = usize
 /// bytes of an exclusive or (Warren, "Hacker's Delight", 6-1).
 fn matches(bucket: &Bucket, tag: u8) -> impl Iterator<Item = usize> + '_ {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    // One byte of 0x80 for each byte of zero, then those bits side by side at the top.
     let zeros = |word: u64| !(((word & LOW) + LOW) | word | LOW);
+    let bits = |zeros: u64| (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
     let [a, b, c, d, e, f, g, h, i, j, k, l] = bucket.tags;
     let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
     let second = u64::from_le_bytes([i, j, k, l, !tag, !tag, !tag, !tag]);
-    let repeated = u64::from(tag) * 0x0101_0101_0101_0101;
-    let mut mask = u128::from(zeros(first ^ repeated)) | u128::from(zeros(second ^ repeated)) << 64;
+    let repeated = u64::from(tag).wrapping_mul(0x0101_0101_0101_0101);
+    let mut mask = (bits(zeros(first ^ repeated)) | bits(zeros(second ^ repeated)) << 8) as u32;
     std::iter::from_fn(move || {
         (mask != 0).then(|| {
-            let slot = mask.trailing_zeros() as usize / 8;
-            mask &= mask - 1;
+            let slot = mask.trailing_zeros() as usize;
+            mask &= mask.wrapping_sub(1);
             slot
         })
     })

@@ -30,6 +30,7 @@ pub(crate) use containers::Content;
 pub use containers::TypeCounts;
 pub use entry::ValueType;
 
+use crate::engine::event::Place;
 use crate::id::ShardId;
 use crate::key::Namespace;
 use crate::limits::SHARDS;
@@ -303,16 +304,17 @@ impl Shard {
         hash
     }
 
-    /// Second step: asks for the entry. The third is the lookup itself.
+    /// Second step: asks for the entry. The third is the lookup itself, which looks first where
+    /// this one says.
     #[inline]
-    pub fn prefetch_entry(&self, hash: u64) {
-        if let Some(handle) = self.index.likely(hash) {
-            let bytes = self.slab.bytes(handle);
-            entry::prefetch(bytes);
-            // An entry of the usual size ends in the next line but one.
-            entry::prefetch(&bytes[bytes.len().min(64)..]);
-            entry::prefetch(&bytes[bytes.len().min(128)..]);
-        }
+    pub(crate) fn prefetch_entry(&self, hash: u64) -> Option<Slot> {
+        let slot = self.index.likely(hash)?;
+        let bytes = self.slab.bytes(self.index.handle_in(slot)?);
+        entry::prefetch(bytes);
+        // An entry of the usual size ends in the next line but one.
+        entry::prefetch(&bytes[bytes.len().min(64)..]);
+        entry::prefetch(&bytes[bytes.len().min(128)..]);
+        Some(slot)
     }
 
     #[inline]
@@ -331,9 +333,21 @@ impl Shard {
         Found { hash, at: self.locate(key, hash) }
     }
 
-    /// Where the entry of a key with this hash stands; good until the shard changes.
+    /// Where the entry of a key stands that was perhaps looked at before; good until the shard
+    /// changes.
     #[inline]
-    pub(crate) fn locate(&self, key: &[u8], hash: u64) -> Option<Located> {
+    pub(crate) fn locate_at(&self, key: &[u8], place: &Place) -> Option<Located> {
+        let at = place.likely.and_then(|slot| {
+            let handle = self.index.handle_in(slot)?;
+            let bytes = self.slab.bytes(handle);
+            let layout = Layout::read(bytes);
+            (layout.key(bytes) == key).then_some(Located { slot, handle, layout })
+        });
+        at.or_else(|| self.locate(key, place.hash))
+    }
+
+    /// Where the entry of a key with this hash stands; good until the shard changes.
+    fn locate(&self, key: &[u8], hash: u64) -> Option<Located> {
         let mut seen = None;
         let slot = self.index.find(hash, |handle| {
             let bytes = self.slab.bytes(handle);

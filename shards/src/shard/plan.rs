@@ -317,13 +317,24 @@ fn of_type(
     }
 }
 
+/// The access bits that a command wants a key to have.
+#[derive(Debug)]
+pub struct Used {
+    /// Its shard.
+    pub shard: ShardId,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// The 24 bits, as [`super::evict`] interprets them.
+    pub access: u32,
+}
+
 /// A view, and a place for the records of one command.
 #[derive(Debug)]
 pub struct Plan<'s> {
     view: View<'s>,
     records: &'s mut Vec<u8>,
     touched: u64,
-    access: Option<(ShardId, Vec<u8>, u32)>,
+    access: Option<Box<Used>>,
     told: Vec<Told>,
 }
 
@@ -349,7 +360,7 @@ impl<'s> Plan<'s> {
 
     /// Access bits to be set after the records are applied, if the command asked for that.
     #[inline]
-    pub fn take_access(&mut self) -> Option<(ShardId, Vec<u8>, u32)> {
+    pub fn take_access(&mut self) -> Option<Box<Used>> {
         self.access.take()
     }
 
@@ -532,6 +543,7 @@ impl<'s> Plan<'s> {
     /// Asks for the access bits of a key to be set once the records are applied. They are a hint
     /// for eviction and not part of the batch.
     pub fn set_access(&mut self, key: &[u8], access: u32) {
-        self.access = Some((self.view.shard_id(key), key.to_vec(), access));
+        let shard = self.view.shard_id(key);
+        self.access = Some(Box::new(Used { shard, key: key.into(), access }));
     }
 }

@@ -118,8 +118,8 @@ impl OneTable {
                 self.told.extend(plan.take_told());
                 let (touched, access) = (plan.touched(), plan.take_access());
                 self.apply(&records, touched);
-                if let Some((shard, key, access)) = access {
-                    self.shard(shard).set_access(&key, access);
+                if let Some(used) = access {
+                    self.shard(used.shard).set_access(&used.key, used.access);
                 }
                 Ok(reply)
             }

@@ -11,7 +11,6 @@
 use std::fmt;
 use std::ops::Range;
 
-use smallvec::SmallVec;
 use synap_shards::command::args::Words;
 use synap_shards::limits::{ARGS_MAX, LINE_BYTES_MAX, VALUE_BYTES_MAX};
 
@@ -119,7 +118,10 @@ const WORD_BYTES_MIN: usize = 6;
 /// Words that are looked at again when more input arrives; beyond, the place is remembered.
 const REPEATED_WORDS_MAX: usize = 32;
 /// Most words of a request that is short.
-const SHORT_WORDS: usize = 6;
+pub const SHORT_WORDS: usize = 6;
+
+/// Room for the words of a request that [`Decoder::decode_short`] reads.
+pub type ShortWords<'a> = [&'a [u8]; SHORT_WORDS];
 
 /// Decodes the request at the start of `input`, from its first byte.
 pub fn decode<'a>(input: &'a [u8], limits: &RespLimits) -> Decoded<'a> {
@@ -193,29 +195,18 @@ impl Decoder {
         }
     }
 
-    /// Appends the words of the request at the start of `input` to `words`, and answers with the
-    /// bytes that it took, if it is there whole and has few words of less than 1,000 bytes each.
-    /// Nearly all are like that, and this is most of what reading them costs. Of any other, or one
-    /// that is wrong, it says nothing and leaves everything as it was.
+    /// Writes the words of the request at the start of `input` to the front of `words`, and answers
+    /// with how many they are and the bytes that it took, if it is there whole and has few words of
+    /// less than 1,000 bytes each. Nearly all are like that, and this is most of what reading them
+    /// costs. Of any other, or one that is wrong, it says nothing.
     #[inline]
-    pub fn decode_short<'a, A>(
+    pub fn decode_short<'a>(
         &self,
         input: &'a [u8],
         limits: &RespLimits,
-        words: &mut SmallVec<A>,
-    ) -> Option<usize>
-    where
-        A: smallvec::Array<Item = &'a [u8]>,
-    {
-        if self.pending.is_some() {
-            return None;
-        }
-        let before = words.len();
-        let consumed = short(input, limits, words);
-        if consumed.is_none() {
-            words.truncate(before);
-        }
-        consumed
+        words: &mut ShortWords<'a>,
+    ) -> Option<(usize, usize)> {
+        if self.pending.is_some() { None } else { short(input, limits, words) }
     }
 
     /// Bytes held beyond the input, for the account of a connection's buffers.
@@ -260,27 +251,29 @@ impl From<Stop> for Decoded<'_> {
     }
 }
 
-/// The words of the short multi-bulk request at the start of `input`, and the bytes that it took.
+/// The words of the short multi-bulk request at the start of `input`: how many they are, and the
+/// bytes that it took.
 #[inline]
-fn short<'a, A>(input: &'a [u8], limits: &RespLimits, words: &mut SmallVec<A>) -> Option<usize>
-where
-    A: smallvec::Array<Item = &'a [u8]>,
-{
+fn short<'a>(
+    input: &'a [u8],
+    limits: &RespLimits,
+    words: &mut ShortWords<'a>,
+) -> Option<(usize, usize)> {
     let (count, mut at) = short_number(input, 1)?;
     if input[0] != b'*' || count == 0 || count > SHORT_WORDS.min(limits.args_max) {
         return None;
     }
-    for _ in 0..count {
+    for place in &mut words[..count] {
         let (length, start) = short_number(input, at + 1)?;
         let (word, rest) = input.get(start..)?.split_at_checked(length)?;
         let is_bulk = input[at] == b'$' && rest.first_chunk() == Some(b"\r\n");
         if !is_bulk || length > limits.bulk_bytes_max {
             return None;
         }
-        words.push(word);
+        *place = word;
         at = start + length + 2;
     }
-    Some(at)
+    Some((count, at))
 }
 
 /// A multi-bulk request from its first byte. When it is incomplete and so long that its words

@@ -1,8 +1,7 @@
 //! RESP requests: the decision does not depend on how the bytes were cut into pieces, and every
 //! decision moves on; reading a short request in one pass comes to the same.
 
-use synap::protocol::resp::decode::{Decoded, Decoder, RespLimits, decode};
-use synap_shards::command::args::Words;
+use synap::protocol::resp::decode::{Decoded, Decoder, RespLimits, ShortWords, decode};
 
 use super::{Target, texts};
 
@@ -65,9 +64,10 @@ fn run(input: &[u8]) {
         let whole = said(decode(rest, &LIMITS), rest.len());
         let pieces = in_pieces(rest);
         assert_eq!(whole, pieces, "pieces decide as the whole does");
-        let mut words = Words::new();
-        if let Some(consumed) = Decoder::default().decode_short(rest, &LIMITS, &mut words) {
-            let words = words.iter().map(|word| word.to_vec()).collect();
+        let mut words = ShortWords::default();
+        let short = Decoder::default().decode_short(rest, &LIMITS, &mut words);
+        if let Some((count, consumed)) = short {
+            let words = words[..count].iter().map(|word| word.to_vec()).collect();
             assert_eq!(whole, Said::Request(words, consumed), "the short way is the long one");
         }
         match whole {
