@@ -2,7 +2,7 @@
 //! of them runs, so that what they will look up is on its way from memory.
 
 use synap_shards::command::args::Words;
-use synap_shards::engine::Places;
+use synap_shards::engine::{Engine, Places};
 use synap_shards::id::ConnId;
 use synap_shards::limits::PREFETCH_MAX;
 
@@ -13,7 +13,7 @@ use crate::protocol::resp::encode::protocol_error;
 /// Requests of a pipeline that are decoded before the first of them runs, so that the cache misses
 /// of their lookups overlap.
 const LOOKAHEAD: usize = PREFETCH_MAX;
-/// Below this many, looking ahead costs more than it saves.
+/// Below this many, looking at their entries ahead costs more than it saves.
 const AHEAD_FROM: usize = 3;
 
 /// Requests of a pipeline that were decoded, those with few words.
@@ -22,18 +22,22 @@ struct Batch<'a> {
     words: [ShortWords<'a>; LOOKAHEAD],
     /// Of each, how many words it has and the end of its bytes in the input.
     ends: [(usize, usize); LOOKAHEAD],
+    /// Of each, where its second word lives.
+    places: Places,
     count: usize,
 }
 
 impl<'a> Batch<'a> {
     /// Takes in the requests at the start of `input[used..]`, as many as there is room for. Answers
-    /// with what follows them where that is not another such request.
+    /// with what follows them where that is not another such request. The index is asked for each
+    /// as it comes, so that the answer is there when all are decoded.
     #[inline]
     fn fill(
         &mut self,
         decoder: &mut Decoder,
         (input, used): (&'a [u8], usize),
         limits: &RespLimits,
+        engine: &Engine,
     ) -> Option<Decoded<'a>> {
         let mut end = used;
         while self.count < LOOKAHEAD {
@@ -50,6 +54,9 @@ impl<'a> Batch<'a> {
             };
             end += consumed;
             self.ends[self.count] = (count, end);
+            if count > 1 {
+                self.places[self.count] = engine.prefetch_index(self.words[self.count][1]);
+            }
             self.count += 1;
         }
         None
@@ -79,11 +86,13 @@ impl Host<'_> {
                 continue;
             }
             let mut batch = Batch::default();
-            let end = batch.fill(decoder, (input, used), &limits);
-            let places = self.look_ahead(&batch);
+            let end = batch.fill(decoder, (input, used), &limits, self.engine);
             let count = batch.count;
+            if count >= AHEAD_FROM {
+                self.engine.prefetch_entries(&mut batch.places[..count]);
+            }
             for (at, (words, after)) in batch.requests().enumerate() {
-                self.dispatch(id, words, None, places[at]);
+                self.dispatch(id, words, None, batch.places[at]);
                 used = after;
                 if at + 1 < count && !self.may_start(id) {
                     // What was decoded behind it is decoded again when the connection goes on.
@@ -121,12 +130,5 @@ impl Host<'_> {
                 }
             }
         }
-    }
-
-    fn look_ahead(&self, batch: &Batch<'_>) -> Places {
-        if batch.count < AHEAD_FROM {
-            return Places::default();
-        }
-        self.engine.prefetch(batch.requests().map(|(words, _)| words.get(1).copied()))
     }
 }

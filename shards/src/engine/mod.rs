@@ -422,18 +422,30 @@ impl Engine {
     pub fn prefetch<'k>(&self, keys: impl Iterator<Item = Option<&'k [u8]>>) -> Places {
         let mut places = Places::default();
         for (place, key) in places.iter_mut().zip(keys) {
-            let Some(key) = key else { continue };
-            let id = shard_of(key);
-            if let Some(shard) = self.shards[id.index()].as_deref() {
-                *place = Some(Place { shard: id, hash: shard.prefetch_index(key), likely: None });
-            }
+            *place = key.and_then(|key| self.prefetch_index(key));
         }
+        self.prefetch_entries(&mut places);
+        places
+    }
+
+    /// The first half of [`Engine::prefetch`], for one key: asks for its place in the index. Where
+    /// the key lives, or nothing when that is elsewhere.
+    #[inline]
+    pub fn prefetch_index(&self, key: &[u8]) -> Option<Place> {
+        let id = shard_of(key);
+        let shard = self.shards[id.index()].as_deref()?;
+        Some(Place { shard: id, hash: shard.prefetch_index(key), likely: None })
+    }
+
+    /// The second half, which best comes when there was other work after the first: asks for the
+    /// entries.
+    #[inline]
+    pub fn prefetch_entries(&self, places: &mut [Option<Place>]) {
         for place in places.iter_mut().flatten() {
             if let Some(shard) = self.shards[place.shard.index()].as_deref() {
                 place.likely = shard.prefetch_entry(place.hash);
             }
         }
-        places
     }
 
     fn owned_mask(&self) -> u64 {
