@@ -13,6 +13,7 @@ use crate::alive::Alive;
 use crate::auth::Authority;
 use crate::captures::Captures;
 use crate::cold::Cold;
+use crate::config::ShardPorts;
 use crate::limits::{Addresses, Buckets};
 use crate::mailboxes::Mailboxes;
 use crate::metrics::CoreMetrics;
@@ -45,8 +46,8 @@ pub struct Shared {
     pub resp_tls_address: Option<SocketAddr>,
     /// Where the queue service of distributed-sync-system is served, if it is.
     pub dss_queue_address: Option<SocketAddr>,
-    /// First shard-aware port, if they are on: core `i` listens on this plus `i`.
-    pub shard_port_base: Option<u16>,
+    /// Ports for cluster-aware clients.
+    pub shard_ports: ShardPorts,
     /// Which core owns which shard.
     pub shard_map: ShardMap,
     /// Whether writes are logged.

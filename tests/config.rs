@@ -328,6 +328,14 @@ fn wrong_values_name_line_key_expected_and_found() {
         ),
         ("api_keys:\n- {key: a, name: b, allowed_ips: [10.0.0.0/99]}\n", "allowed_ips[0]"),
         ("server: {shard_port_base: 15499, workers: 4}\n", "among them `server.port`"),
+        (
+            "server: {shard_port_base: 7000, shard_tls_port_base: 7003, workers: 4}\n",
+            "needs ports 7003 to 7006, some of them of `server.shard_port_base`",
+        ),
+        (
+            "server: {shard_tls_port_base: 7003}\n",
+            "`server.shard_tls_port_base` needs `server.tls.cert_path`",
+        ),
         ("server: {echo_prefix: echo}\n", "expected a URL path"),
         ("a: 1\na: 2\n", "line 2: `a` is set twice; first at line 1"),
         ("- 1\n", "expected sections"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
+use synap::config::ShardPorts;
 use synap::health::{Facts, answer};
 use synap::metrics::CoreMetrics;
 use synap::metrics::registry::FAMILIES;
@@ -68,7 +69,7 @@ fn shared() -> Shared {
         https_address: None,
         resp_tls_address: None,
         dss_queue_address: None,
-        shard_port_base: None,
+        shard_ports: ShardPorts::default(),
         shard_map: ShardMap::new(2),
         persistence: true,
         fsync_mode: "always",

@@ -70,13 +70,14 @@ pub(super) fn bind(config: &Config, cores: usize) -> Result<Bound, Fatal> {
         true => &mut set.dss_queue_tls,
         false => &mut set.dss_queue,
     })?;
-    if let (Some(base), Some(address)) = (config.server.shard_port_base, resp_address) {
-        for (core, set) in sets.iter_mut().enumerate() {
-            let port = base.saturating_add(u16::try_from(core).unwrap_or(u16::MAX));
-            let address = SocketAddr::new(address.ip(), port);
-            let listener = listener::bind(address, Sharing::Exclusive);
-            set.shard = Some(listener.map_err(failed("server.shard_port_base", address))?);
-        }
+    if let Some(address) = resp_address {
+        let base = config.server.shard_ports.plain;
+        bind_shards("server.shard_port_base", base, address, &mut sets, |set| &mut set.shard)?;
+    }
+    if let Some(address) = resp_address.or(resp_tls_address) {
+        let base = config.server.shard_ports.tls;
+        let key = "server.shard_tls_port_base";
+        bind_shards(key, base, address, &mut sets, |set| &mut set.shard_tls)?;
     }
     Ok(Bound {
         http_address,
@@ -86,6 +87,24 @@ pub(super) fn bind(config: &Config, cores: usize) -> Result<Bound, Fatal> {
         dss_queue_address,
         sets,
     })
+}
+
+/// Opens a port for each core alone, if there are to be such, beside `address`.
+fn bind_shards(
+    key: &'static str,
+    base: Option<u16>,
+    address: SocketAddr,
+    sets: &mut [Listeners],
+    place: impl Fn(&mut Listeners) -> &mut Option<TcpListener>,
+) -> Result<(), Fatal> {
+    let Some(base) = base else { return Ok(()) };
+    for (core, set) in sets.iter_mut().enumerate() {
+        let port = base.saturating_add(u16::try_from(core).unwrap_or(u16::MAX));
+        let addr = SocketAddr::new(address.ip(), port);
+        let listener = listener::bind(addr, Sharing::Exclusive);
+        *place(set) = Some(listener.map_err(|source| Fatal::Bind { key, addr, source })?);
+    }
+    Ok(())
 }
 
 /// Opens a port that need not be there.

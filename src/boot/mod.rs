@@ -288,7 +288,7 @@ fn facts(
         https_address: listeners.https_address,
         resp_tls_address: listeners.resp_tls_address,
         dss_queue_address: listeners.dss_queue_address,
-        shard_port_base: config.server.shard_port_base,
+        shard_ports: config.server.shard_ports,
         shard_map: ShardMap::new(cores),
         persistence: config.persistence.enabled,
         fsync_mode: match config.persistence.wal.fsync_mode {

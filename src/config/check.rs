@@ -115,7 +115,8 @@ impl Config {
     #[must_use]
     pub fn uses_tls(&self) -> bool {
         let dss = self.dss.queue_port.is_some() && self.dss.tls_enabled;
-        self.server.tls.enabled || (self.resp3.enabled && self.resp3.tls_port.is_some()) || dss
+        let resp = self.resp3.tls_port.is_some() || self.server.shard_ports.tls.is_some();
+        self.server.tls.enabled || (self.resp3.enabled && resp) || dss
     }
 
     /// The address of the RESP listener; as [`Self::http_addr`].
@@ -185,8 +186,10 @@ pub(super) fn contradictions(names: &Names, settings: &Settings) -> Vec<ConfigEr
     for (key, with) in tls(&reader) {
         refuse(key, with);
     }
-    if let Err(with) = ports(&reader) {
-        refuse("server.shard_port_base", with);
+    for key in SHARD_PORTS {
+        if let Err(with) = ports(&reader, key) {
+            refuse(key, with);
+        }
     }
     found.extend(access::plan(&reader).1);
     found
@@ -198,6 +201,7 @@ fn tls(reader: &Reader<'_>) -> Vec<(&'static str, String)> {
     let asks = [
         ("server.tls.enabled", reader.flag("server.tls.enabled")),
         ("resp3.tls_port", reader.is_set("resp3.tls_port") && reader.flag("resp3.enabled")),
+        (SHARD_PORTS[1], reader.is_set(SHARD_PORTS[1]) && reader.flag("resp3.enabled")),
         ("dss.tls_enabled", reader.flag("dss.tls_enabled")),
     ];
     for (key, _) in asks.into_iter().filter(|(_, on)| *on) {
@@ -232,13 +236,16 @@ fn tls(reader: &Reader<'_>) -> Vec<(&'static str, String)> {
     found
 }
 
-/// Shard-aware ports must fit below 65 536 and miss the two ordinary listeners.
-fn ports(reader: &Reader<'_>) -> Result<(), String> {
+/// Where the ports that each core has for itself begin, in the clear and under TLS.
+const SHARD_PORTS: [&str; 2] = ["server.shard_port_base", "server.shard_tls_port_base"];
+
+/// Shard-aware ports must fit below 65 536, and miss the ordinary listeners and each other.
+fn ports(reader: &Reader<'_>, key: &'static str) -> Result<(), String> {
     let number = |path| match reader.value(path) {
         Some(Value::Int(number)) => Some(number),
         Some(Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Map(_)) | None => None,
     };
-    let Some(base) = number("server.shard_port_base") else { return Ok(()) };
+    let Some(base) = number(key) else { return Ok(()) };
     let cores = match number("server.workers") {
         Some(0) | None => 1,
         Some(cores) => cores,
@@ -253,6 +260,10 @@ fn ports(reader: &Reader<'_>) -> Result<(), String> {
         if number(path).is_some_and(|port| (base..=last).contains(&port)) {
             return Err(format!("needs ports {base} to {last}, among them `{path}`"));
         }
+    }
+    let [plain, tls] = SHARD_PORTS;
+    if key == tls && number(plain).is_some_and(|port| port.abs_diff(base) < cores) {
+        return Err(format!("needs ports {base} to {last}, some of them of `{plain}`"));
     }
     Ok(())
 }

@@ -87,8 +87,8 @@ pub struct Server {
     pub workers: usize,
     /// CPUs to pin cores to, ascending and distinct; `None` is every allowed one.
     pub cpu_list: Option<Vec<usize>>,
-    /// Core i serves RESP on this port plus i as well. Default off.
-    pub shard_port_base: Option<u16>,
+    /// Ports on which each core serves RESP for itself. Default off.
+    pub shard_ports: ShardPorts,
     /// Path prefix of the conformance echo route, such as `/echo`. Default off.
     pub echo_prefix: Option<String>,
     /// Serve WebSocket. Default true.
@@ -118,6 +118,27 @@ pub struct Server {
     pub cors: Cors,
     /// Certificates, and HTTPS.
     pub tls: Tls,
+}
+
+/// The first ports for cluster-aware clients: core `i` listens on each plus `i`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ShardPorts {
+    /// In the clear.
+    pub plain: Option<u16>,
+    /// Under TLS.
+    pub tls: Option<u16>,
+}
+
+impl ShardPorts {
+    /// Whether there are any.
+    pub fn are_on(&self) -> bool {
+        self.plain.is_some() || self.tls.is_some()
+    }
+
+    /// Those that a client is sent to: of the kind that it came by, if there are such.
+    pub fn for_client(&self, is_tls: bool) -> Option<u16> {
+        if is_tls { self.tls.or(self.plain) } else { self.plain.or(self.tls) }
+    }
 }
 
 /// Section `server.tls`.

@@ -9,8 +9,8 @@ use super::value::{Value, from_text};
 use super::{
     ClientAuth, CommitPath, Config, Cors, Dss, EvictionPolicy, FsyncMode, KvStore, LogFormat,
     LogOutput, Logging, Monitoring, Network, Persistence, Protocols, Pubsub, RateLimit, Recovery,
-    Resp3, Rest, Scripting, Server, SlowConsumer, Snapshot, SnapshotCodec, StreamableHttp, Tls,
-    Topics, Wal, access,
+    Resp3, Rest, Scripting, Server, ShardPorts, SlowConsumer, Snapshot, SnapshotCodec,
+    StreamableHttp, Tls, Topics, Wal, access,
 };
 use crate::cidr::Cidr;
 use crate::limits::{OutputLimits, Rate};
@@ -122,7 +122,10 @@ impl<'a> Reader<'a> {
             port: self.int("server.port"),
             workers: self.int("server.workers"),
             cpu_list: self.list("server.cpu_list").map(|items| cpus(&items)),
-            shard_port_base: self.opt_int("server.shard_port_base"),
+            shard_ports: ShardPorts {
+                plain: self.opt_int("server.shard_port_base"),
+                tls: self.opt_int("server.shard_tls_port_base"),
+            },
             echo_prefix: self.opt_text("server.echo_prefix"),
             websocket_enabled: self.flag("server.websocket_enabled"),
             websocket_echo_path: self.opt_text("server.websocket_echo_path"),

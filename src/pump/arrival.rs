@@ -6,7 +6,7 @@ use synap_io::reactor::ListenerTag;
 use synap_shards::id::ConnId;
 
 use super::connection::{Connection, Decoder};
-use super::{Core, DSS_QUEUE, DSS_QUEUE_TLS, HTTP, HTTPS, RESP_TLS, SHARD};
+use super::{Core, DSS_QUEUE, DSS_QUEUE_TLS, HTTP, HTTPS, RESP_TLS, SHARD, SHARD_TLS};
 use crate::audit::{self, Event, Kind, Who};
 use crate::limits::ClientKey;
 use crate::protocol::http::decode::HttpDecoder;
@@ -94,15 +94,16 @@ impl Core {
             DSS_QUEUE | DSS_QUEUE_TLS => {
                 (Listener::Http, Decoder::Http(HttpDecoder::of(Surface::DssQueue)))
             }
-            SHARD => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
+            SHARD | SHARD_TLS => (Listener::RespShard, Decoder::Resp(decode::Decoder::default())),
             _ => (Listener::Resp, Decoder::Resp(decode::Decoder::default())),
         };
-        let is_tls = matches!(listener, HTTPS | RESP_TLS | DSS_QUEUE_TLS);
+        let is_tls = matches!(listener, HTTPS | RESP_TLS | DSS_QUEUE_TLS | SHARD_TLS);
         let cores = self.outlet.shared.shard_map.cores();
         self.clients_made += 1;
         let number = client_id(self.clients_made, self.id, cores);
         let (nobody, now_ms) = (self.outlet.desk.directory().anonymous(), self.outlet.now.unix_ms);
-        let client = Client::new(number, self.id, peer, local, kind, nobody, now_ms);
+        let mut client = Client::new(number, self.id, peer, local, kind, nobody, now_ms);
+        client.is_tls = is_tls;
         let mut connection = Connection::new(client, decoder);
         match self.admit_connection(&mut connection) {
             Ok(()) => {

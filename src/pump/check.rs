@@ -114,7 +114,7 @@ impl Host<'_> {
         words: &[&[u8]],
     ) -> Result<(), CommandError> {
         let Some(connection) = self.outlet.connections.get_mut(id) else { return Ok(()) };
-        let host = connection.client.local.ip();
+        let (host, is_tls) = (connection.client.local.ip(), connection.client.is_tls);
         let spec = command.spec();
         let mut slots = spec.key_positions(words).into_iter().map(|at| slot_of(words[at]));
         let Some(slot) = slots.next() else { return Ok(()) };
@@ -126,7 +126,7 @@ impl Host<'_> {
         }
         let shard = synap_shards::id::ShardId::new(usize::from(slot) / SLOTS_PER_SHARD);
         let owner = self.outlet.shared.shard_map.owner(shard);
-        let base = self.outlet.shared.shard_port_base;
+        let base = self.outlet.shared.shard_ports.for_client(is_tls);
         match base {
             Some(base) if owner != self.outlet.core => {
                 let port = usize::from(base) + owner.index();

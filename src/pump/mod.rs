@@ -89,6 +89,8 @@ pub struct Listeners {
     pub resp: Option<TcpListener>,
     /// RESP for cluster-aware clients, this core's slots only.
     pub shard: Option<TcpListener>,
+    /// The same under TLS.
+    pub shard_tls: Option<TcpListener>,
     /// HTTP under TLS.
     pub https: Option<TcpListener>,
     /// RESP under TLS.
@@ -106,6 +108,7 @@ const HTTPS: ListenerTag = ListenerTag(3);
 const RESP_TLS: ListenerTag = ListenerTag(4);
 const DSS_QUEUE: ListenerTag = ListenerTag(5);
 const DSS_QUEUE_TLS: ListenerTag = ListenerTag(6);
+const SHARD_TLS: ListenerTag = ListenerTag(7);
 
 /// What a core is made of.
 #[expect(missing_debug_implementations, reason = "it holds a closure")]
@@ -631,6 +634,7 @@ fn listen(reactor: &mut Reactor, listeners: Listeners) {
         (listeners.http, HTTP),
         (listeners.resp, RESP),
         (listeners.shard, SHARD),
+        (listeners.shard_tls, SHARD_TLS),
         (listeners.https, HTTPS),
         (listeners.resp_tls, RESP_TLS),
         (listeners.dss_queue, DSS_QUEUE),

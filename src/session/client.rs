@@ -68,6 +68,8 @@ pub struct Client {
     pub protocol: Protocol,
     /// The port it came in on.
     pub listener: Listener,
+    /// Whether that is one under TLS.
+    pub is_tls: bool,
     /// Whether it wants replies.
     pub reply_mode: ReplyMode,
     /// Whether the request being carried out gets no reply.
@@ -139,6 +141,7 @@ impl Client {
             active_ms: now_ms,
             protocol: Protocol::default(),
             listener,
+            is_tls: false,
             reply_mode: ReplyMode::On,
             skipping: false,
             no_evict: false,

@@ -55,7 +55,8 @@ fn node_id(shared: &Shared, core: CoreId) -> String {
 fn all_nodes(cx: &SessionContext<'_>) -> Result<Vec<Node>, CommandError> {
     let base = cx
         .shared
-        .shard_port_base
+        .shard_ports
+        .for_client(cx.client.is_tls)
         .ok_or(CommandError::Invalid("This instance has cluster support disabled"))?;
     // A server that listens everywhere is reachable for this client where it reached it.
     let host = cx.shared.resp_address.map(|address| address.ip());

@@ -85,7 +85,7 @@ const OWN: &[Parameter] = &[
             store(&mut settings.output_limits, limits.ok_or("') - wrong number of arguments"))
         },
     ),
-    fixed("cluster-enabled", |_, shared| yes(shared.shard_port_base.is_some())),
+    fixed("cluster-enabled", |_, shared| yes(shared.shard_ports.are_on())),
     fixed("databases", |_, _| "1".into()),
     fixed("dir", |_, shared| shared.data_directory.display().to_string()),
     fixed("io-threads", |_, shared| shared.shard_map.cores().to_string()),

@@ -362,7 +362,7 @@ fn percentile(total: &Total, share: f64) -> f64 {
 }
 
 fn cluster(cx: &SessionContext<'_>, lines: &mut Lines) {
-    lines.add("cluster_enabled", u8::from(cx.shared.shard_port_base.is_some()));
+    lines.add("cluster_enabled", u8::from(cx.shared.shard_ports.are_on()));
 }
 
 fn keyspace(cx: &SessionContext<'_>, lines: &mut Lines) {

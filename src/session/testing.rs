@@ -11,6 +11,7 @@ use super::client::{Listener, client_id};
 use super::finish::Finish;
 use super::*;
 use crate::auth::Directory;
+use crate::config::ShardPorts;
 use crate::metrics::CoreMetrics;
 use crate::protocol::http::route::HttpOptions;
 use crate::protocol::resp::encode::{Protocol, encode};
@@ -85,7 +86,7 @@ fn settings() -> Settings {
 }
 
 impl Server {
-    fn new(shard_port_base: Option<u16>) -> Self {
+    fn new(plain: Option<u16>) -> Self {
         let cores = 2;
         let core = CoreId::new(0);
         let address = |text: &str| text.parse().expect("it is an address");
@@ -118,7 +119,7 @@ impl Server {
                 https_address: None,
                 resp_tls_address: None,
                 dss_queue_address: None,
-                shard_port_base,
+                shard_ports: ShardPorts { plain, tls: None },
                 shard_map: ShardMap::new(cores),
                 persistence: true,
                 fsync_mode: "periodic",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::version::{TLS12, TLS13};
 
 use crate::client::{Client, World, metric, socket};
-use crate::support::resp::{encode, show};
+use crate::support::resp::{Resp, encode, show};
 use crate::support::{free_ports, wait_for};
 
 #[test]
@@ -186,4 +186,40 @@ fn websockets_and_events_are_pushed() {
     };
     wait_for("the subscription to stand", heard);
     assert!(events.until(b"first news").contains("data"));
+}
+
+#[test]
+fn cores_have_ports_under_tls_and_clients_are_sent_to_those_of_their_kind() {
+    let world = World::new();
+    let (plain_base, tls_base) = (free_ports(1), free_ports(1));
+    let server = world
+        .plan()
+        .env("SYNAP_SERVER__SHARD_PORT_BASE", plain_base)
+        .env("SYNAP_SERVER__SHARD_TLS_PORT_BASE", tls_base)
+        .start();
+    let config = Arc::new(world.config());
+    let mut sealed = Client::connect(tls_base, Arc::clone(&config));
+    let mut plain = Resp::connect(plain_base);
+    let mut moved = 0;
+    for key in (0..40).map(|number| format!("key:{number}")) {
+        let said = sealed.call(&["SET", &key, "v"]);
+        let in_the_clear = plain.call(&["GET", &key]);
+        if said.contains("OK") {
+            assert!(in_the_clear.contains('v'), "{key}: {in_the_clear}");
+            continue;
+        }
+        moved += 1;
+        let at = |base: u16| format!(" 127.0.0.1:{}", base + 1);
+        assert!(said.starts_with("-MOVED") && said.trim_end().ends_with(&at(tls_base)), "{said}");
+        assert!(in_the_clear.trim_end().ends_with(&at(plain_base)), "{in_the_clear}");
+        let mut there = Client::connect(tls_base + 1, Arc::clone(&config));
+        assert!(there.call(&["SET", &key, "v"]).contains("OK"));
+    }
+    assert!(moved > 0, "no key lives on the other core");
+    // Also behind the shared ports.
+    let slots = world.resp().call(&["CLUSTER", "SLOTS"]);
+    assert!(slots.contains(&(tls_base + 1).to_string()), "{slots}");
+    let slots = server.resp().call(&["CLUSTER", "SLOTS"]);
+    assert!(slots.contains(&(plain_base + 1).to_string()), "{slots}");
+    assert!(!slots.contains(&(tls_base + 1).to_string()), "{slots}");
 }

@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use crate::client::World;
-use crate::support::{installed, text};
+use crate::support::{free_ports, installed, text};
 
 fn run(program: &str, args: &[&str]) -> (bool, String) {
     let output = Command::new(program).args(args).stdin(Stdio::null()).output();
@@ -27,6 +27,24 @@ fn clients_of_redis_speak_it() {
     let work = ["-n", "5000", "-c", "20", "-P", "16", "-t", "set,get", "-q"];
     let (ended, said) = run("redis-benchmark", &[&tls[..], &work].concat());
     assert!(ended && said.contains("GET: "), "{said}");
+}
+
+#[test]
+fn a_cluster_aware_client_of_redis_follows_it() {
+    if !installed("redis-cli") {
+        return;
+    }
+    let world = World::new();
+    let base = free_ports(1);
+    let plan = world.plan().env("SYNAP_SERVER__SHARD_TLS_PORT_BASE", base);
+    let _server = plan.env("SYNAP_SERVER__TLS__ENABLED", "false").start();
+    let (port, ca) = (base.to_string(), world.ca());
+    let tls = ["-c", "-h", "127.0.0.1", "-p", &port, "--tls", "--cacert", text(&ca)];
+    for key in (0..20).map(|number| format!("key:{number}")) {
+        let (ended, said) = run("redis-cli", &[&tls[..], &["SET", &key, "v"]].concat());
+        assert!(ended && said.trim_end().ends_with("OK"), "{key}: {said}");
+    }
+    assert_eq!(run("redis-cli", &[&tls[..], &["PING"]].concat()), (true, "PONG\n".to_owned()));
 }
 
 #[test]

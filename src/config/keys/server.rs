@@ -32,6 +32,12 @@ pub(super) const KEYS: &[Key] = &[
          core that owns a key directly; unset leaves these ports closed.",
     ),
     Key::new(
+        "server.shard_tls_port_base",
+        int(1, 65_535),
+        "The same under TLS, with the certificates of server.tls (which need not be enabled). \
+         Clients that came by TLS are shown these ports, others those of server.shard_port_base.",
+    ),
+    Key::new(
         "server.echo_prefix",
         Kind::UrlPath,
         "HTTP path prefix (such as \"/echo\") under which any request is answered with its own \

@@ -132,20 +132,12 @@ pub fn decode<'a>(input: &'a [u8], limits: &RespLimits) -> Decoded<'a> {
     }
 }
 
-/// The second word of the multi-bulk request at the start of `input`: where most commands have
-/// their key. A guess, for reading ahead; nothing when the input does not look like such a request.
+/// The second word of the short request at the start of `input`: where most commands have their
+/// key. A guess, for reading ahead; nothing when the input does not look like such a request.
 pub fn first_key(input: &[u8]) -> Option<&[u8]> {
-    let limits = RespLimits { args_max: REPEATED_WORDS_MAX, ..RespLimits::default() };
-    match input.first() {
-        Some(b'*') => match multibulk(input, &limits).0 {
-            Decoded::Request { words, .. } => words.get(1).copied(),
-            Decoded::Quoted { .. }
-            | Decoded::Incomplete { .. }
-            | Decoded::Empty { .. }
-            | Decoded::Broken(_) => None,
-        },
-        Some(_) | None => None,
-    }
+    let mut words = ShortWords::default();
+    let (count, _) = short(input, &RespLimits::default(), &mut words)?;
+    words[..count].get(1).copied()
 }
 
 /// Decodes the requests of one connection, one after the other.
