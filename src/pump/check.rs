@@ -106,7 +106,6 @@ impl Host<'_> {
     }
 
     /// Of a client on a shard-aware port: sends it to the core that owns the keys.
-    #[cold]
     fn check_slots(
         &mut self,
         id: ConnId,

@@ -89,8 +89,8 @@ impl<'a> Batch<'a> {
         Ok(batch)
     }
 
-    /// A batch that this process has just sealed, with a checksum or without.
-    pub(crate) fn sealed(bytes: &'a [u8]) -> Self {
+    /// A batch that this process has just made; it may have no checksum yet.
+    pub(crate) fn assembled(bytes: &'a [u8]) -> Self {
         debug_assert!(Self::decode_sound(bytes).is_ok_and(|(_, rest)| rest.is_empty()));
         Self { bytes }
     }

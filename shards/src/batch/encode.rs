@@ -22,30 +22,42 @@ pub struct PartSpec {
 /// Appends a sealed batch to `out`: header and `parts` (ascending by shard), then `records` as
 /// [`push_record`] wrote them.
 pub fn seal(out: &mut Vec<u8>, parts: &[PartSpec], records: &[u8], epoch: Epoch, time_ms: u64) {
+    let start = out.len();
+    assemble(out, parts, records, epoch, time_ms);
+    set_checksum(&mut out[start..]);
+}
+
+/// As [`seal`], without the checksum.
+pub(crate) fn assemble(
+    out: &mut Vec<u8>,
+    parts: &[PartSpec],
+    records: &[u8],
+    epoch: Epoch,
+    time_ms: u64,
+) {
     assert!(!parts.is_empty(), "a batch touches a shard");
     assert!(parts.is_sorted_by(|a, b| a.shard < b.shard), "parts ascend by shard");
     let bytes = HEADER_BYTES + parts.len() * PART_BYTES + records.len();
     assert!(bytes <= BATCH_BYTES_MAX, "a batch of {bytes} bytes passed the planner's check");
-    let start = out.len();
     out.reserve(bytes);
     out.extend_from_slice(&header(bytes, parts.len(), epoch, time_ms));
     for part in parts {
         out.extend_from_slice(&part_bytes(part));
     }
     out.extend_from_slice(records);
-    set_checksum(&mut out[start..]);
 }
 
-/// Leaves room at the end of `out` for what [`seal_single`] writes before the records that follow.
+/// Leaves room at the end of `out` for what [`assemble_single`] writes before the records that
+/// follow.
 #[inline]
 pub(crate) fn open_single(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; HEADER_BYTES + PART_BYTES]);
 }
 
 /// Makes a batch of one part of the records that were appended to `out` since [`open_single`] left
-/// room at `start`. With [`set_checksum`] the bytes are those of [`seal`].
+/// room at `start`. The bytes are those of [`assemble`].
 #[inline]
-pub(crate) fn seal_single(
+pub(crate) fn assemble_single(
     out: &mut [u8],
     start: usize,
     part: PartSpec,

@@ -41,7 +41,7 @@ pub use decode::{Batch, BatchError, Records};
 pub use encode::{PartSpec, push_record, seal};
 
 use crate::shard::ValueType;
-pub(crate) use encode::{open_single, push_edit, seal_single, set_checksum};
+pub(crate) use encode::{assemble, assemble_single, open_single, push_edit, set_checksum};
 
 /// Bytes before the parts.
 pub const HEADER_BYTES: usize = 20;

@@ -9,7 +9,7 @@
 use super::event::{Acknowledge, Outbound};
 use super::parcel::Envelope;
 use super::{Appended, Engine, ReplyTo, shards_in};
-use crate::batch::{Batch, PartSpec, seal, seal_single, set_checksum};
+use crate::batch::{Batch, PartSpec, assemble, assemble_single, set_checksum};
 use crate::capture::Cause;
 use crate::command::reply::Reply;
 use crate::id::ShardId;
@@ -83,15 +83,12 @@ impl Engine {
             self.capture_single(now, start, shard);
         }
         let part = PartSpec { shard, seq: self.seq_of(shard).next() };
-        seal_single(&mut self.log, start, part, self.settings.epoch, now.unix_ms);
-        if self.settings.acknowledge != Acknowledge::Unlogged {
-            set_checksum(&mut self.log[start..]);
-        }
+        assemble_single(&mut self.log, start, part, self.settings.epoch, now.unix_ms);
         let at_home = self.shards[shard.index()].as_deref_mut();
         let at_home = at_home.expect("a command writes to shards that are here");
         self.used_bytes -= at_home.live_bytes();
         at_home.tracking.writer = self.trackers.writer;
-        let batch = Batch::sealed(&self.log[start..]);
+        let batch = Batch::assembled(&self.log[start..]);
         at_home.apply_focused(&batch, (part.seq, now.unix_ms), focus);
         self.used_bytes += at_home.live_bytes();
         self.fired |= u64::from(at_home.has_news()) << shard.index();
@@ -115,8 +112,8 @@ impl Engine {
             .map(|shard| PartSpec { shard, seq: self.seq_of(shard).next() })
             .collect();
         let start = self.log.len();
-        seal(&mut self.log, &parts, &self.records, self.settings.epoch, now.unix_ms);
-        let batch = Batch::sealed(&self.log[start..]);
+        assemble(&mut self.log, &parts, &self.records, self.settings.epoch, now.unix_ms);
+        let batch = Batch::assembled(&self.log[start..]);
         let records: SmallVec<[_; 8]> = batch.records().collect();
         let mut topic_news = 0;
         for part in &parts {
@@ -137,14 +134,15 @@ impl Engine {
         self.tell_topics(topic_news);
     }
 
-    /// Counts the batch that begins at `start` of the log, and leaves it there for whoever keeps
-    /// one.
+    /// Counts the batch that begins at `start` of the log and seals it with its checksum, for
+    /// whoever keeps one; else it is gone.
     #[inline]
     pub(super) fn applied(&mut self, start: usize) {
         self.stats.batches += 1;
         if self.settings.acknowledge == Acknowledge::Unlogged {
             self.log.truncate(start);
         } else {
+            set_checksum(&mut self.log[start..]);
             self.log_end += (self.log.len() - start) as u64;
         }
     }

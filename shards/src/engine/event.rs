@@ -13,7 +13,8 @@ use crate::shard::index::Slot;
 use crate::shard::plan::Rules;
 use crate::types::Thresholds;
 
-/// Where a key lives, worked out once per request: its shard, and its hash in the index of that.
+/// Where a key lives, worked out once per request: its shard, and its hash in the
+/// index there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     pub(crate) shard: ShardId,

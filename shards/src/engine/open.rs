@@ -10,7 +10,7 @@ use super::answers::{PerKeyAnswers, bounded};
 use super::route::{Request, keys_of};
 use super::run::RECORDS_BYTES_MAX;
 use super::{Engine, shards_in};
-use crate::batch::{PartSpec, seal};
+use crate::batch::{PartSpec, assemble};
 #[cfg(feature = "lua")]
 use crate::batch::{Record, push_record};
 use crate::capture::Captured;
@@ -176,7 +176,7 @@ impl Engine {
             })
             .collect();
         let start = self.log.len();
-        seal(&mut self.log, &parts, &open.records, self.settings.epoch, now.unix_ms);
+        assemble(&mut self.log, &parts, &open.records, self.settings.epoch, now.unix_ms);
         self.applied(start);
         if self.settings.acknowledge != super::event::Acknowledge::OnDisk {
             for part in &parts {
