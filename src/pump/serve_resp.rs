@@ -55,7 +55,7 @@ impl<'a> Batch<'a> {
             end += consumed;
             self.ends[self.count] = (count, end);
             if count > 1 {
-                self.places[self.count] = engine.prefetch_index(self.words[self.count][1]);
+                self.places[self.count] = Some(engine.prefetch_index(self.words[self.count][1]));
             }
             self.count += 1;
         }

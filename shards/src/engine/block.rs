@@ -109,7 +109,7 @@ impl Engine {
         let place = if shards & !self.mask_of(owner) == 0 {
             let gather = self.gathers.open(Gather::Single { reply_to: request.reply_to });
             let words = request.args.words().iter().copied();
-            self.execute_on(owner, gather, request, words, Manner::Single);
+            self.execute_on(owner, gather, request, words, (Manner::Single, shards));
             Place::There { core: owner, gather, parked: false }
         } else if self.waiters.is_full() {
             return self.refuse_waiter(request, out);
@@ -191,7 +191,7 @@ impl Engine {
         let gather = self.gathers.open(Gather::Disks { waiter, missing: cores });
         for core in (0..cores).map(CoreId::new).filter(|core| *core != me) {
             let words = request.args.words().iter().copied();
-            self.execute_on(core, gather, request, words, Manner::OnDisk);
+            self.execute_on(core, gather, request, words, (Manner::OnDisk, 0));
         }
         let reply_to = ReplyTo::Core { core: me, gather };
         self.start(now, Request { reply_to, ..request }, Manner::OnDisk, 0, out);

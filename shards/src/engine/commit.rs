@@ -78,7 +78,7 @@ impl Engine {
         focus: &Focus<'_>,
         unstable: u64,
     ) -> Needs {
-        let shard = focus.place.shard;
+        let shard = focus.spot.shard;
         if self.shards[shard.index()].as_deref().is_some_and(Shard::is_captured) {
             self.capture_single(now, start, shard);
         }

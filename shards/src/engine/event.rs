@@ -13,10 +13,18 @@ use crate::shard::index::Slot;
 use crate::shard::plan::Rules;
 use crate::types::Thresholds;
 
-/// Where a key lives, worked out once per request: its shard, and its hash in the
-/// index there.
+/// Where a key lives, worked out once per request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
+pub enum Place {
+    /// In a shard that is here.
+    Here(Spot),
+    /// In this shard, which was not here when it was looked for.
+    Elsewhere(ShardId),
+}
+
+/// Where a key lives in a shard that is here: its hash in the index there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spot {
     pub(crate) shard: ShardId,
     pub(crate) hash: u64,
     /// Where its entry probably stands. It is looked at again before it is used.

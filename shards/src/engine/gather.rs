@@ -9,24 +9,36 @@ use crate::command::spec::{Fold, PerKey};
 use crate::id::{ConnId, CoreId};
 use crate::rng::Rng;
 
-/// What a scattered request still waits for.
+/// What a scattered request still waits for. Small, because thousands are open at a time and most
+/// wait for one reply.
 #[derive(Debug)]
 pub(super) enum Gather {
     /// One reply, passed on as it comes.
     Single { reply_to: ReplyTo },
-    /// One reply per core, each with one item per key of that core.
-    PerKey {
-        reply_to: ReplyTo,
-        fold: PerKey,
-        /// Positions of the keys, by core; empty for cores that have answered or have no key.
-        positions: Vec<Vec<usize>>,
-        replies: Vec<Reply<'static>>,
-        missing: usize,
-    },
     /// The logs of so many cores, for a waiter that wants to know when all are on disk.
     Disks { waiter: u64, missing: usize },
     /// One reply per core.
-    All { reply_to: ReplyTo, fold: Fold, replies: Vec<Reply<'static>>, missing: usize },
+    Parts(Box<Parts>),
+}
+
+#[derive(Debug)]
+pub(super) struct Parts {
+    reply_to: ReplyTo,
+    join: Join,
+    replies: Vec<Reply<'static>>,
+    missing: usize,
+}
+
+/// How the replies of several cores become one.
+#[derive(Debug)]
+enum Join {
+    /// Each has one item per key of its core.
+    PerKey {
+        fold: PerKey,
+        /// Positions of the keys, by core; empty for cores that have answered or have no key.
+        positions: Vec<Vec<usize>>,
+    },
+    All(Fold),
 }
 
 impl Gather {
@@ -41,18 +53,13 @@ impl Gather {
             PerKey::Array => vec![Reply::Nil; keys],
             PerKey::Sum => Vec::new(),
         };
-        Self::PerKey { reply_to, fold, positions: by_core, replies, missing }
+        let join = Join::PerKey { fold, positions: by_core };
+        Self::Parts(Box::new(Parts { reply_to, join, replies, missing }))
     }
 
     pub(super) fn all(reply_to: ReplyTo, fold: Fold, cores: usize) -> Self {
-        Self::All { reply_to, fold, replies: Vec::with_capacity(cores), missing: cores }
-    }
-
-    /// Which keys go to which core.
-    pub(super) fn parts(&self) -> Vec<(CoreId, Vec<usize>)> {
-        let Self::PerKey { positions, .. } = self else { return Vec::new() };
-        let parts = positions.iter().enumerate().filter(|(_, keys)| !keys.is_empty());
-        parts.map(|(core, keys)| (CoreId::new(core), keys.clone())).collect()
+        let (join, replies) = (Join::All(fold), Vec::with_capacity(cores));
+        Self::Parts(Box::new(Parts { reply_to, join, replies, missing: cores }))
     }
 }
 
@@ -117,34 +124,39 @@ impl Gathers {
                 self.close(slot);
                 return Some(waiter);
             }
-            Gather::PerKey { fold, positions, replies, missing, .. } => {
-                let keys = std::mem::take(&mut positions[from.index()]);
-                match (fold, reply.into_owned()) {
-                    (PerKey::Array, Reply::Array(items)) if items.len() == keys.len() => {
-                        for (at, item) in keys.into_iter().zip(items) {
-                            replies[at] = item;
-                        }
-                    }
-                    // An error of one core stands for each of its keys.
-                    (PerKey::Array, other) => {
-                        keys.into_iter().for_each(|at| replies[at] = other.clone());
-                    }
-                    (PerKey::Sum, other) => replies.push(other),
-                }
-                *missing -= 1;
-                *missing == 0
-            }
-            Gather::All { replies, missing, .. } => {
-                replies.push(reply.into_owned());
-                *missing -= 1;
-                *missing == 0
+            Gather::Parts(parts) => {
+                parts.fill(from, reply.into_owned());
+                parts.missing == 0
             }
         };
-        if done {
-            let (reply_to, reply) = complete(self.close(slot), rng);
-            to_client(reply_to, reply, out);
+        if done && let Gather::Parts(parts) = self.close(slot) {
+            let Parts { reply_to, join, replies, .. } = *parts;
+            to_client(reply_to, join.complete(replies, rng), out);
         }
         None
+    }
+}
+
+impl Parts {
+    fn fill(&mut self, from: CoreId, reply: Reply<'static>) {
+        self.missing -= 1;
+        let Join::PerKey { fold, positions } = &mut self.join else {
+            self.replies.push(reply);
+            return;
+        };
+        let keys = std::mem::take(&mut positions[from.index()]);
+        match (fold, reply) {
+            (PerKey::Array, Reply::Array(items)) if items.len() == keys.len() => {
+                for (at, item) in keys.into_iter().zip(items) {
+                    self.replies[at] = item;
+                }
+            }
+            // An error of one core stands for each of its keys.
+            (PerKey::Array, other) => {
+                keys.into_iter().for_each(|at| self.replies[at] = other.clone());
+            }
+            (PerKey::Sum, other) => self.replies.push(other),
+        }
     }
 }
 
@@ -156,16 +168,13 @@ fn to_client(reply_to: ReplyTo, reply: Reply<'_>, out: &mut dyn Outbound) {
     }
 }
 
-fn complete(gather: Gather, rng: &mut Rng) -> (ReplyTo, Reply<'static>) {
-    match gather {
-        Gather::Single { .. } | Gather::Disks { .. } => {
-            unreachable!("they complete without a fold")
+impl Join {
+    fn complete(self, replies: Vec<Reply<'static>>, rng: &mut Rng) -> Reply<'static> {
+        match self {
+            Self::PerKey { fold: PerKey::Array, .. } => bounded(Reply::Array(replies)),
+            Self::PerKey { fold: PerKey::Sum, .. } => sum(replies),
+            Self::All(fold) => fold_all(fold, replies, rng),
         }
-        Gather::PerKey { reply_to, fold: PerKey::Array, replies, .. } => {
-            (reply_to, bounded(Reply::Array(replies)))
-        }
-        Gather::PerKey { reply_to, fold: PerKey::Sum, replies, .. } => (reply_to, sum(replies)),
-        Gather::All { reply_to, fold, replies, .. } => (reply_to, fold_all(fold, replies, rng)),
     }
 }
 

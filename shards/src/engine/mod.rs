@@ -47,7 +47,7 @@ use crate::seq::Seq;
 use crate::shard::plan::{Now, Tally, Told};
 use crate::shard::{Shard, ShardTable, ValueType};
 use commit::Held;
-use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place};
+use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place, Spot};
 use gather::Gathers;
 use loan::Loans;
 use parcel::{Envelope, Parcel};
@@ -127,6 +127,8 @@ pub struct Engine {
     gated: Vec<Held>,
     gates: loan::Gates,
     peers: Vec<Outgoing>,
+    /// Parcels that were opened, to be filled again.
+    spare: Vec<Parcel>,
     gathers: Gathers,
     loans: Loans,
     waiters: Waiters,
@@ -197,6 +199,7 @@ impl Engine {
             gated: Vec::new(),
             gates: loan::Gates::default(),
             peers,
+            spare: Vec::new(),
             gathers: Gathers::default(),
             loans: Loans::default(),
             waiters: Waiters::default(),
@@ -285,7 +288,11 @@ impl Engine {
             Lane::Requests => &mut peer.requests,
             Lane::Completions => &mut peer.completions,
         };
-        (!parcel.is_empty()).then(|| std::mem::take(parcel))
+        if parcel.is_empty() {
+            return None;
+        }
+        let next = self.spare.pop().unwrap_or_default();
+        Some(std::mem::replace(parcel, next))
     }
 
     /// Gives a parcel back that could not be sent because the ring is full; it is offered again.
@@ -417,24 +424,29 @@ impl Engine {
     }
 
     /// Brings the memory that lookups of `keys` will read closer, so that the cache misses of a
-    /// pipeline overlap instead of following one another. Returns where they live, in order;
-    /// nothing for a key that is elsewhere, and for those beyond [`PREFETCH_MAX`].
+    /// pipeline overlap instead of following one another. Returns where they live, in order, but
+    /// for those beyond [`PREFETCH_MAX`].
     pub fn prefetch<'k>(&self, keys: impl Iterator<Item = Option<&'k [u8]>>) -> Places {
         let mut places = Places::default();
         for (place, key) in places.iter_mut().zip(keys) {
-            *place = key.and_then(|key| self.prefetch_index(key));
+            *place = key.map(|key| self.prefetch_index(key));
         }
         self.prefetch_entries(&mut places);
         places
     }
 
     /// The first half of [`Engine::prefetch`], for one key: asks for its place in the index. Where
-    /// the key lives, or nothing when that is elsewhere.
+    /// the key lives.
     #[inline]
-    pub fn prefetch_index(&self, key: &[u8]) -> Option<Place> {
-        let id = shard_of(key);
-        let shard = self.shards[id.index()].as_deref()?;
-        Some(Place { shard: id, hash: shard.prefetch_index(key), likely: None })
+    pub fn prefetch_index(&self, key: &[u8]) -> Place {
+        self.prefetch_in(shard_of(key), key)
+    }
+
+    /// The same for a key whose shard is known.
+    #[inline]
+    fn prefetch_in(&self, id: ShardId, key: &[u8]) -> Place {
+        let Some(shard) = self.shards[id.index()].as_deref() else { return Place::Elsewhere(id) };
+        Place::Here(Spot { shard: id, hash: shard.prefetch_index(key), likely: None })
     }
 
     /// The second half, which best comes when there was other work after the first: asks for the
@@ -442,8 +454,10 @@ impl Engine {
     #[inline]
     pub fn prefetch_entries(&self, places: &mut [Option<Place>]) {
         for place in places.iter_mut().flatten() {
-            if let Some(shard) = self.shards[place.shard.index()].as_deref() {
-                place.likely = shard.prefetch_entry(place.hash);
+            if let Place::Here(spot) = place
+                && let Some(shard) = self.shards[spot.shard.index()].as_deref()
+            {
+                spot.likely = shard.prefetch_entry(spot.hash);
             }
         }
     }

@@ -13,6 +13,9 @@ use crate::id::ShardId;
 use crate::seq::Seq;
 use crate::shard::Shard;
 
+/// A parcel with more memory than this is not kept for another turn.
+const SPARE_BYTES_MAX: usize = 256 * 1024;
+
 /// Envelopes and the bytes they refer to.
 #[derive(Debug, Default)]
 pub struct Parcel {
@@ -40,8 +43,8 @@ pub(crate) enum Manner {
     OnDisk,
     /// Notes that the caller wants to be told of changes, or does not any more.
     Track,
-    /// Forgets what the caller watches in these shards (a bit each).
-    Unwatch(u64),
+    /// Forgets what the caller watches in the shards.
+    Unwatch,
 }
 
 /// A message from core to core.
@@ -55,6 +58,8 @@ pub(crate) enum Envelope {
         caller: u64,
         reads: Reads,
         manner: Manner,
+        /// Those it needs (a bit each), unless the manner says so.
+        shards: u64,
     },
     /// Words for the outside of the core, answered with `Heard`.
     Tell { words: Span },
@@ -91,12 +96,18 @@ pub(crate) enum Envelope {
     Stable { shard: ShardId, seq: Seq },
 }
 
-/// A reply as it travels; plain byte strings lie in the parcel's buffer.
+/// A reply as it travels; plain byte strings lie in the parcel's buffer. Small, because what is
+/// written on one core and read on another costs by the cache line.
 #[derive(Debug)]
 pub(crate) enum Packed {
     Bytes(Span),
-    Other(Reply<'static>),
+    Ok,
+    Nil,
+    Integer(i64),
+    Other(Box<Reply<'static>>),
 }
+
+const _: () = assert!(size_of::<Envelope>() <= 48, "envelopes share cache lines");
 
 impl Parcel {
     /// Whether there is nothing in it.
@@ -132,26 +143,45 @@ impl Parcel {
         unpack_words(self.slice(span))
     }
 
-    /// The second word of a request, where most commands have their key.
-    pub(crate) fn key_of(&self, envelope: &Envelope) -> Option<&[u8]> {
-        let Envelope::Execute { words, .. } = envelope else { return None };
+    /// The second word of a request about one shard, where most have their key, and the shard.
+    pub(crate) fn key_of(&self, envelope: &Envelope) -> Option<(ShardId, &[u8])> {
+        let Envelope::Execute { words, shards, .. } = envelope else { return None };
+        if !shards.is_power_of_two() {
+            return None;
+        }
         let (_, rest) = first_word(self.slice(*words))?;
-        first_word(rest).map(|(key, _)| key)
+        let (key, _) = first_word(rest)?;
+        Some((ShardId::new(shards.trailing_zeros() as usize), key))
+    }
+
+    /// Empties it. Answers whether its memory may be kept for another.
+    pub(crate) fn empty(&mut self) -> bool {
+        self.envelopes.clear();
+        self.bytes.clear();
+        self.bytes.capacity() <= SPARE_BYTES_MAX
     }
 
     pub(crate) fn pack_reply(&mut self, reply: Reply<'_>) -> Packed {
-        if let Reply::Bytes(bytes) = &reply {
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(bytes);
-            return Packed::Bytes(self.span_from(start));
+        match reply {
+            Reply::Bytes(bytes) => {
+                let start = self.bytes.len();
+                self.bytes.extend_from_slice(&bytes);
+                Packed::Bytes(self.span_from(start))
+            }
+            Reply::Ok => Packed::Ok,
+            Reply::Nil => Packed::Nil,
+            Reply::Integer(number) => Packed::Integer(number),
+            other => Packed::Other(Box::new(other.into_owned())),
         }
-        Packed::Other(reply.into_owned())
     }
 
     pub(crate) fn unpack_reply(&self, packed: Packed) -> Reply<'_> {
         match packed {
             Packed::Bytes(span) => Reply::Bytes(Cow::Borrowed(self.slice(span))),
-            Packed::Other(reply) => reply,
+            Packed::Ok => Reply::Ok,
+            Packed::Nil => Reply::Nil,
+            Packed::Integer(number) => Reply::Integer(number),
+            Packed::Other(reply) => *reply,
         }
     }
 }

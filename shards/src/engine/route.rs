@@ -1,7 +1,7 @@
 //! Where a request runs: here, on the core that owns its key, on several cores key by key, on all
 //! of them, or here with shards borrowed from others.
 
-use super::event::{Flow, Outbound, Place, Reads};
+use super::event::{Flow, Outbound, Place, Reads, Spot};
 use super::gather::Gather;
 use super::parcel::{Envelope, Manner, OwnedWords};
 use super::task::{Task, Work};
@@ -33,7 +33,7 @@ pub(super) struct Request<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Target<'a> {
     pub(super) key: &'a [u8],
-    pub(super) place: Place,
+    pub(super) spot: Spot,
 }
 
 impl Engine {
@@ -116,7 +116,7 @@ impl Engine {
         } else {
             let gather = self.gathers.open(Gather::Single { reply_to: request.reply_to });
             let words = request.args.words().iter().copied();
-            self.execute_on(owner, gather, request, words, Manner::Single);
+            self.execute_on(owner, gather, request, words, (Manner::Single, 1 << shard.index()));
         }
         Flow::Continue
     }
@@ -130,25 +130,26 @@ impl Engine {
         out: &mut dyn Outbound,
     ) -> Flow {
         let keys = keys_of(request);
-        let mut shards = 0u64;
+        let mut shards = vec![0u64; self.map.cores()];
         let mut by_core = vec![Vec::new(); self.map.cores()];
         for (position, key) in keys.iter().enumerate() {
             let shard = shard_of(key);
-            let owner = self.map.owner(shard);
-            if owner == self.core {
-                shards |= 1 << shard.index();
-            }
-            by_core[owner.index()].push(position);
+            let owner = self.map.owner(shard).index();
+            shards[owner] |= 1 << shard.index();
+            by_core[owner].push(position);
         }
         if by_core[self.core.index()].len() == keys.len() {
-            self.start(now, request, Manner::PerKey, shards, out);
+            self.start(now, request, Manner::PerKey, shards[self.core.index()], out);
             return Flow::Continue;
         }
         let name = request.args.words()[0];
-        let gather = Gather::per_key(request.reply_to, fold, keys.len(), by_core);
-        let parts: Vec<(CoreId, Vec<usize>)> = gather.parts();
+        let gather = Gather::per_key(request.reply_to, fold, keys.len(), by_core.clone());
         let gather = self.gathers.open(gather);
-        for (core, positions) in parts {
+        for (at, (positions, shards)) in by_core.into_iter().zip(shards).enumerate() {
+            if positions.is_empty() {
+                continue;
+            }
+            let core = CoreId::new(at);
             let words = std::iter::once(name).chain(positions.iter().map(|at| keys[*at]));
             if core == self.core {
                 let words: Words<'_> = words.collect();
@@ -158,7 +159,7 @@ impl Engine {
                 let part = Request { reply_to, args: &args, target: None, ..request };
                 self.start(now, part, Manner::PerKey, shards, out);
             } else {
-                self.execute_on(core, gather, request, words, Manner::PerKey);
+                self.execute_on(core, gather, request, words, (Manner::PerKey, shards));
             }
         }
         Flow::Continue
@@ -182,7 +183,7 @@ impl Engine {
         let gather = self.gathers.open(Gather::all(request.reply_to, fold, cores));
         for core in (0..cores).map(CoreId::new).filter(|core| *core != me) {
             let words = request.args.words().iter().copied();
-            self.execute_on(core, gather, request, words, manner);
+            self.execute_on(core, gather, request, words, (manner, 0));
         }
         let reply_to = ReplyTo::Core { core: me, gather };
         self.start(now, Request { reply_to, ..request }, manner, shards, out);
@@ -206,7 +207,7 @@ impl Engine {
         {
             let gather = self.gathers.open(Gather::Single { reply_to: request.reply_to });
             let words = request.args.words().iter().copied();
-            self.execute_on(owner, gather, request, words, Manner::Single);
+            self.execute_on(owner, gather, request, words, (Manner::Single, shards));
             return Flow::Continue;
         }
         let Request { reply_to, reads, command, args, .. } = request;
@@ -221,7 +222,7 @@ impl Engine {
         gather: u32,
         request: Request<'_>,
         words: impl Iterator<Item = &'w [u8]>,
-        manner: Manner,
+        (manner, shards): (Manner, u64),
     ) {
         let peer = &mut self.peers[core.index()];
         let words = peer.requests.pack_words(words);
@@ -233,6 +234,7 @@ impl Engine {
             caller,
             reads,
             manner,
+            shards,
         });
         peer.outstanding += 1;
         self.stats.forwarded += 1;
@@ -263,7 +265,10 @@ pub(super) fn targeted<'a>(request: Request<'a>, place: Option<Place>) -> (Reque
     let position = only_position(request);
     let key = request.args.words()[position];
     match place.filter(|_| position == 1) {
-        Some(place) => (Request { target: Some(Target { key, place }), ..request }, place.shard),
+        Some(Place::Here(spot)) => {
+            (Request { target: Some(Target { key, spot }), ..request }, spot.shard)
+        }
+        Some(Place::Elsewhere(shard)) => (request, shard),
         None => (request, shard_of(key)),
     }
 }

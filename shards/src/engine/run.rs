@@ -3,23 +3,20 @@
 use super::answers::{PerKeyAnswers, bounded};
 use super::commit::Needs;
 use super::event::Outbound;
-use super::event::{Place, Reads};
+use super::event::{Place, Reads, Spot};
 use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
 use super::route::{Request, Target, keys_of, only_key, targeted};
 use super::task::{Fate, Ran, Task};
 use super::tracking::unpack_clients;
-use super::tx::shards_of_keys;
-use super::{Engine, ReplyTo, Waiting};
+use super::{Engine, Places, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
 use crate::capture::ROOM_BYTES;
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
-use crate::command::key::cursor_shard;
 use crate::command::reply::Reply;
 use crate::command::spec::{Atomicity, Blocked, Flags, Keys, Pause, Run};
 use crate::command::table::CommandId;
 use crate::id::{CoreId, ShardId};
-use crate::key::shard_of;
 use crate::limits::{BATCH_BYTES_MAX, PREFETCH_MAX, SHARDS, WAITING_MAX};
 use crate::shard::evict::AccessMode;
 use crate::shard::plan::{Focus, Now, Plan, Used, View};
@@ -27,6 +24,9 @@ use crate::shard::plan::{Focus, Now, Plan, Used, View};
 /// Bytes of records that fit one batch, whatever number of shards it touches.
 pub(super) const RECORDS_BYTES_MAX: usize =
     BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES - ROOM_BYTES;
+
+/// Opened parcels that are kept to be filled again.
+const SPARE_MAX: usize = 8;
 
 /// From so many keys on, asking for their memory beforehand saves more than it costs.
 const WARM_FROM: usize = 4;
@@ -69,7 +69,7 @@ impl Engine {
             self.run(now, request, manner, shards, out);
             return;
         }
-        let is_watch = matches!(manner, Manner::Watch | Manner::Unwatch(_));
+        let is_watch = matches!(manner, Manner::Watch | Manner::Unwatch);
         if self.waiting.len() >= WAITING_MAX && !is_watch {
             self.stats.busy += 1;
             self.answer(request.reply_to, Reply::Error(CommandError::Busy), out);
@@ -169,8 +169,12 @@ impl Engine {
                 self.note_tracker(request.caller, request.args.words());
                 self.answer(request.reply_to, Reply::Ok, out);
             }
-            Manner::Watch | Manner::Unwatch(_) => {
-                self.run_watch(now, request, manner);
+            Manner::Watch => {
+                self.run_watch(now, request);
+                self.answer(request.reply_to, Reply::Ok, out);
+            }
+            Manner::Unwatch => {
+                self.end_watches(request.caller, shards, now);
                 self.answer(request.reply_to, Reply::Ok, out);
             }
         }
@@ -221,32 +225,32 @@ impl Engine {
         if spec.atomicity != Atomicity::Single || !matches!(spec.keys, Keys::Range { .. }) {
             return None;
         }
-        let target = request.target.unwrap_or_else(|| {
-            let (id, key) = (ShardId::new(shards.trailing_zeros() as usize), only_key(request));
-            Target { key, place: self.place_of(id, key) }
-        });
-        Some(self.focus_key(now, target, request))
+        let shard = ShardId::new(shards.trailing_zeros() as usize);
+        Some(self.focus_key(now, self.target(request, shard), request))
     }
 
-    fn place_of(&self, id: ShardId, key: &[u8]) -> Place {
-        let shard = self.shards[id.index()].as_deref().expect("the shard is here");
-        Place { shard: id, hash: shard.hash(key), likely: None }
+    fn target<'k>(&self, request: Request<'k>, id: ShardId) -> Target<'k> {
+        request.target.unwrap_or_else(|| {
+            let key = only_key(request);
+            let shard = self.shards[id.index()].as_deref().expect("the shard is here");
+            Target { key, spot: Spot { shard: id, hash: shard.hash(key), likely: None } }
+        })
     }
 
     #[inline]
     fn focus_key<'k>(&mut self, now: Now, target: Target<'k>, request: Request<'_>) -> Focus<'k> {
-        let Target { key, place } = target;
+        let Target { key, spot } = target;
         let counts = !request.reads.quiet && !request.command.spec().flags.has(Flags::NO_TOUCH);
         let draw = match self.settings.memory.mode {
             AccessMode::Frequency { .. } if counts => self.rng.draw(),
             AccessMode::Frequency { .. } | AccessMode::Recency => 0,
         };
-        let shard = self.shards[place.shard.index()].as_deref_mut().expect("the shard is here");
-        let located = shard.locate_at(key, &place);
+        let shard = self.shards[spot.shard.index()].as_deref_mut().expect("the shard is here");
+        let located = shard.locate_at(key, &spot);
         if let (Some(located), true) = (located, counts) {
             shard.touch(located, now.unix_ms, draw);
         }
-        Focus { key, place, located }
+        Focus { key, spot, located }
     }
 
     #[inline]
@@ -295,7 +299,7 @@ impl Engine {
             self.log.truncate(start);
             self.needs_of(planned.unstable)
         } else {
-            assert_eq!(planned.touched, 1 << focus.place.shard.index(), "it writes to its one key");
+            assert_eq!(planned.touched, 1 << focus.spot.shard.index(), "it writes to its one key");
             self.commit_single(now, start, focus, planned.unstable)
         };
         self.set_access(planned.access);
@@ -417,28 +421,35 @@ impl Engine {
         let keys = keys_of(request);
         let mut answers = PerKeyAnswers::new(keys.len());
         let mut needs = Needs::default();
-        for key in keys {
-            let words: Words<'_> = [name, key].into_iter().collect();
-            let args = Args::parse(spec, &words)
-                .expect("a name and one key suit a command that runs per key");
-            let part = Request { args: &args, target: None, ..request };
-            let (reply, more) = self.run_key(now, part, key);
-            needs.join(more);
-            if !answers.take(reply) {
-                break;
+        'keys: for keys in keys.chunks(PREFETCH_MAX) {
+            let places = self.prefetch(keys.iter().copied().map(Some));
+            for (key, place) in keys.iter().zip(places) {
+                let words: Words<'_> = [name, key].into_iter().collect();
+                let args = Args::parse(spec, &words)
+                    .expect("a name and one key suit a command that runs per key");
+                let (part, shard) =
+                    targeted(Request { args: &args, target: None, ..request }, place);
+                let (reply, more) = self.run_key(now, part, shard);
+                needs.join(more);
+                if !answers.take(reply) {
+                    break 'keys;
+                }
             }
         }
         let reply = answers.fold(fold);
         self.answer_when(needs, request.reply_to, reply, out);
     }
 
-    fn run_key(&mut self, now: Now, request: Request<'_>, key: &[u8]) -> (Reply<'static>, Needs) {
-        let shard = shard_of(key);
+    fn run_key(
+        &mut self,
+        now: Now,
+        request: Request<'_>,
+        shard: ShardId,
+    ) -> (Reply<'static>, Needs) {
         let Run::Read(read) = request.command.spec().run else {
             return self.run_write(now, request, 1 << shard.index());
         };
-        let target = Target { key, place: self.place_of(shard, key) };
-        let focus = self.focus_key(now, target, request);
+        let focus = self.focus_key(now, self.target(request, shard), request);
         let rules = self.settings.memory.rules();
         let view = View::new(&self.shards, now, &self.tally, rules, 0, Some(focus));
         let reply = read(&view, request.args).unwrap_or_else(Reply::Error).into_owned();
@@ -454,15 +465,30 @@ impl Engine {
         mut parcel: Parcel,
         out: &mut dyn Outbound,
     ) {
-        let mut envelopes = std::mem::take(&mut parcel.envelopes).into_iter();
+        let mut received = std::mem::take(&mut parcel.envelopes);
+        let mut envelopes = received.drain(..);
         while !envelopes.as_slice().is_empty() {
-            let ahead = envelopes.as_slice().iter().take(PREFETCH_MAX);
-            let places = self.prefetch(ahead.map(|envelope| parcel.key_of(envelope)));
+            let places = self.prefetch_parcel(&parcel, envelopes.as_slice());
             // In this order, or the pair would take an envelope that no place is left for.
             for (place, envelope) in places.into_iter().zip(envelopes.by_ref()) {
                 self.open_envelope(now, (from, &parcel), (envelope, place), out);
             }
         }
+        drop(envelopes);
+        parcel.envelopes = received;
+        if parcel.empty() && self.spare.len() < SPARE_MAX {
+            self.spare.push(parcel);
+        }
+    }
+
+    /// The same as [`Engine::prefetch`] for the first of these envelopes.
+    fn prefetch_parcel(&self, parcel: &Parcel, envelopes: &[Envelope]) -> Places {
+        let mut places = Places::default();
+        for (place, envelope) in places.iter_mut().zip(envelopes) {
+            *place = parcel.key_of(envelope).map(|(shard, key)| self.prefetch_in(shard, key));
+        }
+        self.prefetch_entries(&mut places);
+        places
     }
 
     /// `place` is where the second word of a request lives, if it was looked up ahead.
@@ -474,14 +500,14 @@ impl Engine {
         out: &mut dyn Outbound,
     ) {
         match envelope {
-            Envelope::Execute { gather, command, words, caller, reads, manner } => {
+            Envelope::Execute { gather, command, words, caller, reads, manner, shards } => {
                 let words = parcel.words(words);
                 let args = Args::parse(command.spec(), &words)
                     .expect("the sender has decoded the same words");
                 let reply_to = ReplyTo::Core { core: from, gather };
                 let args = &args;
                 let request = Request { reply_to, caller, reads, command, args, target: None };
-                let (request, shards) = self.shards_of(request, manner, place);
+                let (request, shards) = self.as_sent(request, manner, (shards, place));
                 self.start(now, request, manner, shards, out);
             }
             Envelope::Tell { words } => {
@@ -529,32 +555,20 @@ impl Engine {
     }
 
     /// A request from another core with what is known of its key, and the shards it concerns.
-    fn shards_of<'a>(
+    fn as_sent<'a>(
         &self,
         request: Request<'a>,
         manner: Manner,
-        place: Option<Place>,
+        (shards, place): (u64, Option<Place>),
     ) -> (Request<'a>, u64) {
         let spec = request.command.spec();
-        let shards = match manner {
-            Manner::Single if spec.keys == Keys::Cursor => {
-                let shard = cursor_shard(request.args.words()[1]);
-                1 << shard.expect("the sender has read the same cursor").index()
-            }
-            Manner::Single
-                if spec.atomicity == Atomicity::Single
-                    && matches!(spec.keys, Keys::Range { .. }) =>
-            {
-                let (request, shard) = targeted(request, place);
-                return (request, 1 << shard.index());
-            }
-            Manner::Single | Manner::PerKey => spec.shards(request.args.words()),
-            Manner::AllShards => self.owned_mask(),
-            Manner::OnCore | Manner::OnDisk | Manner::Track => 0,
-            Manner::Watch => shards_of_keys(request.args.words()[1..].iter().copied()),
-            Manner::Unwatch(shards) => shards,
-        };
-        (request, shards)
+        let is_about_one =
+            spec.atomicity == Atomicity::Single && matches!(spec.keys, Keys::Range { .. });
+        match manner {
+            Manner::Single if is_about_one => (targeted(request, place).0, shards),
+            Manner::AllShards => (request, self.owned_mask()),
+            _ => (request, shards),
+        }
     }
 }
 

@@ -100,7 +100,9 @@ impl Engine {
             let peer = &mut self.peers[core.index()];
             let words = peer.requests.pack_words(words.iter().copied());
             let (caller, reads, manner) = (client, Reads::default(), Manner::Track);
-            let envelope = Envelope::Execute { gather, command, words, caller, reads, manner };
+            let shards = 0;
+            let envelope =
+                Envelope::Execute { gather, command, words, caller, reads, manner, shards };
             peer.requests.envelopes.push(envelope);
             peer.outstanding += 1;
         }

@@ -231,7 +231,7 @@ impl Engine {
 
     /// Ends the watches of a watcher in these shards, which are here; whether nothing that it
     /// watched has changed.
-    fn end_watches(&mut self, watcher: u64, shards: u64, now: Now) -> bool {
+    pub(super) fn end_watches(&mut self, watcher: u64, shards: u64, now: Now) -> bool {
         shards_in(shards).fold(true, |clean, id| {
             let shard = self.shards[id.index()].as_deref_mut().expect("the shard is here");
             shard.end_watch(watcher, now.unix_ms) && clean
@@ -263,7 +263,10 @@ impl Engine {
             .map(CoreId::new)
             .zip(by_core)
             .filter(|(_, keys)| !keys.is_empty())
-            .map(|(core, keys)| Part { core, manner: Manner::Watch, keys })
+            .map(|(core, keys)| {
+                let shards = shards_of_keys(keys.iter().copied());
+                Part { core, manner: Manner::Watch, shards, keys }
+            })
             .collect();
         self.spread(now, ("WATCH", reply_to, watcher), parts, out)
     }
@@ -281,7 +284,7 @@ impl Engine {
             .map(CoreId::new)
             .map(|core| (core, shards & self.mask_of(core)))
             .filter(|(_, theirs)| *theirs != 0)
-            .map(|(core, theirs)| Part { core, manner: Manner::Unwatch(theirs), keys: Vec::new() })
+            .map(|(core, shards)| Part { core, manner: Manner::Unwatch, shards, keys: Vec::new() })
             .collect();
         self.spread(now, ("UNWATCH", ReplyTo::Nobody, watcher), parts, out);
         Flow::Continue
@@ -302,7 +305,7 @@ impl Engine {
         }
         let gather = self.gathers.open(Gather::all(reply_to, Fold::First, parts.len()));
         let command = table::by_name(name.as_bytes()).expect("the table has it");
-        for Part { core, manner, keys } in parts {
+        for Part { core, manner, shards, keys } in parts {
             let words: Words<'_> = std::iter::once(name.as_bytes()).chain(keys).collect();
             if core == self.core {
                 let args = Args::parse(command.spec(), &words).expect("they suit the command");
@@ -311,17 +314,14 @@ impl Engine {
                 let args = &args;
                 let request =
                     Request { reply_to, caller: watcher, reads, command, args, target: None };
-                let shards = match manner {
-                    Manner::Unwatch(shards) => shards,
-                    _ => shards_of_keys(words[1..].iter().copied()),
-                };
                 self.start(now, request, manner, shards, out);
                 continue;
             }
             let peer = &mut self.peers[core.index()];
             let words = peer.requests.pack_words(words.into_iter());
             let (caller, reads) = (watcher, Reads::default());
-            let envelope = Envelope::Execute { gather, command, words, caller, reads, manner };
+            let envelope =
+                Envelope::Execute { gather, command, words, caller, reads, manner, shards };
             peer.requests.envelopes.push(envelope);
             peer.outstanding += 1;
         }
@@ -329,18 +329,10 @@ impl Engine {
     }
 
     /// The part of a command about watches that concerns shards of this core, which are here.
-    pub(super) fn run_watch(&mut self, now: Now, request: Request<'_>, manner: Manner) {
-        let watcher = request.caller;
-        match manner {
-            Manner::Unwatch(shards) => {
-                self.end_watches(watcher, shards, now);
-            }
-            _ => {
-                for key in &request.args.words()[1..] {
-                    let shard = self.shards[shard_of(key).index()].as_deref_mut();
-                    shard.expect("the shard is here").watch(watcher, key, now.unix_ms);
-                }
-            }
+    pub(super) fn run_watch(&mut self, now: Now, request: Request<'_>) {
+        for key in &request.args.words()[1..] {
+            let shard = self.shards[shard_of(key).index()].as_deref_mut();
+            shard.expect("the shard is here").watch(request.caller, key, now.unix_ms);
         }
     }
 }
@@ -349,6 +341,7 @@ impl Engine {
 struct Part<'k> {
     core: CoreId,
     manner: Manner,
+    shards: u64,
     keys: Vec<&'k [u8]>,
 }
 

@@ -30,7 +30,7 @@ pub(crate) use containers::Content;
 pub use containers::TypeCounts;
 pub use entry::ValueType;
 
-use crate::engine::event::Place;
+use crate::engine::event::Spot;
 use crate::id::ShardId;
 use crate::key::Namespace;
 use crate::limits::SHARDS;
@@ -178,7 +178,7 @@ struct Found {
 
 impl Found {
     fn of(focus: &Focus<'_>) -> Self {
-        Self { hash: focus.place.hash, at: focus.located }
+        Self { hash: focus.spot.hash, at: focus.located }
     }
 }
 
@@ -336,14 +336,14 @@ impl Shard {
     /// Where the entry of a key stands that was perhaps looked at before; good until the shard
     /// changes.
     #[inline]
-    pub(crate) fn locate_at(&self, key: &[u8], place: &Place) -> Option<Located> {
-        let at = place.likely.and_then(|slot| {
+    pub(crate) fn locate_at(&self, key: &[u8], spot: &Spot) -> Option<Located> {
+        let at = spot.likely.and_then(|slot| {
             let handle = self.index.handle_in(slot)?;
             let bytes = self.slab.bytes(handle);
             let layout = Layout::read(bytes);
             (layout.key(bytes) == key).then_some(Located { slot, handle, layout })
         });
-        at.or_else(|| self.locate(key, place.hash))
+        at.or_else(|| self.locate(key, spot.hash))
     }
 
     /// Where the entry of a key with this hash stands; good until the shard changes.

@@ -9,7 +9,7 @@ use super::evict::{AccessMode, EvictionPolicy};
 use super::{Entry, Located, Shard, ShardTable, ValueType};
 use crate::batch::{Record, push_edit, push_record};
 use crate::command::error::CommandError;
-use crate::engine::event::Place;
+use crate::engine::event::Spot;
 use crate::id::ShardId;
 use crate::key::{Namespace, shard_of};
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -99,7 +99,7 @@ pub struct Tally {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Focus<'k> {
     pub(crate) key: &'k [u8],
-    pub(crate) place: Place,
+    pub(crate) spot: Spot,
     /// Where its entry stood; good until the shard changes.
     pub(crate) located: Option<Located>,
 }
@@ -184,7 +184,7 @@ impl<'s> View<'s> {
     }
 
     fn shard_id(&self, key: &[u8]) -> ShardId {
-        self.focus_on(key).map_or_else(|| shard_of(key), |focus| focus.place.shard)
+        self.focus_on(key).map_or_else(|| shard_of(key), |focus| focus.spot.shard)
     }
 
     /// The focus, if `key` is the very slice it was made for.
@@ -219,7 +219,7 @@ impl<'s> View<'s> {
     fn raw(&self, key: &[u8]) -> Option<Entry<'s>> {
         let (shard, entry) = match self.focus_on(key) {
             Some(focus) => {
-                let shard = self.shard(focus.place.shard);
+                let shard = self.shard(focus.spot.shard);
                 (shard, focus.located.map(|at| shard.entry_at(at)))
             }
             None => {
