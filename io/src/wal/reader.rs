@@ -7,6 +7,8 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -444,6 +446,14 @@ fn valid_group(
     Ok((!verify || header.verify(group)).then_some(header))
 }
 
+/// Tells the kernel how a part of a file is going to be read. It may take no notice.
+fn advise(file: &File, part: Range<u64>, advice: libc::c_int) {
+    let (start, length) = (part.start as libc::off_t, (part.end - part.start) as libc::off_t);
+    // SAFETY: the descriptor is open as long as `file` is borrowed, and no memory is passed.
+    #[expect(unsafe_code, reason = "std has no advice about files")]
+    let _status = unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, advice) };
+}
+
 /// A piece of a file in memory that moves forward.
 #[derive(Debug)]
 struct Window {
@@ -488,6 +498,11 @@ impl Window {
     }
 
     fn move_to(&mut self, offset: u64, bytes: usize) -> io::Result<()> {
+        if offset > self.start {
+            // Nobody reads it again, and the memory is wanted for what the log holds. From the
+            // start, because the cache lets go of what lies in the range as a whole only.
+            advise(&self.file, 0..offset, libc::POSIX_FADV_DONTNEED);
+        }
         let end = self.start + self.filled as u64;
         let kept = if offset >= self.start && offset < end {
             let from = (offset - self.start) as usize;
