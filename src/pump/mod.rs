@@ -9,6 +9,7 @@ mod access;
 mod admit;
 mod arrival;
 mod audited;
+mod buffers;
 mod check;
 mod connection;
 mod envelope;
@@ -72,9 +73,6 @@ const STOPPING_SLEEP: Duration = Duration::from_millis(5);
 const SLOW_TURN_NS: u64 = 10_000_000;
 /// Bytes that may wait for the log before no further requests are started.
 const BACKLOG_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Buffers kept for reuse, and the largest that is kept.
-const SPARE_BUFFERS: usize = 256;
-const SPARE_BYTES_MAX: usize = 64 * 1024;
 /// How long after a request a core counts as busy.
 const BUSY_NS: u64 = 2_000_000;
 /// How long a stopping core waits for requests to be answered.
@@ -151,7 +149,6 @@ pub struct Core {
     ask_to_stop: Box<dyn Fn()>,
     /// Bytes of the log on their way from the engine to the writer.
     log: Vec<u8>,
-    spare: Vec<Vec<u8>>,
     /// Connections being gone through; kept to keep its memory.
     scratch: Vec<ConnId>,
     /// What happened in this turn; kept to keep its memory.
@@ -197,7 +194,6 @@ impl Core {
             inbox,
             ask_to_stop,
             log: Vec::new(),
-            spare: Vec::new(),
             scratch: Vec::new(),
             happened: Vec::new(),
             clients_made: 0,
@@ -429,7 +425,7 @@ impl Core {
             return;
         }
         connection.sending = false;
-        keep_spare(&mut self.spare, buffer);
+        self.outlet.spare.keep(buffer);
         if connection.has_unstarted() && connection.may_start() {
             self.outlet.resumed.push(conn);
         }
@@ -595,7 +591,7 @@ impl Core {
             if !connection.sending && !connection.output.is_empty() {
                 connection.sending = true;
                 (connection.taken_ms, connection.taken_bytes) = (now_ms, u64::MAX);
-                let fresh = self.spare.pop().unwrap_or_default();
+                let fresh = self.outlet.spare.take();
                 let output = std::mem::replace(&mut connection.output, fresh);
                 if connection.holds_nothing_back() {
                     self.reactor.send_lazily(conn, output);
@@ -603,7 +599,7 @@ impl Core {
                     self.reactor.send(conn, output);
                 }
             } else if connection.output.is_empty() && connection.output.capacity() > 0 {
-                keep_spare(&mut self.spare, std::mem::take(&mut connection.output));
+                self.outlet.spare.keep(std::mem::take(&mut connection.output));
             }
             if connection.is_done() {
                 self.reactor.shutdown(conn);
@@ -680,13 +676,6 @@ fn take_input(
 
 fn host<'a>(engine: &'a mut Engine, outlet: &'a mut Outlet, stop: &'a mut bool) -> Host<'a> {
     Host { engine, outlet, stop, started_ns: clock::monotonic_ns() }
-}
-
-/// Keeps a buffer for reuse, unless there are enough or it is large.
-fn keep_spare(spare: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
-    if spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES_MAX {
-        spare.push(buffer);
-    }
 }
 
 /// Gives a connection up whose peer does not keep to the limits.

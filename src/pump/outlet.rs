@@ -17,6 +17,7 @@ use synap_shards::id::{ConnId, CoreId, Ticket};
 use synap_shards::shard::plan::Now;
 
 use super::audited::Readers;
+use super::buffers::Buffers;
 use super::connection::{Connection, Connections, Noted, Style};
 use super::fed::Leaving;
 use super::feed::Feeds;
@@ -84,6 +85,8 @@ pub(super) struct Outlet {
     pub(super) speaker: Option<u64>,
     /// Clients that want to be told of changes, and what they are to be told.
     pub(super) trackers: Trackers,
+    /// For output.
+    pub(super) spare: Buffers,
     /// Connections with output to be sent.
     pub(super) dirty: Vec<ConnId>,
     /// Connections whose barrier has opened, or that may go on for another reason.
@@ -158,6 +161,7 @@ impl Outlet {
             late: Vec::new(),
             watching: false,
             trackers: Trackers::default(),
+            spare: Buffers::default(),
             dirty: Vec::new(),
             resumed: Vec::new(),
             put_off: Vec::new(),
@@ -272,6 +276,9 @@ impl Outbound for Outlet {
             // A connection that is gone does not stop its commands, it only misses the replies.
             let Some(connection) = self.connections.get_mut(conn) else { return };
             let could_not_start = !connection.may_start();
+            if connection.output.capacity() == 0 {
+                connection.output = self.spare.take();
+            }
             let noted = connection.complete(ticket, &reply);
             if could_not_start && connection.may_start() {
                 self.resumed.push(conn);

@@ -15,7 +15,7 @@ use synap_io::clock;
 use synap_io::reactor::Chunk;
 use synap_shards::id::ConnId;
 
-use super::{Core, keep_spare, take_input};
+use super::{Core, take_input};
 use crate::session::client::Listener;
 use crate::tls::Tls;
 use crate::tls::session::Session;
@@ -315,7 +315,7 @@ impl Core {
         let Some(tls) = &mut connection.tls else { return };
         if !connection.sending && !is_abandoned {
             if !connection.output.is_empty() && tls.stage == Stage::Open {
-                let fresh = self.spare.pop().unwrap_or_default();
+                let fresh = self.outlet.spare.take();
                 tls.session.take(std::mem::replace(&mut connection.output, fresh));
             } else if is_done && tls.stage == Stage::Open {
                 tls.session.say_goodbye();
@@ -324,12 +324,12 @@ impl Core {
                 connection.sending = true;
                 let now_ms = self.outlet.now.unix_ms;
                 (connection.taken_ms, connection.taken_bytes) = (now_ms, u64::MAX);
-                let buffer = self.spare.pop().unwrap_or_default();
+                let buffer = self.outlet.spare.take();
                 self.send_sealed(conn, buffer);
                 return;
             }
             if connection.output.is_empty() && connection.output.capacity() > 0 {
-                keep_spare(&mut self.spare, std::mem::take(&mut connection.output));
+                self.outlet.spare.keep(std::mem::take(&mut connection.output));
             }
         }
         if is_done {
@@ -343,7 +343,7 @@ impl Core {
         let Some(tls) = &mut connection.tls else { return };
         tls.session.seal(&mut buffer);
         if let Some(spent) = tls.session.take_spent() {
-            keep_spare(&mut self.spare, spent);
+            self.outlet.spare.keep(spent);
         }
         let is_last = !tls.session.has_unsealed() && connection.output.is_empty();
         if is_last && connection.holds_nothing_back() {

@@ -50,7 +50,7 @@ use commit::Held;
 use event::{EngineSettings, EngineStats, Event, Flow, MemorySettings, Outbound, Place, Spot};
 use gather::Gathers;
 use loan::Loans;
-use parcel::{Envelope, Parcel};
+use parcel::{Envelope, Parcel, Spares};
 use route::Request;
 use run::Job;
 use tracking::Trackers;
@@ -128,7 +128,7 @@ pub struct Engine {
     gates: loan::Gates,
     peers: Vec<Outgoing>,
     /// Parcels that were opened, to be filled again.
-    spare: Vec<Parcel>,
+    spare: Spares,
     gathers: Gathers,
     loans: Loans,
     waiters: Waiters,
@@ -199,7 +199,7 @@ impl Engine {
             gated: Vec::new(),
             gates: loan::Gates::default(),
             peers,
-            spare: Vec::new(),
+            spare: Spares::default(),
             gathers: Gathers::default(),
             loans: Loans::default(),
             waiters: Waiters::default(),
@@ -291,8 +291,7 @@ impl Engine {
         if parcel.is_empty() {
             return None;
         }
-        let next = self.spare.pop().unwrap_or_default();
-        Some(std::mem::replace(parcel, next))
+        Some(std::mem::replace(parcel, self.spare.take(lane)))
     }
 
     /// Gives a parcel back that could not be sent because the ring is full; it is offered again.

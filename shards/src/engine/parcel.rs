@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::Lane;
 use super::event::Reads;
 use super::waiters::Why;
 use crate::command::args::Words;
@@ -13,8 +14,10 @@ use crate::id::ShardId;
 use crate::seq::Seq;
 use crate::shard::Shard;
 
-/// A parcel with more memory than this is not kept for another turn.
-const SPARE_BYTES_MAX: usize = 256 * 1024;
+/// Opened parcels that are kept.
+const SPARE_MAX: usize = 8;
+/// A parcel with more memory than this is given back.
+const SPARE_BYTES_MAX: usize = 512 * 1024;
 
 /// Envelopes and the bytes they refer to.
 #[derive(Debug, Default)]
@@ -58,7 +61,7 @@ pub(crate) enum Envelope {
         caller: u64,
         reads: Reads,
         manner: Manner,
-        /// Those it needs (a bit each), unless the manner says so.
+        /// The shards that it needs (a bit each), where the manner does not say it.
         shards: u64,
     },
     /// Words for the outside of the core, answered with `Heard`.
@@ -154,11 +157,8 @@ impl Parcel {
         Some((ShardId::new(shards.trailing_zeros() as usize), key))
     }
 
-    /// Empties it. Answers whether its memory may be kept for another.
-    pub(crate) fn empty(&mut self) -> bool {
-        self.envelopes.clear();
-        self.bytes.clear();
-        self.bytes.capacity() <= SPARE_BYTES_MAX
+    fn held_bytes(&self) -> usize {
+        self.envelopes.capacity() * size_of::<Envelope>() + self.bytes.capacity()
     }
 
     pub(crate) fn pack_reply(&mut self, reply: Reply<'_>) -> Packed {
@@ -182,6 +182,32 @@ impl Parcel {
             Packed::Nil => Reply::Nil,
             Packed::Integer(number) => Reply::Integer(number),
             Packed::Other(reply) => *reply,
+        }
+    }
+}
+
+/// Opened parcels, to be filled again; all empty.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Vec<Parcel>);
+
+impl Spares {
+    /// One for a lane, or a new one without memory. Answers are longer than requests, and more of
+    /// them are gathered before a sleepy core takes them.
+    pub(crate) fn take(&mut self, lane: Lane) -> Parcel {
+        let parcels = self.0.iter().enumerate();
+        let found = match lane {
+            Lane::Requests => parcels.min_by_key(|(_, parcel)| parcel.held_bytes()),
+            Lane::Completions => parcels.max_by_key(|(_, parcel)| parcel.held_bytes()),
+        };
+        found.map(|(at, _)| at).map_or_else(Parcel::default, |at| self.0.swap_remove(at))
+    }
+
+    /// Keeps a parcel that nobody needs, unless there are enough or it is large.
+    pub(crate) fn keep(&mut self, mut parcel: Parcel) {
+        if self.0.len() < SPARE_MAX && parcel.held_bytes() <= SPARE_BYTES_MAX {
+            parcel.envelopes.clear();
+            parcel.bytes.clear();
+            self.0.push(parcel);
         }
     }
 }

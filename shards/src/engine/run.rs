@@ -25,9 +25,6 @@ use crate::shard::plan::{Focus, Now, Plan, Used, View};
 pub(super) const RECORDS_BYTES_MAX: usize =
     BATCH_BYTES_MAX - HEADER_BYTES - SHARDS * PART_BYTES - ROOM_BYTES;
 
-/// Opened parcels that are kept to be filled again.
-const SPARE_MAX: usize = 8;
-
 /// From so many keys on, asking for their memory beforehand saves more than it costs.
 const WARM_FROM: usize = 4;
 
@@ -476,9 +473,7 @@ impl Engine {
         }
         drop(envelopes);
         parcel.envelopes = received;
-        if parcel.empty() && self.spare.len() < SPARE_MAX {
-            self.spare.push(parcel);
-        }
+        self.spare.keep(parcel);
     }
 
     /// The same as [`Engine::prefetch`] for the first of these envelopes.
