@@ -69,7 +69,7 @@ pub fn run(from: &Files, to: &Path, past_damage: bool) -> Result<Salvaged, Fatal
         Err(other) => return Err(other),
     };
     let base = sound_snapshot(from, &mut found)?;
-    let logs = from.log_sources(ReadOptions { verify: true, skip_damage: true })?;
+    let logs = from.log_sources(ReadOptions { skip_damage: true, ..ReadOptions::default() })?;
     let mut sources = base.as_ref().map_or_else(Vec::new, |index| from.tail_sources(index));
     sources.extend_from_slice(&logs);
     let mut epoch = restore::epoch_of(&history, base.as_ref());

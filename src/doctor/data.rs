@@ -229,7 +229,7 @@ impl Report {
         }
         if is_backup {
             // Its log may have gaps, where the server let segments go between two backups.
-            let read = ReadOptions { verify: true, skip_damage: true };
+            let read = ReadOptions { skip_damage: true, ..ReadOptions::default() };
             for source in files.log_sources(read)? {
                 self.damage.extend(source.walk(&mut |_, _, _| Ok(()))?.skipped);
             }
@@ -248,7 +248,7 @@ impl Report {
     }
 
     fn log_damage(&mut self, log: &LogFiles) -> Result<Option<(PathBuf, u64, u64)>, Fatal> {
-        let read = ReadOptions { verify: true, skip_damage: true };
+        let read = ReadOptions { skip_damage: true, ..ReadOptions::default() };
         let source = Source::Log { files: log.clone(), read };
         let end = source.walk(&mut |_, _, _| Ok(()))?;
         self.damage.extend(end.skipped);
@@ -257,7 +257,7 @@ impl Report {
 
     /// Compares the oldest segment with the one that the manifest says is still needed.
     fn log_front(&mut self, log: &LogFiles, history: &History) -> Result<(), Fatal> {
-        let read = ReadOptions { verify: true, skip_damage: true };
+        let read = ReadOptions { skip_damage: true, ..ReadOptions::default() };
         let reader = LogReader::open_with(log.clone(), read)?;
         let needed = history.logs.iter().find(|needed| needed.core == log.core);
         if let Some((oldest, Some(before))) = reader.front()
@@ -335,7 +335,7 @@ impl Report {
         base: Option<&Index>,
     ) -> Result<(), Fatal> {
         let starts = base.map_or_else(ShardSeqs::zero, Index::starts);
-        let read = ReadOptions { verify: true, skip_damage: true };
+        let read = ReadOptions { skip_damage: true, ..ReadOptions::default() };
         let mut sources = base.map_or_else(Vec::new, |index| files.tail_sources(index));
         sources.extend(files.log_sources(read)?);
         let alive = |batch: &Batch<'_>| {

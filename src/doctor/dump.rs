@@ -90,7 +90,7 @@ pub fn run(files: &Files, filter: &Filter, out: &mut dyn Write) -> Result<(), Fa
             dump.batches(&tail)?;
         }
     }
-    let read = ReadOptions { verify: true, skip_damage: true };
+    let read = ReadOptions { skip_damage: true, ..ReadOptions::default() };
     for log in files.log_sources(read)? {
         dump.batches(&log)?;
     }

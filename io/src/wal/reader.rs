@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -56,11 +55,13 @@ pub struct ReadOptions {
     pub verify: bool,
     /// Go on behind damage, and note it, instead of ending with it.
     pub skip_damage: bool,
+    /// Nobody reads it again soon: what was read leaves the page cache.
+    pub once: bool,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { verify: true, skip_damage: false }
+        Self { verify: true, skip_damage: false, once: false }
     }
 }
 
@@ -260,7 +261,7 @@ impl LogReader {
         let (core, number, epoch) = (self.core, segment.header.segment, segment.header.epoch);
         let window = match &mut self.window {
             Some(window) => window,
-            none => none.insert(Window::open(&segment.path)?),
+            none => none.insert(Window::open(&segment.path, self.options.once)?),
         };
         let ours = |header: &GroupHeader| {
             header.segment == number && header.core == core && header.epoch == epoch
@@ -362,7 +363,7 @@ impl ReadOptions {
 
 /// The header of a segment that was begun; nothing for a file that holds nothing of the log.
 fn read_header(path: &Path, number: u64, core: u16) -> Result<Option<SegmentHeader>, WalError> {
-    let mut window = Window::open(path)?;
+    let mut window = Window::open(path, false)?;
     let cut = |offset, evidence| {
         let path = path.to_owned();
         Err(WalError::Corrupt { path, segment: number, offset, evidence })
@@ -446,32 +447,44 @@ fn valid_group(
     Ok((!verify || header.verify(group)).then_some(header))
 }
 
-/// Tells the kernel how a part of a file is going to be read. It may take no notice.
-fn advise(file: &File, part: Range<u64>, advice: libc::c_int) {
-    let (start, length) = (part.start as libc::off_t, (part.end - part.start) as libc::off_t);
-    // SAFETY: the descriptor is open as long as `file` is borrowed, and no memory is passed.
-    #[expect(unsafe_code, reason = "std has no advice about files")]
-    let _status = unsafe { libc::posix_fadvise(file.as_raw_fd(), start, length, advice) };
-}
-
 /// A piece of a file in memory that moves forward.
 #[derive(Debug)]
 struct Window {
     path: PathBuf,
     file: File,
     file_bytes: u64,
+    once: bool,
     buffer: Vec<u8>,
     /// Offset in the file of the first byte of the buffer.
     start: u64,
     filled: usize,
 }
 
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.forget(self.file_bytes);
+    }
+}
+
 impl Window {
-    fn open(path: &Path) -> Result<Self, WalError> {
+    fn open(path: &Path, once: bool) -> Result<Self, WalError> {
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (file_bytes, file) = opened.map_err(WalError::io("open", path))?;
         let path = path.to_owned();
-        Ok(Self { path, file, file_bytes, buffer: Vec::new(), start: 0, filled: 0 })
+        Ok(Self { path, file, file_bytes, once, buffer: Vec::new(), start: 0, filled: 0 })
+    }
+
+    /// Takes the file up to `end` out of the page cache, if it is read once. From its start,
+    /// because the cache lets go of what lies in the range as a whole only.
+    fn forget(&self, end: u64) {
+        if self.once && end > 0 {
+            // SAFETY: the descriptor is open as long as the file, and no memory is passed.
+            #[expect(unsafe_code, reason = "std has no advice about files")]
+            let _advice_only = unsafe {
+                let (file, end) = (self.file.as_raw_fd(), end as libc::off_t);
+                libc::posix_fadvise(file, 0, end, libc::POSIX_FADV_DONTNEED)
+            };
+        }
     }
 
     /// Whether the bytes at `offset`, of which the file has a whole block, look like a group.
@@ -499,9 +512,7 @@ impl Window {
 
     fn move_to(&mut self, offset: u64, bytes: usize) -> io::Result<()> {
         if offset > self.start {
-            // Nobody reads it again, and the memory is wanted for what the log holds. From the
-            // start, because the cache lets go of what lies in the range as a whole only.
-            advise(&self.file, 0..offset, libc::POSIX_FADV_DONTNEED);
+            self.forget(offset);
         }
         let end = self.start + self.filled as u64;
         let kept = if offset >= self.start && offset < end {

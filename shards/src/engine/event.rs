@@ -68,7 +68,7 @@ pub enum Event<'a> {
         /// Its arguments.
         args: &'a Args<'a>,
         /// Where the second word of `args` lives, if [`super::Engine::prefetch`] of this engine was
-        /// asked about it. It depends on nothing but that word, so it stays true.
+        /// asked about it. The shard stays true; the rest is looked at again before it is used.
         place: Option<Place>,
     },
     /// The commands that a client queued, to be run as one. The reply is an array with one item

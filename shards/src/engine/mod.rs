@@ -288,10 +288,7 @@ impl Engine {
             Lane::Requests => &mut peer.requests,
             Lane::Completions => &mut peer.completions,
         };
-        if parcel.is_empty() {
-            return None;
-        }
-        Some(std::mem::replace(parcel, self.spare.take(lane)))
+        (!parcel.is_empty()).then(|| std::mem::take(parcel))
     }
 
     /// Gives a parcel back that could not be sent because the ring is full; it is offered again.

@@ -14,10 +14,8 @@ use crate::id::ShardId;
 use crate::seq::Seq;
 use crate::shard::Shard;
 
-/// Opened parcels that are kept.
-const SPARE_MAX: usize = 8;
-/// A parcel with more memory than this is given back.
-const SPARE_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of memory that a core keeps in opened parcels.
+const SPARE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Envelopes and the bytes they refer to.
 #[derive(Debug, Default)]
@@ -146,7 +144,8 @@ impl Parcel {
         unpack_words(self.slice(span))
     }
 
-    /// The second word of a request about one shard, where most have their key, and the shard.
+    /// The second word of a request about one shard, and the shard: mostly its key, worth looking
+    /// ahead for. Who uses what comes of it checks that it is.
     pub(crate) fn key_of(&self, envelope: &Envelope) -> Option<(ShardId, &[u8])> {
         let Envelope::Execute { words, shards, .. } = envelope else { return None };
         if !shards.is_power_of_two() {
@@ -188,26 +187,37 @@ impl Parcel {
 
 /// Opened parcels, to be filled again; all empty.
 #[derive(Debug, Default)]
-pub(crate) struct Spares(Vec<Parcel>);
+pub(crate) struct Spares {
+    parcels: Vec<Parcel>,
+    held_bytes: usize,
+}
 
 impl Spares {
-    /// One for a lane, or a new one without memory. Answers are longer than requests, and more of
-    /// them are gathered before a sleepy core takes them.
-    pub(crate) fn take(&mut self, lane: Lane) -> Parcel {
-        let parcels = self.0.iter().enumerate();
+    /// Gives memory to a parcel that has none. Answers are longer than requests, and more of them
+    /// are gathered before a sleepy core takes them.
+    pub(crate) fn fit_out(&mut self, parcel: &mut Parcel, lane: Lane) {
+        if parcel.held_bytes() > 0 {
+            return;
+        }
+        let all = self.parcels.iter().enumerate();
         let found = match lane {
-            Lane::Requests => parcels.min_by_key(|(_, parcel)| parcel.held_bytes()),
-            Lane::Completions => parcels.max_by_key(|(_, parcel)| parcel.held_bytes()),
+            Lane::Requests => all.min_by_key(|(_, parcel)| parcel.held_bytes()),
+            Lane::Completions => all.max_by_key(|(_, parcel)| parcel.held_bytes()),
         };
-        found.map(|(at, _)| at).map_or_else(Parcel::default, |at| self.0.swap_remove(at))
+        if let Some((at, _)) = found {
+            *parcel = self.parcels.swap_remove(at);
+            self.held_bytes -= parcel.held_bytes();
+        }
     }
 
-    /// Keeps a parcel that nobody needs, unless there are enough or it is large.
+    /// Keeps a parcel that nobody needs, as far as there is room for its memory.
     pub(crate) fn keep(&mut self, mut parcel: Parcel) {
-        if self.0.len() < SPARE_MAX && parcel.held_bytes() <= SPARE_BYTES_MAX {
+        let held_bytes = parcel.held_bytes();
+        if held_bytes > 0 && self.held_bytes + held_bytes <= SPARE_BYTES_MAX {
             parcel.envelopes.clear();
             parcel.bytes.clear();
-            self.0.push(parcel);
+            self.held_bytes += held_bytes;
+            self.parcels.push(parcel);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::event::{Flow, Outbound, Place, Reads, Spot};
 use super::gather::Gather;
 use super::parcel::{Envelope, Manner, OwnedWords};
 use super::task::{Task, Work};
-use super::{Engine, ReplyTo, shards_in};
+use super::{Engine, Lane, ReplyTo, shards_in};
 use crate::command::args::{Args, Words};
 use crate::command::error::CommandError;
 use crate::command::key::cursor_shard;
@@ -225,6 +225,7 @@ impl Engine {
         (manner, shards): (Manner, u64),
     ) {
         let peer = &mut self.peers[core.index()];
+        self.spare.fit_out(&mut peer.requests, Lane::Requests);
         let words = peer.requests.pack_words(words);
         let Request { caller, reads, command, .. } = request;
         peer.requests.envelopes.push(Envelope::Execute {

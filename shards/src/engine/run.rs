@@ -8,7 +8,7 @@ use super::parcel::{Envelope, Manner, OwnedWords, Parcel};
 use super::route::{Request, Target, keys_of, only_key, targeted};
 use super::task::{Fate, Ran, Task};
 use super::tracking::unpack_clients;
-use super::{Engine, Places, ReplyTo, Waiting};
+use super::{Engine, Lane, Places, ReplyTo, Waiting};
 use crate::batch::{HEADER_BYTES, PART_BYTES, open_single};
 use crate::capture::ROOM_BYTES;
 use crate::command::args::{Args, Words};
@@ -463,6 +463,9 @@ impl Engine {
         out: &mut dyn Outbound,
     ) {
         let mut received = std::mem::take(&mut parcel.envelopes);
+        if let Some(Envelope::Execute { .. }) = received.first() {
+            self.spare.fit_out(&mut self.peers[from.index()].completions, Lane::Completions);
+        }
         let mut envelopes = received.drain(..);
         while !envelopes.as_slice().is_empty() {
             let places = self.prefetch_parcel(&parcel, envelopes.as_slice());

@@ -84,6 +84,7 @@ impl Options {
             read: ReadOptions {
                 verify: recovery.verify_checksums,
                 skip_damage: recovery.skip_corrupted,
+                once: true,
             },
             repair: recovery.repair_mode,
         }
