@@ -14,7 +14,10 @@ use crate::id::ShardId;
 use crate::seq::Seq;
 use crate::shard::Shard;
 
-/// Bytes of memory that a core keeps in opened parcels.
+/// Opened parcels that a core keeps: few, for each is looked at when one is wanted, and a core may
+/// open more than it ever sends.
+const SPARE_MAX: usize = 32;
+/// Bytes of memory that it keeps in them.
 const SPARE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Envelopes and the bytes they refer to.
@@ -213,7 +216,8 @@ impl Spares {
     /// Keeps a parcel that nobody needs, as far as there is room for its memory.
     pub(crate) fn keep(&mut self, mut parcel: Parcel) {
         let held_bytes = parcel.held_bytes();
-        if held_bytes > 0 && self.held_bytes + held_bytes <= SPARE_BYTES_MAX {
+        let has_room = self.parcels.len() < SPARE_MAX;
+        if has_room && held_bytes > 0 && self.held_bytes + held_bytes <= SPARE_BYTES_MAX {
             parcel.envelopes.clear();
             parcel.bytes.clear();
             self.held_bytes += held_bytes;

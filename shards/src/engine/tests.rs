@@ -410,3 +410,30 @@ fn where_a_key_was_ahead_is_where_it_may_not_be_any_more() {
         assert_eq!(pair.reply(again), Some(&Reply::borrowed(b"new")), "after {between}");
     }
 }
+
+#[test]
+fn parcels_that_are_kept_are_few_and_bounded_in_memory() {
+    use super::parcel::{Parcel, Spares};
+    let parcel = |bytes: usize| Parcel { bytes: Vec::with_capacity(bytes), ..Parcel::default() };
+    let mut spares = Spares::default();
+    for _ in 0..1000 {
+        spares.keep(parcel(10));
+    }
+    spares.keep(parcel(1000));
+    let mut fitted = 0;
+    loop {
+        let mut next = Parcel::default();
+        spares.fit_out(&mut next, Lane::Requests);
+        if next.bytes.capacity() == 0 {
+            break;
+        }
+        fitted += 1;
+    }
+    assert_eq!(fitted, 32, "no more than that are kept");
+    spares.keep(parcel(64 << 20));
+    spares.keep(parcel(10));
+    spares.keep(parcel(1000));
+    let mut answers = Parcel::default();
+    spares.fit_out(&mut answers, Lane::Completions);
+    assert_eq!(answers.bytes.capacity(), 1000, "the larger for answers, and nothing huge");
+}
